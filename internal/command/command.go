@@ -1,0 +1,258 @@
+// Package command holds the commands that change state, and what they answer.
+//
+// A command is a deterministic value with versioned bytes: applying the same
+// commands in the same order to the same state gives the same state, on any
+// node. So a command carries every time, random value and default that its
+// proposer chose; only _seq is stamped when it is applied.
+// Goroutines: none. Locks: none.
+package command
+
+import (
+	"context"
+
+	"kalamdb/internal/schema"
+)
+
+// Command is one unit of change: all of it is applied, or none.
+type Command struct {
+	// Time is the proposer's clock in microseconds since the Unix epoch.
+	Time int64
+	// Durability is Sync or Relaxed; the default counts as Sync.
+	Durability schema.Durability
+	// Actor is who caused it, for the audit trail.
+	Actor schema.UserID
+	// Body is what changes.
+	Body Body
+}
+
+// Body is one of the kinds of change of this package.
+type Body interface{ body() }
+
+// Op is what happens to a row. The numbers are stored.
+type Op uint8
+
+// The operations on rows.
+const (
+	Insert Op = 1
+	Update Op = 2
+	Delete Op = 3
+)
+
+// String returns the operation in lower case.
+func (o Op) String() string {
+	switch o {
+	case Insert:
+		return "insert"
+	case Update:
+		return "update"
+	case Delete:
+		return "delete"
+	}
+	return "unknown"
+}
+
+// Write changes rows of tables. Rows are applied in order and get consecutive
+// values of _seq; the position of the commit is the last of them.
+type Write struct {
+	Tables []TableWrite
+}
+
+// TableWrite is what a Write does to one table.
+type TableWrite struct {
+	Table schema.TableID
+	// SchemaVersion is the version the rows were planned under; another one
+	// in force refuses the command with ErrStaleSchema.
+	SchemaVersion uint32
+	Rows          []RowWrite
+}
+
+// RowWrite is one change of one row.
+type RowWrite struct {
+	Op    Op
+	Scope schema.Scope
+	// Key is the encoded primary key; for a STREAM delete it is empty.
+	Key []byte
+	// ReadSeq is the version an update or delete was computed from; another
+	// newest version refuses the command with ErrStaleRow. For a STREAM delete
+	// it is the event to hide. Inserts leave it 0.
+	ReadSeq uint64
+	// Fresh marks an insert whose key the server itself generated: it cannot
+	// exist, so nothing is looked up.
+	Fresh bool
+	// Row is the new version, encoded by schema.Table.AppendRow; deletes carry
+	// the values of the row they hide.
+	Row []byte
+	// Old is the superseded version when the writer read it from a cold file.
+	Old []byte
+}
+
+// PutNamespace creates a namespace, or changes one when Create is false.
+type PutNamespace struct {
+	Namespace schema.Namespace
+	Create    bool
+}
+
+// DropNamespace removes a namespace and every table in it.
+type DropNamespace struct{ Name string }
+
+// CreateTable adds a table; its ID and CreatedSeq are given when applied.
+type CreateTable struct{ Table schema.Table }
+
+// AlterTable replaces a definition by its next version.
+type AlterTable struct {
+	Table schema.Table
+	// FromVersion is the version that must still be in force.
+	FromVersion uint32
+}
+
+// DropTable removes a table, all its versions, rows and file windows.
+type DropTable struct{ Table schema.TableID }
+
+// PutUser writes a user's row.
+type PutUser struct {
+	User schema.UserRecord
+	// Create refuses an existing row; else FromUpdatedAt must be the stored one's
+	// UpdatedAt, or 0 to overwrite without looking.
+	Create        bool
+	FromUpdatedAt int64
+}
+
+// PutStorage writes a storage; Create refuses an existing one.
+type PutStorage struct {
+	Storage schema.Storage
+	Create  bool
+}
+
+// DropStorage removes a storage that no table uses.
+type DropStorage struct{ ID string }
+
+// PutJob writes a job's row.
+type PutJob struct {
+	Job    schema.Job
+	Create bool
+}
+
+// DropJobs removes rows of finished jobs.
+type DropJobs struct{ IDs []string }
+
+// FileBegin reserves a number for a new cold file. The reply's Number is the
+// file's; Folder is counted so that the base name batch-<N> is never reused.
+type FileBegin struct {
+	File schema.File // Path holds the folder; apply appends batch-<N>.parquet
+}
+
+// Adopt moves a slice of hot rows into a window of a file, at most 2,048 rows.
+type Adopt struct {
+	File   schema.File    // complete: size, checksum, rows, statistics
+	Scope  schema.Scope   // whose window
+	From   uint64         // first row number of the slice
+	Rows   []AdoptedRow   // in file order
+	Window schema.Segment // the window once the whole file has been adopted
+}
+
+// AdoptedRow names one row of a file by its key and version.
+type AdoptedRow struct {
+	Key []byte
+	Seq uint64
+}
+
+// DropFiles forgets files after their bytes have been deleted.
+type DropFiles struct{ Numbers []uint64 }
+
+// ForgetHistory deletes superseded versions and their change entries of whole
+// windows of time up to, and not including, a window, and raises the floor.
+type ForgetHistory struct {
+	Window uint64 // first window that stays
+	Floor  uint64 // positions below it can no longer be replayed
+}
+
+// PurgeRows removes keys with all their versions: hard delete. Only purge,
+// erasure and tests propose it; no statement on USER or SHARED tables does.
+type PurgeRows struct {
+	Table schema.TableID
+	Scope schema.Scope
+	Keys  [][]byte
+	// Before protects newer versions: keys whose newest _seq is at or above it
+	// stay. 0 protects none.
+	Before uint64
+}
+
+// RaiseCeiling raises the synced ceiling of relaxed positions.
+type RaiseCeiling struct{ To uint64 }
+
+// LosePositions notes positions that a crash took back, in (From, To].
+type LosePositions struct{ From, To uint64 }
+
+func (Write) body()         {}
+func (PutNamespace) body()  {}
+func (DropNamespace) body() {}
+func (CreateTable) body()   {}
+func (AlterTable) body()    {}
+func (DropTable) body()     {}
+func (PutUser) body()       {}
+func (PutStorage) body()    {}
+func (DropStorage) body()   {}
+func (PutJob) body()        {}
+func (DropJobs) body()      {}
+func (FileBegin) body()     {}
+func (Adopt) body()         {}
+func (DropFiles) body()     {}
+func (ForgetHistory) body() {}
+func (PurgeRows) body()     {}
+func (RaiseCeiling) body()  {}
+func (LosePositions) body() {}
+
+// Receipt answers a committed command.
+type Receipt struct {
+	// Position is the commit's place: its last _seq.
+	Position uint64
+	// FirstSeq is the _seq of the first row of a Write.
+	FirstSeq uint64
+	// Rows counts the rows that changed, or that were adopted or purged.
+	Rows int64
+	// Table is the definition as stored, for CreateTable and AlterTable.
+	Table *schema.Table
+	// Dropped are the definitions that DropTable and DropNamespace removed.
+	Dropped []*schema.Table
+	// File is the reservation that FileBegin made.
+	File schema.File
+}
+
+// Committer proposes commands. It has one implementation on a single node and
+// will have a second one with the cluster.
+type Committer interface {
+	// Commit returns when the command is durable (or published, if relaxed)
+	// and visible to every reader. ctx bounds the wait for a place in the queue
+	// only: once queued the outcome is always awaited. The command must not be
+	// changed afterwards.
+	Commit(ctx context.Context, c *Command) (Receipt, error)
+}
+
+// Change is one committed change of a row, as subscribers and topics see it.
+// The byte slices are shared and must not be written to.
+type Change struct {
+	Table schema.TableID
+	// SchemaVersion is the version in force when the change was committed.
+	SchemaVersion uint32
+	Scope         schema.Scope
+	Op            Op
+	// Position is the commit's; changes of one commit share it.
+	Position uint64
+	Seq      uint64
+	PrevSeq  uint64 // the version it superseded, 0 for an insert
+	Key      []byte
+	// Row is the new version (for a delete: the values of the tombstone), Old
+	// the superseded one; both encoded by schema.Table.AppendRow.
+	Row []byte
+	Old []byte
+}
+
+// Commit is what one command changed, in order.
+type Commit struct {
+	Position uint64
+	Changes  []Change
+	// Dropped names tables that ended with this commit; Altered those with a
+	// new definition.
+	Dropped []schema.TableID
+	Altered []schema.TableID
+}

@@ -1,0 +1,12 @@
+package command
+
+import "errors"
+
+// Refusals that the proposer handles by planning its command again. Everything
+// else that apply refuses is a fault for the user.
+var (
+	// ErrStaleSchema: the table has another version now.
+	ErrStaleSchema = errors.New("the table's definition has changed")
+	// ErrStaleRow: a row has a newer version than the one that was read.
+	ErrStaleRow = errors.New("a row has changed since it was read")
+)

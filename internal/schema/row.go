@@ -1,0 +1,116 @@
+package schema
+
+import (
+	"encoding/binary"
+
+	"kalamdb/internal/datum"
+	"kalamdb/internal/fault"
+)
+
+// rowFormat is the first byte of an encoded row; docs/format/rows.md.
+const rowFormat = 1
+
+// AppendRow encodes the user columns of a row under this table version. The
+// values stand in the order of t.Columns; system columns are left out, for
+// only the store stamps them.
+func (t *Table) AppendRow(dst []byte, row []datum.Value) []byte {
+	dst = append(dst, rowFormat)
+	dst = binary.AppendUvarint(dst, uint64(t.Version))
+	for i := range t.Columns {
+		if t.Columns[i].System != NotSystem || row[i].IsNull() {
+			continue
+		}
+		dst = binary.AppendUvarint(dst, uint64(t.Columns[i].ID))
+		dst = datum.AppendValue(dst, row[i])
+	}
+	return dst
+}
+
+// DecodeRow fills row (as long as t.Columns) from bytes that any version of
+// this table has written: values follow their column ids, columns added later
+// show what they were added with, dropped ones are skipped, widened types are
+// converted. System columns are left untouched. Hostile bytes give an error.
+func (t *Table) DecodeRow(body []byte, row []datum.Value) error {
+	if len(body) == 0 || body[0] != rowFormat {
+		return fault.New(fault.Internal, "row of table %s has an unknown format", t.QualifiedName())
+	}
+	version, n := binary.Uvarint(body[1:])
+	if n <= 0 {
+		return fault.New(fault.Internal, "row of table %s is cut off", t.QualifiedName())
+	}
+	rest := body[1+n:]
+	if err := t.fillAbsent(uint32(version), row); err != nil {
+		return err
+	}
+	next := 0
+	for len(rest) > 0 {
+		id, n := binary.Uvarint(rest)
+		if n <= 0 {
+			return fault.New(fault.Internal, "row of table %s is cut off", t.QualifiedName())
+		}
+		v, tail, err := datum.DecodeValue(rest[n:])
+		if err != nil {
+			return err
+		}
+		rest = tail
+		position := t.position(ColumnID(id), next)
+		if position < 0 {
+			continue // the column was dropped since
+		}
+		next = position + 1
+		if column := &t.Columns[position]; v.Kind() != column.Type.Kind {
+			if v, err = datum.Cast(v, column.Type); err != nil {
+				return err
+			}
+		}
+		row[position] = v
+	}
+	return nil
+}
+
+// position finds a column id, trying the expected place first.
+func (t *Table) position(id ColumnID, guess int) int {
+	for i := guess; i < len(t.Columns) && i < guess+3; i++ {
+		if t.Columns[i].ID == id {
+			return i
+		}
+	}
+	return t.ColumnByID(id)
+}
+
+// fillAbsent sets what a row shows for columns its bytes do not carry: NULL,
+// or, when the row is older than the column, what the column was added with.
+func (t *Table) fillAbsent(version uint32, row []datum.Value) error {
+	for i := range t.Columns {
+		c := &t.Columns[i]
+		if c.System != NotSystem {
+			continue
+		}
+		row[i] = datum.Value{}
+		if len(c.Missing) == 0 || version >= c.Since {
+			continue
+		}
+		v, _, err := datum.DecodeValue(c.Missing)
+		if err != nil {
+			return err
+		}
+		row[i] = v
+	}
+	return nil
+}
+
+// KeyOf encodes the primary key of a row.
+func (t *Table) KeyOf(dst []byte, row []datum.Value) []byte {
+	for _, id := range t.Key {
+		dst = datum.AppendKey(dst, row[t.ColumnByID(id)])
+	}
+	return dst
+}
+
+// AppendKeyValues encodes key values given in key order.
+func AppendKeyValues(dst []byte, values []datum.Value) []byte {
+	for _, v := range values {
+		dst = datum.AppendKey(dst, v)
+	}
+	return dst
+}

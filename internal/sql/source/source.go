@@ -1,0 +1,84 @@
+// Package source says what a table looks like to an executor: a Table with
+// columns, scanned by a Request, delivering Batches of rows.
+//
+// A Table is bound to one moment and one scope before an executor sees it, so
+// nothing here can name another user's rows.
+// Goroutines: none. Locks: none.
+package source
+
+import (
+	"context"
+
+	"kalamdb/internal/datum"
+	"kalamdb/internal/schema"
+)
+
+// BatchRows is how many rows a Batch holds at most.
+const BatchRows = 1024
+
+// Order is how a scan delivers its rows.
+type Order uint8
+
+// The orders.
+const (
+	Any       Order = iota // whatever is fastest
+	ByKey                  // primary key, ascending
+	BySeq                  // _seq, ascending
+	BySeqDesc              // _seq, descending
+)
+
+// Bound is one end of a range over the leading key columns.
+type Bound struct {
+	Values    []datum.Value // a prefix of the key; empty for no bound
+	Inclusive bool
+}
+
+// Request says which rows and columns a scan wants. It is a promise of the
+// table to deliver at least the rows asked for, never a row outside the
+// bounds; the executor still applies the whole WHERE clause.
+type Request struct {
+	// Columns are the positions that are needed, ascending; nil means all.
+	// Other positions of a delivered row are undefined.
+	Columns []int
+	// Keys, if not nil, asks for exactly these full keys: point reads. A key
+	// given twice is delivered once.
+	Keys [][]datum.Value
+	// Low and High bound the key.
+	Low, High Bound
+	// AfterSeq and UpToSeq bound _seq: AfterSeq < _seq <= UpToSeq; UpToSeq 0
+	// means no upper bound.
+	AfterSeq, UpToSeq uint64
+	// Deleted delivers tombstones too.
+	Deleted bool
+	// Order is the order the rows must come in.
+	Order Order
+	// Limit is how many rows the executor will take, 0 for all. A hint.
+	Limit int
+}
+
+// Batch is up to BatchRows rows, each as long as the table's columns. The
+// table may reuse it: rows are valid until the next call of Next.
+type Batch struct {
+	Rows [][]datum.Value
+}
+
+// Rows delivers a scan. It is used by one goroutine at a time.
+type Rows interface {
+	// Next returns the next batch, or nil at the end. It stops early with
+	// ctx's error.
+	Next(ctx context.Context) (*Batch, error)
+	// Close releases what the scan holds. It may be called more than once.
+	Close()
+}
+
+// Table is one table at one moment in one scope.
+type Table interface {
+	// Definition returns the columns and key. For views over running state it
+	// is a definition of kind System.
+	Definition() *schema.Table
+	// Scan starts a scan.
+	Scan(ctx context.Context, r Request) (Rows, error)
+	// Count returns the number of live rows if it is known without reading
+	// them.
+	Count(ctx context.Context) (n int64, known bool, err error)
+}

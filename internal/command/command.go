@@ -23,6 +23,10 @@ type Command struct {
 	Actor schema.UserID
 	// Body is what changes.
 	Body Body
+	// OnApplied, if not nil, is called once by the builder as soon as the
+	// command has been applied or refused, before its sync: then latches on its
+	// rows may be let go. It must not block. It is not part of the bytes.
+	OnApplied func()
 }
 
 // Body is one of the kinds of change of this package.

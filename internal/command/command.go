@@ -163,21 +163,35 @@ type AdoptedRow struct {
 // DropFiles forgets files after their bytes have been deleted.
 type DropFiles struct{ Numbers []uint64 }
 
-// ForgetHistory deletes superseded versions and their change entries of whole
-// windows of time up to, and not including, a window, and raises the floor.
+// SliceRows is how many rows or entries one maintenance command touches.
+const SliceRows = 2048
+
+// ForgetHistory raises the history floor and deletes superseded versions and
+// their change entries of whole windows of time up to, and not including, a
+// window, at most SliceRows of them: while Receipt.Rows is SliceRows there may
+// be more and the command is proposed again.
 type ForgetHistory struct {
 	Window uint64 // first window that stays
 	Floor  uint64 // positions below it can no longer be replayed
 }
 
 // PurgeRows removes keys with all their versions: hard delete. Only purge,
-// erasure and tests propose it; no statement on USER or SHARED tables does.
+// erasure and tests propose it; no statement on USER or SHARED tables does. It
+// has at most SliceRows keys. A key of a STREAM table is the _seq of the event,
+// eight bytes big-endian.
 type PurgeRows struct {
 	Table schema.TableID
 	Scope schema.Scope
 	Keys  [][]byte
 	// Before protects newer versions: keys whose newest _seq is at or above it
 	// stay. 0 protects none.
+	Before uint64
+}
+
+// ExpireStream removes the windows of a STREAM table that ended at or before a
+// position.
+type ExpireStream struct {
+	Table  schema.TableID
 	Before uint64
 }
 
@@ -203,6 +217,7 @@ func (Adopt) body()         {}
 func (DropFiles) body()     {}
 func (ForgetHistory) body() {}
 func (PurgeRows) body()     {}
+func (ExpireStream) body()  {}
 func (RaiseCeiling) body()  {}
 func (LosePositions) body() {}
 

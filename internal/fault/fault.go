@@ -24,7 +24,10 @@ type Error struct {
 	// Offset is the byte offset in the user's SQL text where the fault was
 	// found, or -1.
 	Offset int
-	cause  error
+	// Statement is the place of the statement in its batch, counted from 1; 0
+	// for a lone statement.
+	Statement int
+	cause     error
 }
 
 // New returns a fault with a formatted sentence.
@@ -56,7 +59,21 @@ func (e *Error) Unwrap() error { return e.cause }
 
 // Sentence returns what a user may read: the prefix of the code and the
 // message, without the cause.
-func (e *Error) Sentence() string { return e.Code.Info().Prefix + e.Message }
+func (e *Error) Sentence() string {
+	text := e.Code.Info().Prefix + e.Message
+	if e.Statement > 0 {
+		text = fmt.Sprintf("Statement %d failed: %s", e.Statement, text)
+	}
+	return text
+}
+
+// InStatement returns the fault of err as that of the n-th statement of a
+// batch, whose text only administrators see.
+func InStatement(err error, n int, text string) error {
+	f := *Of(err)
+	f.Statement, f.Detail = n, text
+	return &f
+}
 
 // CodeOf returns the code of the first fault in the chain of err, or Internal.
 func CodeOf(err error) Code {

@@ -1,0 +1,66 @@
+// Package ddl changes definitions: namespaces, tables and users, a file per
+// noun.
+//
+// A Definer checks a statement against the newest applied definitions and
+// proposes one command; what another statement may have changed in between is
+// checked again when the command is applied. Every method answers with the
+// sentence that the user sees.
+//
+// Goroutines: none. Locks: none.
+package ddl
+
+import (
+	"context"
+	"time"
+
+	"kalamdb/internal/auth"
+	"kalamdb/internal/command"
+	"kalamdb/internal/schema"
+	"kalamdb/internal/store/catalog"
+)
+
+// What DROP does when it meets something inside or attached.
+const (
+	End    = "end"    // DROP TABLE ends its subscriptions
+	Drop   = "drop"   // DROP NAMESPACE drops what is inside
+	Refuse = "refuse" // either is refused
+)
+
+// Options say what a Definer works with.
+type Options struct {
+	// Committer takes the commands.
+	Committer command.Committer
+	// Definitions returns the newest applied definitions.
+	Definitions func() *catalog.Definitions
+	// User reads the newest applied row of a user.
+	User func(ctx context.Context, id schema.UserID) (schema.UserRecord, bool, error)
+	// Subscribers counts the live queries on a table.
+	Subscribers func(id schema.TableID) int
+	// Now is the proposer's clock.
+	Now func() time.Time
+	// Passwords checks and hashes passwords.
+	Passwords *auth.Passwords
+	// DropWithSubscribers is End (default) or Refuse.
+	DropWithSubscribers string
+	// DropNonemptyNamespace is Drop (default) or Refuse.
+	DropNonemptyNamespace string
+}
+
+// Definer proposes changes of definitions. It is safe for concurrent use.
+type Definer struct{ o Options }
+
+// New returns a Definer.
+func New(o Options) *Definer { return &Definer{o: o} }
+
+// commit proposes one body in the name of actor.
+func (d *Definer) commit(ctx context.Context, actor schema.UserID, body command.Body) (command.Receipt, error) {
+	return d.o.Committer.Commit(ctx, &command.Command{
+		Time:       d.o.Now().UnixMicro(),
+		Durability: schema.Sync,
+		Actor:      actor,
+		Body:       body,
+	})
+}
+
+// now is the time of a definition in microseconds since the Unix epoch.
+func (d *Definer) now() int64 { return d.o.Now().UnixMicro() }

@@ -1,0 +1,365 @@
+package ddl
+
+import (
+	"regexp"
+	"strconv"
+	"strings"
+
+	"kalamdb/internal/datum"
+	"kalamdb/internal/fault"
+	"kalamdb/internal/schema"
+	"kalamdb/internal/sql/parse"
+)
+
+// Bounds of FLUSH_POLICY.
+const (
+	maxFlushRows     = 999_999
+	maxFlushInterval = 86_399
+)
+
+// storageName is how a storage may be called.
+var storageName = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
+
+// tableOption knows one key of WITH.
+type tableOption struct {
+	kinds []schema.Kind
+	set   func(*schema.Options, parse.Option) error
+}
+
+var (
+	stored    = []schema.Kind{schema.User, schema.Shared}
+	allKinds  = []schema.Kind{schema.User, schema.Shared, schema.Stream}
+	streaming = []schema.Kind{schema.Stream}
+)
+
+// tableOptions is the list of keys that WITH takes; TYPE is read by KindOf and
+// ACCESS_LEVEL by setAccess.
+var knownOptions = map[string]tableOption{
+	"STORAGE_ID":              {stored, setStorage},
+	"LOCATION REFERENCE":      {stored, setStorage},
+	"USE_USER_STORAGE":        {[]schema.Kind{schema.User}, setBool(func(o *schema.Options) *bool { return &o.UseUserStorage })},
+	"FLUSH_POLICY":            {stored, setFlushPolicy},
+	"DELETED_RETENTION":       {stored, setDeletedRetention},
+	"DELETED_RETENTION_HOURS": {stored, setDeletedRetentionHours},
+	"TTL_SECONDS":             {streaming, setTTL},
+	"RETENTION":               {streaming, setTTL},
+	"COMPRESSION":             {stored, setWord("none, snappy or zstd", func(o *schema.Options) *string { return &o.Compression }, "none", "snappy", "zstd")},
+	"EVICTION_STRATEGY":       {streaming, setEviction},
+	"MAX_STREAM_SIZE_BYTES":   {streaming, setMaxStream},
+	"DURABILITY":              {allKinds, setDurability},
+	"EPHEMERAL":               {streaming, setEphemeral},
+	"MAX_BUFFER":              {streaming, setMaxBuffer},
+	"LOCATION":                {stored, setLocation},
+}
+
+// tableOptions reads the WITH clause of a table of the given kind.
+func (d *Definer) tableOptions(kind schema.Kind, written []parse.Option) (schema.Options, error) {
+	var out schema.Options
+	if kind == schema.Shared {
+		out.Access = schema.Private
+	}
+	seen := map[string]bool{}
+	for _, o := range written {
+		if seen[o.Name] {
+			return out, fault.At(fault.InvalidDefinition, o.Offset, "table option '%s' is given twice", o.Name)
+		}
+		seen[o.Name] = true
+		if o.Name == "TYPE" {
+			continue
+		}
+		if o.Name == "ACCESS_LEVEL" {
+			if err := setAccess(&out, kind, o); err != nil {
+				return out, err
+			}
+			continue
+		}
+		known, ok := knownOptions[o.Name]
+		if !ok {
+			return out, fault.At(fault.InvalidDefinition, o.Offset, "Unknown table option '%s'", o.Name)
+		}
+		if !hasKind(known.kinds, kind) {
+			return out, fault.At(fault.InvalidDefinition, o.Offset, "table option '%s' does not apply to %s tables", o.Name, strings.ToUpper(kind.String()))
+		}
+		if err := known.set(&out, o); err != nil {
+			return out, err
+		}
+	}
+	if kind != schema.Stream {
+		if out.StorageID == "" {
+			out.StorageID = schema.LocalStorage
+		}
+		if _, ok := d.o.Definitions().Storage(out.StorageID); !ok {
+			return out, fault.New(fault.ObjectNotFound, "Storage '%s' does not exist", out.StorageID)
+		}
+	}
+	return out, nil
+}
+
+func hasKind(kinds []schema.Kind, kind schema.Kind) bool {
+	for _, k := range kinds {
+		if k == kind {
+			return true
+		}
+	}
+	return false
+}
+
+func invalidOption(o parse.Option, want string) error {
+	return fault.At(fault.InvalidDefinition, o.Offset, "table option '%s' has the invalid value '%.64s'; use %s", o.Name, o.Value, want)
+}
+
+func setAccess(out *schema.Options, kind schema.Kind, o parse.Option) error {
+	if kind != schema.Shared {
+		return fault.At(fault.InvalidDefinition, o.Offset, "ACCESS_LEVEL applies to SHARED tables only")
+	}
+	switch level := schema.Access(strings.ToLower(o.Value)); level {
+	case schema.Public, schema.Private, schema.Restricted, schema.DBAOnly:
+		out.Access = level
+		return nil
+	}
+	return invalidOption(o, "PUBLIC, PRIVATE, RESTRICTED or DBA")
+}
+
+func setStorage(out *schema.Options, o parse.Option) error {
+	if !storageName.MatchString(o.Value) {
+		return invalidOption(o, "the id of a storage: letters, digits, '_' and '-'")
+	}
+	if out.StorageID != "" && out.StorageID != o.Value {
+		return fault.At(fault.InvalidDefinition, o.Offset, "the storage is named twice: '%s' and '%s'", out.StorageID, o.Value)
+	}
+	out.StorageID = o.Value
+	return nil
+}
+
+func setBool(field func(*schema.Options) *bool) func(*schema.Options, parse.Option) error {
+	return func(out *schema.Options, o parse.Option) error {
+		b, ok := boolOf(o)
+		if !ok {
+			return invalidOption(o, "TRUE or FALSE")
+		}
+		*field(out) = b
+		return nil
+	}
+}
+
+func boolOf(o parse.Option) (value, ok bool) {
+	switch strings.ToLower(o.Value) {
+	case "true":
+		return true, true
+	case "false":
+		return false, true
+	}
+	return false, false
+}
+
+func setWord(want string, field func(*schema.Options) *string, words ...string) func(*schema.Options, parse.Option) error {
+	return func(out *schema.Options, o parse.Option) error {
+		for _, w := range words {
+			if strings.EqualFold(o.Value, w) {
+				*field(out) = w
+				return nil
+			}
+		}
+		return invalidOption(o, want)
+	}
+}
+
+// setFlushPolicy reads 'rows:N', 'interval:S' or both.
+func setFlushPolicy(out *schema.Options, o parse.Option) error {
+	const want = "'rows:N', 'interval:S' or 'rows:N,interval:S' with N up to 999999 and S up to 86399 seconds"
+	var policy schema.FlushPolicy
+	for part := range strings.SplitSeq(o.Value, ",") {
+		name, text, ok := strings.Cut(strings.TrimSpace(part), ":")
+		n, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
+		if !ok || err != nil || n < 1 {
+			return invalidOption(o, want)
+		}
+		switch strings.ToLower(strings.TrimSpace(name)) {
+		case "rows":
+			if n > maxFlushRows || policy.Rows != 0 {
+				return invalidOption(o, want)
+			}
+			policy.Rows = n
+		case "interval":
+			if n > maxFlushInterval || policy.IntervalSeconds != 0 {
+				return invalidOption(o, want)
+			}
+			policy.IntervalSeconds = n
+		default:
+			return invalidOption(o, want)
+		}
+	}
+	out.FlushPolicy = policy
+	return nil
+}
+
+func setDeletedRetention(out *schema.Options, o parse.Option) error {
+	if strings.EqualFold(o.Value, "off") {
+		out.DeletedRetentionSeconds = -1
+		return nil
+	}
+	seconds, ok := secondsOf(o)
+	if !ok {
+		return invalidOption(o, "a duration such as '7d' or '12h', or 'off'")
+	}
+	out.DeletedRetentionSeconds = seconds
+	return nil
+}
+
+func setDeletedRetentionHours(out *schema.Options, o parse.Option) error {
+	n, err := strconv.ParseInt(o.Value, 10, 64)
+	if err != nil || n < 1 || n > 1<<20 {
+		return invalidOption(o, "a positive number of hours")
+	}
+	out.DeletedRetentionSeconds = n * 3600
+	return nil
+}
+
+func setTTL(out *schema.Options, o parse.Option) error {
+	seconds, ok := secondsOf(o)
+	if !ok {
+		return invalidOption(o, "a positive number of seconds, or a duration such as '10s' or '5m'")
+	}
+	if out.TTLSeconds != 0 && out.TTLSeconds != seconds {
+		return fault.At(fault.InvalidDefinition, o.Offset, "TTL_SECONDS and retention disagree")
+	}
+	out.TTLSeconds = seconds
+	return nil
+}
+
+// secondsOf reads a positive number of seconds or a duration text of whole
+// seconds, at most a hundred years.
+func secondsOf(o parse.Option) (int64, bool) {
+	const most = 100 * 366 * 86400
+	if n, err := strconv.ParseInt(o.Value, 10, 64); err == nil {
+		return n, n > 0 && n <= most
+	}
+	v, err := datum.Cast(datum.NewText(o.Value), datum.Type{Kind: datum.Interval})
+	if err != nil {
+		return 0, false
+	}
+	months, days, micros := v.Interval()
+	if months != 0 || micros%1_000_000 != 0 {
+		return 0, false
+	}
+	seconds := int64(days)*86400 + micros/1_000_000
+	return seconds, seconds > 0 && seconds <= most
+}
+
+func setEviction(out *schema.Options, o parse.Option) error {
+	switch {
+	case strings.EqualFold(o.Value, "time_based"):
+		out.EvictionStrategy = "time_based"
+		return nil
+	case strings.EqualFold(o.Value, "size_based"), strings.EqualFold(o.Value, "hybrid"):
+		return fault.At(fault.NotImplemented, o.Offset, "EVICTION_STRATEGY '%s' is not supported yet; 'time_based' is", o.Value)
+	}
+	return invalidOption(o, "time_based")
+}
+
+func setMaxStream(out *schema.Options, o parse.Option) error {
+	if n, err := strconv.ParseInt(o.Value, 10, 64); err != nil || n < 0 {
+		return invalidOption(o, "0 for no limit")
+	} else if n > 0 {
+		return fault.At(fault.NotImplemented, o.Offset, "MAX_STREAM_SIZE_BYTES is not supported yet; 0, no limit, is")
+	}
+	return nil
+}
+
+func setDurability(out *schema.Options, o parse.Option) error {
+	switch d := schema.Durability(strings.ToLower(o.Value)); d {
+	case schema.Sync, schema.Relaxed:
+		out.Durability = d
+		return nil
+	}
+	return invalidOption(o, "sync or relaxed")
+}
+
+func setEphemeral(_ *schema.Options, o parse.Option) error {
+	b, ok := boolOf(o)
+	if !ok {
+		return invalidOption(o, "TRUE or FALSE")
+	}
+	if b {
+		return fault.At(fault.NotImplemented, o.Offset, "EPHEMERAL = TRUE is not supported yet; FALSE is")
+	}
+	return nil
+}
+
+func setMaxBuffer(_ *schema.Options, o parse.Option) error {
+	if n, err := strconv.ParseInt(o.Value, 10, 64); err != nil || n < 0 {
+		return invalidOption(o, "0 for no limit")
+	} else if n > 0 {
+		return fault.At(fault.NotImplemented, o.Offset, "MAX_BUFFER is not supported yet; 0, no limit, is")
+	}
+	return nil
+}
+
+// setLocation keeps a path template below the table's storage. A leading slash
+// is dropped and ${user_id} is read as {userId}.
+func setLocation(out *schema.Options, o parse.Option) error {
+	location := strings.Trim(o.Value, "/")
+	location = strings.ReplaceAll(location, "${user_id}", "{userId}")
+	const hint = "a path below the table's storage; for another place make a storage with CREATE STORAGE"
+	if location == "" || strings.Contains(location, "://") || strings.ContainsAny(location, "\\\x00$") {
+		return invalidOption(o, hint)
+	}
+	for part := range strings.SplitSeq(location, "/") {
+		if part == "" || part == "." || part == ".." || strings.HasPrefix(part, "_") {
+			return invalidOption(o, hint)
+		}
+	}
+	out.Location = location
+	return nil
+}
+
+// checkLocation refuses templates that would mix users or tables.
+func (d *Definer) checkLocation(t *schema.Table) error {
+	location := t.Options.Location
+	if location == "" {
+		return nil
+	}
+	perUser := strings.Contains(location, "{userId}")
+	if t.Kind == schema.User && !perUser {
+		return fault.New(fault.InvalidDefinition, "the LOCATION of a USER table must contain ${user_id}")
+	}
+	if t.Kind == schema.Shared && perUser {
+		return fault.New(fault.InvalidDefinition, "the LOCATION of a SHARED table cannot contain ${user_id}")
+	}
+	if rest := strings.ReplaceAll(location, "{userId}", ""); strings.ContainsAny(rest, "{}") {
+		return fault.New(fault.InvalidDefinition, "the LOCATION '%s' has an unknown placeholder; ${user_id} is known", location)
+	}
+	for _, ns := range d.o.Definitions().Namespaces() {
+		for _, other := range d.o.Definitions().Tables(ns.Name) {
+			if other.Options.StorageID == t.Options.StorageID && overlap(location, locationOf(other)) {
+				return fault.New(fault.InvalidDefinition, "the LOCATION '%s' overlaps that of table %s", location, other.QualifiedName())
+			}
+		}
+	}
+	return nil
+}
+
+func locationOf(t *schema.Table) string {
+	switch {
+	case t.Kind == schema.Stream:
+		return ""
+	case t.Options.Location != "":
+		return t.Options.Location
+	}
+	return t.Namespace + "/" + t.Name
+}
+
+// overlap reports whether one template is a folder of the other.
+func overlap(a, b string) bool {
+	if a == "" || b == "" {
+		return false
+	}
+	a, b = fixedPart(a)+"/", fixedPart(b)+"/"
+	return strings.HasPrefix(a, b) || strings.HasPrefix(b, a)
+}
+
+// fixedPart is the template up to its first placeholder.
+func fixedPart(location string) string {
+	fixed, _, _ := strings.Cut(location, "{")
+	return strings.TrimSuffix(fixed, "/")
+}

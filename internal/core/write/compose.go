@@ -1,0 +1,240 @@
+package write
+
+import (
+	"kalamdb/internal/command"
+	"kalamdb/internal/datum"
+	"kalamdb/internal/fault"
+	"kalamdb/internal/schema"
+	"kalamdb/internal/sql/exec"
+	"kalamdb/internal/sql/plan"
+)
+
+// composer gathers the row changes of one statement.
+type composer struct {
+	writer *Writer
+	table  *schema.Table
+	scope  schema.Scope
+	env    *exec.Env
+	rows   []command.RowWrite
+	bytes  int64
+	// seen holds the keys of the statement's own inserts, from the second row on.
+	seen map[string]struct{}
+	// defaults are the decoded literal defaults by column position.
+	defaults []datum.Value
+	scratch  []datum.Value
+}
+
+func newComposer(w *Writer, t *schema.Table, scope schema.Scope, env *exec.Env) *composer {
+	return &composer{writer: w, table: t, scope: scope, env: env, scratch: make([]datum.Value, len(t.Columns))}
+}
+
+// compileRows compiles the VALUES of an INSERT; a nil entry means DEFAULT.
+func compileRows(p *plan.Insert) ([][]exec.Eval, error) {
+	rows := make([][]exec.Eval, len(p.Rows))
+	cells := make([]exec.Eval, len(p.Rows)*len(p.Columns))
+	for i, row := range p.Rows {
+		rows[i], cells = cells[:len(row):len(row)], cells[len(row):]
+		for j, x := range row {
+			if x == nil {
+				continue
+			}
+			eval, err := exec.Compile(x)
+			if err != nil {
+				return nil, err
+			}
+			rows[i][j] = eval
+		}
+	}
+	return rows, nil
+}
+
+// insert evaluates one row of VALUES whose cells belong to columns.
+func (c *composer) insert(n int, columns []int, cells []exec.Eval) error {
+	row := c.scratch
+	clear(row)
+	absent := make([]bool, len(row))
+	for i := range absent {
+		absent[i] = true
+	}
+	for j, eval := range cells {
+		if eval == nil {
+			continue
+		}
+		v, err := eval(nil, c.env)
+		if err != nil {
+			return err
+		}
+		row[columns[j]], absent[columns[j]] = v, false
+	}
+	return c.insertValues(n, row, absent)
+}
+
+// insertValues completes one row with defaults, checks and encodes it.
+func (c *composer) insertValues(n int, row []datum.Value, absent []bool) error {
+	generatedKey := false
+	for i := range c.table.Columns {
+		column := &c.table.Columns[i]
+		if column.System != schema.NotSystem {
+			continue
+		}
+		if absent[i] {
+			v, generated, err := c.defaultOf(i)
+			if err != nil {
+				return err
+			}
+			row[i] = v
+			generatedKey = generatedKey || generated && len(c.table.Key) == 1 && c.table.Key[0] == column.ID
+		}
+		v, err := assign(row[i], column)
+		if err != nil {
+			return err
+		}
+		if v.IsNull() && column.NotNull {
+			return fault.New(fault.NotNull, "column '%s' cannot be NULL (row %d)", column.Name, n+1)
+		}
+		row[i] = v
+	}
+	var key []byte
+	if c.table.Kind != schema.Stream {
+		key = c.table.KeyOf(nil, row)
+		if err := c.unique(key, row); err != nil {
+			return err
+		}
+	}
+	return c.add(command.RowWrite{
+		Op:    command.Insert,
+		Scope: c.scope,
+		Key:   key,
+		Fresh: generatedKey,
+		Row:   c.table.AppendRow(nil, row),
+	})
+}
+
+// unique refuses a key that the statement itself has inserted before.
+func (c *composer) unique(key []byte, row []datum.Value) error {
+	if len(c.rows) == 0 {
+		return nil
+	}
+	if c.seen == nil {
+		c.seen = make(map[string]struct{}, 16)
+		for i := range c.rows {
+			c.seen[string(c.rows[i].Key)] = struct{}{}
+		}
+	}
+	if _, twice := c.seen[string(key)]; twice {
+		return DuplicateKey(c.table, row)
+	}
+	c.seen[string(key)] = struct{}{}
+	return nil
+}
+
+// DuplicateKey is the fault for a key that exists already; row is aligned to
+// the table's columns.
+func DuplicateKey(t *schema.Table, row []datum.Value) error {
+	values, names := "", ""
+	for i, position := range t.KeyPositions() {
+		if i > 0 {
+			values, names = values+", ", names+", "
+		}
+		values += row[position].String()
+		names += t.Columns[position].Name
+	}
+	return fault.New(fault.DuplicateKey, "value '%s' already exists in column '%s'", values, names)
+}
+
+// update computes the new version of a row that matched; an unchanged row is
+// neither written nor counted.
+func (c *composer) update(old []datum.Value, set []plan.Assignment, evals []exec.Eval) error {
+	row := c.scratch
+	copy(row, old)
+	changed := false
+	for i, a := range set {
+		column := &c.table.Columns[a.Column]
+		v, err := c.assigned(a, evals[i], old)
+		if err != nil {
+			return err
+		}
+		if v, err = assign(v, column); err != nil {
+			return err
+		}
+		if v.IsNull() && column.NotNull {
+			return fault.New(fault.NotNull, "column '%s' cannot be NULL", column.Name)
+		}
+		changed = changed || !same(v, old[a.Column])
+		row[a.Column] = v
+	}
+	if !changed {
+		return nil
+	}
+	return c.supersede(command.Update, old, row)
+}
+
+// assigned evaluates one item of SET; X is nil for DEFAULT.
+func (c *composer) assigned(a plan.Assignment, eval exec.Eval, old []datum.Value) (datum.Value, error) {
+	if a.X == nil {
+		v, _, err := c.defaultOf(a.Column)
+		return v, err
+	}
+	return eval(old, c.env)
+}
+
+// delete adds the tombstone of a row that matched; it keeps the row's values.
+func (c *composer) delete(old []datum.Value) error {
+	return c.supersede(command.Delete, old, old)
+}
+
+// supersede adds the version that follows old.
+func (c *composer) supersede(op command.Op, old, row []datum.Value) error {
+	change := command.RowWrite{Op: op, Scope: c.scope, Row: c.table.AppendRow(nil, row), Old: c.table.AppendRow(nil, old)}
+	if c.table.Kind != schema.Stream {
+		change.Key = c.table.KeyOf(nil, old)
+	}
+	for i := range c.table.Columns {
+		if c.table.Columns[i].System == schema.SeqColumn {
+			change.ReadSeq = uint64(old[i].Int())
+		}
+	}
+	return c.add(change)
+}
+
+func (c *composer) add(r command.RowWrite) error {
+	if len(c.rows) >= c.writer.o.MaxRows {
+		return c.writer.tooManyRows(len(c.rows) + 1)
+	}
+	c.bytes += int64(len(r.Key) + len(r.Row) + len(r.Old) + len(r.Scope))
+	if c.bytes > c.writer.o.MaxBytes {
+		return c.writer.tooManyBytes()
+	}
+	c.rows = append(c.rows, r)
+	return nil
+}
+
+// same reports whether a new value leaves a column as it was. Values that
+// compare equal but read differently, such as 1.50 and 1.5 in JSON text, differ.
+func same(a, b datum.Value) bool {
+	if a.IsNull() || b.IsNull() {
+		return a.IsNull() && b.IsNull()
+	}
+	return datum.Compare(a, b) == 0
+}
+
+// assign converts a value to its column's type and names the column when that
+// fails.
+func assign(v datum.Value, column *schema.Column) (datum.Value, error) {
+	if v.IsNull() {
+		return v, nil
+	}
+	converted, err := datum.Assign(v, column.Type)
+	if err != nil {
+		return v, forColumn(err, column)
+	}
+	return converted, nil
+}
+
+func forColumn(err error, column *schema.Column) error {
+	f := fault.Of(err)
+	if f.Code == fault.Internal {
+		return err
+	}
+	return fault.Wrap(f.Code, err, "column '%s': %s", column.Name, f.Message)
+}

@@ -1,0 +1,62 @@
+package write
+
+import (
+	"hash/maphash"
+	"slices"
+	"sync"
+
+	"kalamdb/internal/schema"
+	"kalamdb/internal/sql/exec"
+	"kalamdb/internal/sql/plan"
+)
+
+// stripes is how many mutexes the latches share; more than the writers that
+// can run at one time, so that strangers seldom meet.
+const stripes = 1024
+
+// maxLatched is how many keys a statement latches one by one; statements over
+// more keys go without and rely on the check of the versions they read.
+const maxLatched = 64
+
+// latches order statements that read and write the same known keys, so that
+// each sees what the one before it wrote instead of being refused and run
+// again.
+type latches struct {
+	seed maphash.Seed
+	once sync.Once
+	mu   [stripes]sync.Mutex
+}
+
+// latch takes the latches of the keys that a query names by equality. It
+// returns the function that lets go of them; that function may be called from
+// another goroutine and does its work once.
+func (w *Writer) latch(q *plan.Query, scope schema.Scope, env *exec.Env) (func(), error) {
+	keys, err := exec.Keys(q, env)
+	if err != nil || len(keys) == 0 || len(keys) > maxLatched {
+		return func() {}, err
+	}
+	l := &w.latches
+	l.once.Do(func() { l.seed = maphash.MakeSeed() })
+	indexes := make([]int, 0, len(keys))
+	var buffer []byte
+	for _, key := range keys {
+		buffer = append(buffer[:0], byte(q.Table.ID), byte(q.Table.ID>>8), byte(q.Table.ID>>16), byte(q.Table.ID>>24))
+		buffer = append(buffer, scope...)
+		buffer = append(buffer, 0)
+		buffer = schema.AppendKeyValues(buffer, key)
+		indexes = append(indexes, int(maphash.Bytes(l.seed, buffer)%stripes))
+	}
+	slices.Sort(indexes)
+	indexes = slices.Compact(indexes)
+	for _, i := range indexes {
+		l.mu[i].Lock()
+	}
+	var once sync.Once
+	return func() {
+		once.Do(func() {
+			for _, i := range indexes {
+				l.mu[i].Unlock()
+			}
+		})
+	}, nil
+}

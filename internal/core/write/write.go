@@ -1,0 +1,198 @@
+// Package write turns INSERT, UPDATE and DELETE into commands.
+//
+// A Writer reads the newest applied state, evaluates defaults, expressions and
+// casts exactly once, checks what can be checked without other writers (types,
+// NOT NULL, duplicates inside the statement) and proposes one command.Write.
+// Uniqueness and the versions that were read are checked when the command is
+// applied. A command that meets a changed row or definition is refused with
+// command.ErrStaleRow or command.ErrStaleSchema; the caller plans and runs the
+// statement again.
+//
+// Goroutines: none. Locks: latches, a striped set of mutexes held for known
+// keys from the read until the command is applied, in ascending stripe order.
+package write
+
+import (
+	"context"
+	"time"
+
+	"kalamdb/internal/command"
+	"kalamdb/internal/core/relation"
+	"kalamdb/internal/datum"
+	"kalamdb/internal/fault"
+	"kalamdb/internal/schema"
+	"kalamdb/internal/sql/exec"
+	"kalamdb/internal/sql/plan"
+)
+
+// Options say what a Writer works with.
+type Options struct {
+	// Relations gives the newest applied state.
+	Relations *relation.Relations
+	// Committer takes the commands.
+	Committer command.Committer
+	// MaxRows and MaxBytes bound one commit (commit.max_rows, commit.max_bytes).
+	MaxRows  int
+	MaxBytes int64
+	// Durability is what tables without a DURABILITY of their own get.
+	Durability schema.Durability
+	// Limits bound what finding the rows may hold in memory.
+	Limits exec.Limits
+}
+
+// Target is whose rows a statement changes.
+type Target struct {
+	// Scope is the partition, decided by the caller's authorisation.
+	Scope schema.Scope
+	// Caller is handed to views over running state.
+	Caller relation.Caller
+}
+
+// Writer proposes changes of rows. It is safe for concurrent use.
+type Writer struct {
+	o       Options
+	latches latches
+}
+
+// New returns a Writer.
+func New(o Options) *Writer {
+	if o.MaxRows == 0 {
+		o.MaxRows = 200_000
+	}
+	if o.MaxBytes == 0 {
+		o.MaxBytes = 100 << 20
+	}
+	return &Writer{o: o}
+}
+
+// Insert evaluates the rows of an INSERT and commits them. It returns how many
+// rows were inserted.
+func (w *Writer) Insert(ctx context.Context, p *plan.Insert, to Target, env *exec.Env) (int64, error) {
+	if len(p.Rows) > w.o.MaxRows {
+		return 0, w.tooManyRows(len(p.Rows))
+	}
+	c := newComposer(w, p.Table, to.Scope, env)
+	evals, err := compileRows(p)
+	if err != nil {
+		return 0, err
+	}
+	for i, row := range evals {
+		if err := c.insert(i, p.Columns, row); err != nil {
+			return 0, err
+		}
+	}
+	return w.commit(ctx, c, nil)
+}
+
+// InsertRows inserts rows given as values aligned to the table's columns;
+// absent marks columns that take their default.
+func (w *Writer) InsertRows(ctx context.Context, t *schema.Table, rows [][]datum.Value, absent [][]bool, to Target, env *exec.Env) (int64, error) {
+	if len(rows) > w.o.MaxRows {
+		return 0, w.tooManyRows(len(rows))
+	}
+	c := newComposer(w, t, to.Scope, env)
+	for i := range rows {
+		if err := c.insertValues(i, rows[i], absent[i]); err != nil {
+			return 0, err
+		}
+	}
+	return w.commit(ctx, c, nil)
+}
+
+// Update finds the rows of an UPDATE, computes their new versions and commits
+// those that really change. It returns how many changed.
+func (w *Writer) Update(ctx context.Context, p *plan.Update, to Target, env *exec.Env) (int64, error) {
+	if p.Table.Kind == schema.Stream {
+		return 0, fault.New(fault.InvalidOperation, "UPDATE not supported for STREAM tables")
+	}
+	set := make([]exec.Eval, len(p.Set))
+	for i, a := range p.Set {
+		eval, err := exec.Compile(a.X)
+		if err != nil {
+			return 0, err
+		}
+		set[i] = eval
+	}
+	return w.change(ctx, &p.Query, to, env, func(c *composer, row []datum.Value) error {
+		return c.update(row, p.Set, set)
+	})
+}
+
+// Delete finds the rows of a DELETE and commits their tombstones. It returns
+// how many rows were deleted.
+func (w *Writer) Delete(ctx context.Context, p *plan.Delete, to Target, env *exec.Env) (int64, error) {
+	return w.change(ctx, &p.Query, to, env, func(c *composer, row []datum.Value) error {
+		return c.delete(row)
+	})
+}
+
+// change runs the common path of UPDATE and DELETE.
+func (w *Writer) change(ctx context.Context, q *plan.Query, to Target, env *exec.Env, each func(*composer, []datum.Value) error) (int64, error) {
+	release, err := w.latch(q, to.Scope, env)
+	if err != nil {
+		return 0, err
+	}
+	c := newComposer(w, q.Table, to.Scope, env)
+	if err := w.find(ctx, q, to, env, func(row []datum.Value) error { return each(c, row) }); err != nil {
+		release()
+		return 0, err
+	}
+	return w.commit(ctx, c, release)
+}
+
+// find visits the matching rows of the newest applied state.
+func (w *Writer) find(ctx context.Context, q *plan.Query, to Target, env *exec.Env, each func([]datum.Value) error) error {
+	view := w.o.Relations.Applied()
+	defer view.Release()
+	current, ok := view.TableByID(q.Table.ID)
+	if !ok || current.Version != q.Table.Version {
+		return command.ErrStaleSchema
+	}
+	table, err := view.Open(q.Table, to.Scope, to.Caller)
+	if err != nil {
+		return err
+	}
+	return exec.Matching(ctx, q, table, env, each)
+}
+
+// commit proposes what a composer has gathered. release, if not nil, lets go
+// of latches and is called exactly once, when the command has been applied.
+func (w *Writer) commit(ctx context.Context, c *composer, release func()) (int64, error) {
+	if release == nil {
+		release = func() {}
+	}
+	if len(c.rows) == 0 {
+		release()
+		return 0, nil
+	}
+	durability := c.table.Options.Durability
+	if durability == schema.DurabilityDefault {
+		durability = w.o.Durability
+	}
+	receipt, err := w.o.Committer.Commit(ctx, &command.Command{
+		Time:       c.env.Now,
+		Durability: durability,
+		Actor:      c.env.User,
+		Body: &command.Write{Tables: []command.TableWrite{{
+			Table:         c.table.ID,
+			SchemaVersion: c.table.Version,
+			Rows:          c.rows,
+		}}},
+		OnApplied: release,
+	})
+	if err != nil {
+		return 0, err
+	}
+	return receipt.Rows, nil
+}
+
+func (w *Writer) tooManyRows(n int) error {
+	return fault.New(fault.LimitExceeded, "one statement may write at most %d rows, this one has %d or more; raise commit.max_rows or send it in parts", w.o.MaxRows, n)
+}
+
+func (w *Writer) tooManyBytes() error {
+	return fault.New(fault.LimitExceeded, "one statement may write at most %d bytes; raise commit.max_bytes or send it in parts", w.o.MaxBytes)
+}
+
+// Clock gives the time of a statement in microseconds since the Unix epoch.
+func Clock(now time.Time) int64 { return now.UnixMicro() }

@@ -114,6 +114,23 @@ func Exists(fsys FS, name string) (bool, error) {
 	return false, err
 }
 
+// MakeDir makes a directory and those above it that are missing, and makes
+// their entries durable.
+func MakeDir(fsys FS, dir string) error {
+	exists, err := Exists(fsys, dir)
+	if err != nil || exists {
+		return err
+	}
+	above := path.Dir(path.Clean(dir))
+	if err := MakeDir(fsys, above); err != nil {
+		return err
+	}
+	if err := fsys.MkdirAll(dir); err != nil {
+		return err
+	}
+	return SyncDir(fsys, above)
+}
+
 // SyncDir makes the entries of a directory durable.
 func SyncDir(fsys FS, dir string) error {
 	f, err := fsys.Open(dir, ModeRead)

@@ -134,3 +134,12 @@ func Prefetch(f File, offset, n int64) error {
 	}
 	return nil
 }
+
+// WriteBack asks the system to start writing the first n bytes of a file to
+// the device, so that a later Sync has less to wait for. It promises nothing.
+func WriteBack(f File, n int64) error {
+	if fd := f.Fd(); fd != NoFd {
+		return writeBack(fd, n)
+	}
+	return nil
+}

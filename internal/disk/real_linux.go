@@ -6,8 +6,11 @@ import (
 	"syscall"
 )
 
-// fallocKeepSize is FALLOC_FL_KEEP_SIZE of linux/falloc.h.
-const fallocKeepSize = 1
+// Flags of linux/falloc.h and linux/fs.h.
+const (
+	fallocKeepSize      = 1     // FALLOC_FL_KEEP_SIZE
+	syncRangeWaitBefore = 1 | 2 // SYNC_FILE_RANGE_WAIT_BEFORE and _WRITE
+)
 
 // syncData flushes bytes and length but not the times of the file, which
 // spares one journal write per sync.
@@ -35,4 +38,14 @@ func prefetch(fd uintptr, offset, n int64) error {
 		return errno
 	}
 	return nil
+}
+
+// writeBack waits for what an earlier call has queued, which bounds the dirty
+// bytes, and queues the rest.
+func writeBack(fd uintptr, n int64) error {
+	err := syscall.SyncFileRange(int(fd), 0, n, syncRangeWaitBefore)
+	if errors.Is(err, syscall.ENOSYS) || errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.EINTR) {
+		return nil
+	}
+	return err
 }

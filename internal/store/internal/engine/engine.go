@@ -1,0 +1,243 @@
+// Package engine is the one home of Pebble: ordered keys, batches, snapshots.
+//
+// What it promises: a batch is applied as a whole, is visible when Apply
+// returns and durable when Wait has returned. After a refused write or sync
+// of the log, or a refused sync of any other file, no Apply and no Wait
+// returns any more; instead Options.Fatal is called, which ends the process,
+// or in tests the goroutine.
+//
+// Mutators and reads are functions of this room, not methods: the rooms above
+// the store hold batches, snapshots and readers, and cannot call what they
+// cannot import. A row key and its version are passed apart; every other key,
+// and every bound, is plain bytes. Keys order bytewise, the versions of a row
+// newest first.
+//
+// Goroutines: those of Pebble, ended by Close. Locks: Pebble's own; a DB and a
+// Snapshot may be used by many goroutines, a Batch or an Iter by one.
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/sstable"
+
+	"kalamdb/internal/disk"
+	"kalamdb/internal/fault"
+)
+
+// Sizes that an idle server does not pay for: the memtable and the cache grow
+// with use.
+const (
+	defaultCacheBytes    = 64 << 20
+	defaultMemTableBytes = 16 << 20
+	memTablesMax         = 4  // writes stall while so many wait to be flushed
+	l0StopWrites         = 24 // and while L0 is so deep
+	openFilesMax         = 1000
+	blockBytes           = 8 << 10
+	indexBlockBytes      = 128 << 10
+	bloomBits            = 10
+)
+
+// formatVersion is pinned: a newer Pebble must not change the files of a
+// directory without a decision of ours.
+const formatVersion = pebble.FormatTableFormatV6
+
+// ErrCorrupt is in the chain of errors that say that files are damaged.
+var ErrCorrupt = errors.New("engine files are damaged")
+
+// Options configures a DB.
+type Options struct {
+	// ReadOnly refuses every Apply and writes no file. The default is false.
+	ReadOnly bool
+	// CacheBytes bounds the cache of blocks. The default is 64 MiB.
+	CacheBytes int64
+	// MemTableBytes is the size at which new keys go to a file. The default
+	// is 16 MiB.
+	MemTableBytes int64
+	// Fatal is called when durability is lost. It never returns: it ends the
+	// process or, in tests, the calling goroutine. The default panics.
+	Fatal func(format string, args ...any)
+	// Logger takes warnings and errors. The default drops them.
+	Logger *slog.Logger
+}
+
+func (o Options) withDefaults() Options {
+	if o.CacheBytes <= 0 {
+		o.CacheBytes = defaultCacheBytes
+	}
+	if o.MemTableBytes <= 0 {
+		o.MemTableBytes = defaultMemTableBytes
+	}
+	if o.Fatal == nil {
+		o.Fatal = func(format string, args ...any) { fault.Assert(false, format, args...) }
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+// DB is an open engine.
+type DB struct {
+	pebble *pebble.DB
+	fatal  func(format string, args ...any)
+	logger *slog.Logger
+	broken atomic.Pointer[brokenError] // set once durability is lost
+}
+
+// brokenError says which operation has lost durability.
+type brokenError struct {
+	op, name string
+	err      error
+}
+
+func (e *brokenError) Error() string { return fmt.Sprintf("%s %s: %v", e.op, e.name, e.err) }
+
+// Open opens the engine in dir and makes it when dir is empty or missing.
+func Open(fsys disk.FS, dir string, o Options) (*DB, error) {
+	o = o.withDefaults()
+	db := &DB{logger: o.Logger}
+	db.fatal = func(format string, args ...any) {
+		o.Fatal(format, args...)
+		panic("the fatal call of the engine returned")
+	}
+	cache := pebble.NewCache(o.CacheBytes)
+	defer cache.Unref() // Pebble holds its own reference
+	p, err := pebble.Open(dir, db.pebbleOptions(fsys, cache, o))
+	if err != nil {
+		return nil, fmt.Errorf("open engine %s: %w", dir, mark(err))
+	}
+	db.pebble = p
+	return db, nil
+}
+
+func (db *DB) pebbleOptions(fsys disk.FS, cache *pebble.Cache, o Options) *pebble.Options {
+	p := &pebble.Options{
+		Cache:                       cache,
+		Comparer:                    newComparer(),
+		Merger:                      newMerger(),
+		FS:                          &fileSystem{disk: fsys, broken: db.breakDown},
+		FormatMajorVersion:          formatVersion,
+		ReadOnly:                    o.ReadOnly,
+		MemTableSize:                uint64(o.MemTableBytes),
+		MemTableStopWritesThreshold: memTablesMax,
+		L0StopWritesThreshold:       l0StopWrites,
+		MaxOpenFiles:                openFilesMax,
+		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
+		Logger:                      (*logger)(db),
+		EventListener:               db.events(),
+	}
+	filter := bloom.FilterPolicy(bloomBits)
+	for i := range p.Levels {
+		p.Levels[i] = pebble.LevelOptions{
+			BlockSize:      blockBytes,
+			IndexBlockSize: indexBlockBytes,
+			FilterPolicy:   filter,
+			// Hot rows are read often; the cold tier is where they get small.
+			Compression: func() *sstable.CompressionProfile { return sstable.SnappyCompression },
+		}
+	}
+	return p
+}
+
+// breakDown notes that durability is lost. Whoever is told so first by Apply
+// or Wait ends the process.
+func (db *DB) breakDown(op, name string, err error) {
+	db.broken.CompareAndSwap(nil, &brokenError{op, name, err})
+}
+
+// Broken returns why nothing can be made durable any more, or nil.
+func (db *DB) Broken() error {
+	if b := db.broken.Load(); b != nil {
+		return b
+	}
+	return nil
+}
+
+// mark adds ErrCorrupt to errors of damaged files.
+func mark(err error) error {
+	if err != nil && pebble.IsCorruptionError(err) {
+		return fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	return err
+}
+
+// Flush writes all applied changes to files, those of relaxed batches too.
+func (db *DB) Flush() error {
+	if err := db.pebble.Flush(); err != nil {
+		return fmt.Errorf("flush engine: %w", mark(err))
+	}
+	return nil
+}
+
+// Compact rewrites the files that hold keys of [lower, upper), so that what
+// was deleted there takes no room.
+func (db *DB) Compact(ctx context.Context, lower, upper []byte) error {
+	err := db.pebble.Compact(ctx, appendBare(nil, lower), appendBare(nil, upper), false)
+	if err != nil {
+		return fmt.Errorf("compact engine: %w", mark(err))
+	}
+	return nil
+}
+
+// Checkpoint writes a copy of the present state to dir, which must not exist;
+// files are linked where the disk can. All applied batches are in it.
+func (db *DB) Checkpoint(dir string) error {
+	if err := db.pebble.Checkpoint(dir, pebble.WithFlushedWAL()); err != nil {
+		return fmt.Errorf("checkpoint engine to %s: %w", dir, mark(err))
+	}
+	return nil
+}
+
+// Close ends the engine after all its snapshots, iterators and batches are
+// closed; one left open is an error. After a breakdown nothing is written any
+// more: the files are left as a crash would leave them.
+func (db *DB) Close() error {
+	if err := db.Broken(); err != nil {
+		return fmt.Errorf("close engine: %w", err)
+	}
+	if err := db.pebble.Close(); err != nil {
+		return fmt.Errorf("close engine: %w", mark(err))
+	}
+	return nil
+}
+
+// Metrics is what the engine knows of its size and work.
+type Metrics struct {
+	DiskBytes     uint64 // all files, the log included
+	LogBytes      uint64 // live bytes of the log
+	MemTableBytes uint64
+	CacheBytes    int64
+	CacheHits     int64
+	CacheMisses   int64
+	Files         int64 // tables in all levels
+	ReadAmp       int   // tables a point read may have to ask
+	Flushes       int64
+	Compactions   int64
+	DebtBytes     uint64 // what compactions have still to move
+}
+
+// Metrics returns the present figures.
+func (db *DB) Metrics() Metrics {
+	m := db.pebble.Metrics()
+	total := m.Total()
+	return Metrics{
+		DiskBytes:     m.DiskSpaceUsage(),
+		LogBytes:      m.WAL.Size,
+		MemTableBytes: m.MemTable.Size,
+		CacheBytes:    m.BlockCache.Size,
+		CacheHits:     m.BlockCache.Hits,
+		CacheMisses:   m.BlockCache.Misses,
+		Files:         total.TablesCount,
+		ReadAmp:       m.ReadAmp(),
+		Flushes:       m.Flush.Count,
+		Compactions:   m.Compact.Count,
+		DebtBytes:     m.Compact.EstimatedDebt,
+	}
+}

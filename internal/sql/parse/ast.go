@@ -1,0 +1,226 @@
+package parse
+
+import "kalamdb/internal/datum"
+
+// Statement is one parsed statement. Its kinds are the types of this file and
+// of statements.go.
+type Statement interface{ statement() }
+
+// Name is a possibly qualified name, folded to lower case. Offset is where it
+// stands in the user's text.
+type Name struct {
+	Namespace string // "" when unqualified
+	Name      string
+	Offset    int
+}
+
+// Expr is a parsed expression.
+type Expr interface {
+	// Pos is the byte offset in the user's text, or -1.
+	Pos() int
+}
+
+// At is the place of an expression; every kind embeds it.
+type At struct{ Offset int }
+
+// Pos returns the offset.
+func (a At) Pos() int { return a.Offset }
+
+// The kinds of expressions.
+type (
+	// Literal is a constant. Slot is its index in Normalized.Literals when it
+	// has become an automatic parameter, else -1.
+	Literal struct {
+		At
+		Value datum.Value // integers: the narrowest of INT, BIGINT, DECIMAL; 1.5: DECIMAL; 1e3: DOUBLE; text: TEXT
+		// Untyped marks a quoted string, which takes the type its place asks
+		// for, as in PostgreSQL.
+		Untyped bool
+		Slot    int
+	}
+	// Param is $n; Index counts from 1.
+	Param struct {
+		At
+		Index int
+	}
+	// Column is a reference to a column: c, t.c or ns.t.c.
+	Column struct {
+		At
+		Table string // qualifier or ""
+		Name  string
+	}
+	// Star is * or t.* in a select list.
+	Star struct {
+		At
+		Table string
+	}
+	// Unary is "-", "+" or "not".
+	Unary struct {
+		At
+		Op string
+		X  Expr
+	}
+	// Binary is an operator of two operands: and or = <> < <= > >= + - * / % ||
+	// -> ->> #> #>> ? @> ~ ~* !~ !~* ^ & | # << >> , "is distinct from",
+	// "is not distinct from".
+	Binary struct {
+		At
+		Op   string
+		L, R Expr
+	}
+	// Is is X IS [NOT] NULL | TRUE | FALSE | UNKNOWN.
+	Is struct {
+		At
+		X    Expr
+		What string // "null", "true", "false", "unknown"
+		Not  bool
+	}
+	// In is X [NOT] IN (List).
+	In struct {
+		At
+		X    Expr
+		List []Expr
+		Not  bool
+	}
+	// Between is X [NOT] BETWEEN [SYMMETRIC] Low AND High.
+	Between struct {
+		At
+		X, Low, High Expr
+		Not          bool
+		Symmetric    bool
+	}
+	// Like is X [NOT] LIKE|ILIKE Pattern [ESCAPE Escape].
+	Like struct {
+		At
+		X, Pattern, Escape Expr
+		Insensitive        bool
+		Not                bool
+	}
+	// Call is a function or an aggregate. Special forms arrive as calls too:
+	// EXTRACT(f FROM x) is "extract"('f', x), SUBSTRING is "substring",
+	// POSITION(a IN b) is "position"(a, b), TRIM is "btrim"/"ltrim"/"rtrim",
+	// OVERLAY is "overlay", CURRENT_USER is "current_user" without arguments,
+	// COALESCE, NULLIF, GREATEST, LEAST keep their names, X AT TIME ZONE z is
+	// "timezone"(z, x).
+	Call struct {
+		At
+		Name     string
+		Args     []Expr
+		Star     bool // COUNT(*)
+		Distinct bool
+		Filter   Expr // FILTER (WHERE …)
+		OrderBy  []Order
+	}
+	// Case is CASE [Operand] WHEN … THEN … ELSE … END.
+	Case struct {
+		At
+		Operand Expr
+		Whens   []When
+		Else    Expr
+	}
+	// Cast is CAST(X AS T), X::T or TRY_CAST(X AS T).
+	Cast struct {
+		At
+		X   Expr
+		To  datum.Type
+		Try bool
+	}
+	// Subquery is an embedded SELECT: "scalar", "exists", "in", "any", "all".
+	Subquery struct {
+		At
+		Kind   string
+		X      Expr
+		Op     string
+		Select *Select
+	}
+	// Default is the word DEFAULT in VALUES or SET.
+	Default struct{ At }
+	// Unsupported is what the grammar takes and no executor has yet; binding it
+	// answers NOT_IMPLEMENTED naming What.
+	Unsupported struct {
+		At
+		What string
+	}
+)
+
+// When is one arm of a CASE.
+type When struct{ If, Then Expr }
+
+// Order is one item of ORDER BY.
+type Order struct {
+	X     Expr
+	Desc  bool
+	Nulls string // "", "first", "last"
+}
+
+// Output is one item of a select list or RETURNING.
+type Output struct {
+	X Expr
+	// Alias is the name given with AS, else "". Quoted aliases keep their
+	// spelling.
+	Alias string
+}
+
+// Select is SELECT … FROM at most one table. What only the analytic path can
+// answer sets Complex to the name of the first such construct ("JOIN", "WITH",
+// "UNION", "a window function", "a subquery in FROM", "GROUPING SETS", …).
+type Select struct {
+	Offset     int
+	Distinct   bool
+	DistinctOn []Expr
+	Outputs    []Output
+	From       *Name // nil without FROM
+	Alias      string
+	Where      Expr
+	GroupBy    []Expr
+	Having     Expr
+	OrderBy    []Order
+	LimitCount Expr
+	LimitStart Expr
+	Complex    string
+	// Tables are all tables named anywhere in the statement, for authorisation.
+	Tables []Name
+}
+
+// Insert is INSERT INTO … VALUES or SELECT.
+type Insert struct {
+	Table     Name
+	Columns   []Name // as written, folded; nil without a list
+	Values    [][]Expr
+	Select    *Select
+	Defaults  bool   // DEFAULT VALUES
+	Conflict  string // "", or what of ON CONFLICT was used
+	Returning []Output
+}
+
+// Assignment is one item of SET.
+type Assignment struct {
+	Column Name
+	X      Expr
+}
+
+// Update is UPDATE … SET … WHERE.
+type Update struct {
+	Table     Name
+	Alias     string
+	Set       []Assignment
+	Where     Expr
+	From      bool // UPDATE … FROM was used
+	Returning []Output
+	Tables    []Name
+}
+
+// Delete is DELETE FROM … WHERE.
+type Delete struct {
+	Table     Name
+	Alias     string
+	Where     Expr
+	Using     bool // DELETE … USING was used
+	Returning []Output
+	Tables    []Name
+}
+
+func (*Select) statement() {}
+func (*Insert) statement() {}
+func (*Update) statement() {}
+func (*Delete) statement() {}

@@ -1,0 +1,185 @@
+package parse
+
+import "kalamdb/internal/datum"
+
+// The statements of KalamDB's own grammar.
+type (
+	// CreateNamespace is CREATE NAMESPACE or CREATE SCHEMA.
+	CreateNamespace struct {
+		Name        Name
+		IfNotExists bool
+	}
+	// DropNamespace is DROP NAMESPACE or DROP SCHEMA (Schema true: needs CASCADE).
+	DropNamespace struct {
+		Name     Name
+		IfExists bool
+		Cascade  bool
+		Schema   bool
+	}
+	// AlterNamespace sets options or the description.
+	AlterNamespace struct {
+		Name        Name
+		Options     []Option
+		Description *string
+	}
+	// Use is USE, USE NAMESPACE or SET NAMESPACE.
+	Use struct{ Name Name }
+	// ShowNamespaces is SHOW NAMESPACES.
+	ShowNamespaces struct{}
+	// ShowTables is SHOW TABLES [IN [NAMESPACE] ns].
+	ShowTables struct{ Namespace *Name }
+	// ShowStorages is SHOW STORAGES.
+	ShowStorages struct{}
+	// ShowStats is SHOW STATS FOR TABLE t or SHOW TABLE STATS t.
+	ShowStats struct{ Table Name }
+	// ShowColumns is SHOW COLUMNS FROM t.
+	ShowColumns struct{ Table Name }
+	// Show is SHOW ALL, SHOW name, SHOW MANIFEST, SHOW EXPORT, SHOW BACKUP …
+	Show struct{ What string }
+	// Describe is DESCRIBE|DESC [TABLE] t [HISTORY]; Bare without TABLE.
+	Describe struct {
+		Table   Name
+		History bool
+		Bare    bool
+	}
+	// Explain is EXPLAIN [ANALYZE] [VERBOSE] statement.
+	Explain struct {
+		Analyze bool
+		Inner   Statement
+	}
+	// SetOption is SET name = value or SET name TO value.
+	SetOption struct{ Name, Value string }
+
+	// CreateTable is CREATE [USER|SHARED|STREAM] TABLE.
+	CreateTable struct {
+		Table       Name
+		Kind        string // "user", "shared", "stream" or "" when neither prefix nor TYPE says
+		IfNotExists bool
+		Columns     []ColumnDef
+		// Keys are the PRIMARY KEY clauses, inline ones too, each a column list.
+		Keys    [][]Name
+		Options []Option // TYPE included, names in upper case, as written order
+		// Unsupported names a table constraint that is not enforced yet.
+		Unsupported string
+	}
+	// ColumnDef is one column of CREATE TABLE or ADD COLUMN.
+	ColumnDef struct {
+		Name        Name
+		Type        datum.Type
+		NotNull     bool
+		Null        bool
+		Default     Expr // nil for none
+		DefaultText string
+		Serial      bool // AUTO_INCREMENT, SERIAL, IDENTITY
+		// Unsupported names a column constraint that is not enforced yet:
+		// "UNIQUE", "CHECK", "FOREIGN KEY", …
+		Unsupported string
+		// BadType is the name of an unknown type, or "".
+		BadType string
+	}
+	// Option is one KEY = value. Values are text, number text, "true"/"false"
+	// or "" with Null set.
+	Option struct {
+		Name   string
+		Value  string
+		Null   bool
+		Quoted bool
+		Offset int
+	}
+	// DropTable is DROP [USER|SHARED|STREAM] TABLE.
+	DropTable struct {
+		Table    Name
+		Kind     string
+		IfExists bool
+	}
+	// AlterTable is one ALTER TABLE operation; the forms other than
+	// SET ACCESS LEVEL / SET TBLPROPERTIES come with the SQL issue.
+	AlterTable struct {
+		Table      Name
+		Action     string // "set properties", else the words of the form, lower case
+		Properties []Option
+	}
+
+	// CreateUser is CREATE USER.
+	CreateUser struct {
+		User        string
+		IfNotExists bool
+		Auth        string // "password", "oauth", "internal"
+		Password    string
+		AuthData    string
+		Role        string
+		Email       string
+		StorageMode string
+		StorageID   string
+	}
+	// AlterUser is ALTER USER 'u' SET PASSWORD|ROLE|EMAIL|STORAGE_MODE|STORAGE_ID.
+	AlterUser struct {
+		User  string
+		Field string // "password", "role", "email", "storage_mode", "storage_id"
+		Value string
+		Null  bool
+	}
+	// DropUser is DROP USER [IF EXISTS] 'u'.
+	DropUser struct {
+		User     string
+		IfExists bool
+	}
+
+	// StorageFlush is STORAGE FLUSH TABLE t, or ALL [IN ns] when All.
+	StorageFlush struct {
+		Table     Name
+		All       bool
+		Namespace *Name
+	}
+	// KillLive is KILL LIVE QUERY 'id'.
+	KillLive struct{ ID string }
+	// KillJob is KILL JOB 'id'.
+	KillJob struct{ ID string }
+
+	// Begin, Commit and Rollback are transaction control.
+	Begin    struct{}
+	Commit   struct{}
+	Rollback struct{}
+
+	// ExecuteAs is EXECUTE AS [USER] 'u' (statement).
+	ExecuteAs struct {
+		User  string
+		Inner string // text of the one inner statement
+	}
+	// NotYet is a statement that KalamDB knows and this version does not run.
+	// Words is how it begins, in upper case ("CREATE TOPIC"); Area is whose
+	// rights it needs: "storage", "job", "cluster", "topic", "backup", "policy",
+	// "view", "routine", "table", "export", "consume", "subscribe", …
+	NotYet struct {
+		Words string
+		Area  string
+	}
+)
+
+func (*CreateNamespace) statement() {}
+func (*DropNamespace) statement()   {}
+func (*AlterNamespace) statement()  {}
+func (*Use) statement()             {}
+func (*ShowNamespaces) statement()  {}
+func (*ShowTables) statement()      {}
+func (*ShowStorages) statement()    {}
+func (*ShowStats) statement()       {}
+func (*ShowColumns) statement()     {}
+func (*Show) statement()            {}
+func (*Describe) statement()        {}
+func (*Explain) statement()         {}
+func (*SetOption) statement()       {}
+func (*CreateTable) statement()     {}
+func (*DropTable) statement()       {}
+func (*AlterTable) statement()      {}
+func (*CreateUser) statement()      {}
+func (*AlterUser) statement()       {}
+func (*DropUser) statement()        {}
+func (*StorageFlush) statement()    {}
+func (*KillLive) statement()        {}
+func (*KillJob) statement()         {}
+func (*Begin) statement()           {}
+func (*Commit) statement()          {}
+func (*Rollback) statement()        {}
+func (*ExecuteAs) statement()       {}
+func (*NotYet) statement()          {}

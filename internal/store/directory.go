@@ -26,6 +26,8 @@ const (
 	// newFormatName is FORMAT while a directory is being made: its presence
 	// says that nothing in the directory has been promised to anybody yet.
 	newFormatName = "FORMAT.new"
+	// newFormatTemp is what writing FORMAT.new begins with.
+	newFormatTemp = newFormatName + ".tmp"
 	lockName      = "LOCK"
 	hotName       = "hot"
 	tempName      = "tmp"
@@ -193,7 +195,7 @@ func (d *directory) judgeFresh() error {
 // mayPrecede reports whether a name may stand in a directory without FORMAT.
 func (d *directory) mayPrecede(name string, begun bool) (bool, error) {
 	switch name {
-	case newFormatName, lockName, logsName, lostName:
+	case newFormatName, newFormatTemp, lockName, logsName, lostName:
 		return true, nil
 	case hotName, tempName:
 		if begun {

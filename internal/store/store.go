@@ -112,6 +112,7 @@ func Open(o Options) (*Store, error) {
 // openEngine opens what is behind FORMAT and begins a run.
 func (s *Store) openEngine(d directory) error {
 	db, err := engine.Open(s.options.FS, d.hot(), engine.Options{
+		MustExist:     !d.fresh,
 		CacheBytes:    s.options.CacheBytes,
 		MemTableBytes: s.options.MemTableBytes,
 		Fatal:         s.options.Fatal,
@@ -148,7 +149,9 @@ func (s *Store) begin(d directory) error {
 	}
 	s.clean = s.clean || d.fresh
 	return s.commit(func(b *engine.Batch) {
-		putUint(b, sysFormat, formatNumber)
+		if !known {
+			putUint(b, sysFormat, formatNumber)
+		}
 		engine.SysDelete(b, sysClean)
 	})
 }

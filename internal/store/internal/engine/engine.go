@@ -55,6 +55,9 @@ var ErrCorrupt = errors.New("engine files are damaged")
 type Options struct {
 	// ReadOnly refuses every Apply and writes no file. The default is false.
 	ReadOnly bool
+	// MustExist refuses to make an engine where there is none. The default is
+	// false.
+	MustExist bool
 	// CacheBytes bounds the cache of blocks. The default is 64 MiB.
 	CacheBytes int64
 	// MemTableBytes is the size at which new keys go to a file. The default
@@ -125,6 +128,7 @@ func (db *DB) pebbleOptions(fsys disk.FS, cache *pebble.Cache, o Options) *pebbl
 		FS:                          &fileSystem{disk: fsys, broken: db.breakDown},
 		FormatMajorVersion:          formatVersion,
 		ReadOnly:                    o.ReadOnly,
+		ErrorIfNotExists:            o.MustExist,
 		MemTableSize:                uint64(o.MemTableBytes),
 		MemTableStopWritesThreshold: memTablesMax,
 		L0StopWritesThreshold:       l0StopWrites,

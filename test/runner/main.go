@@ -1,0 +1,245 @@
+// Command runner runs the project's checks in order and sums them up: `check`
+// before every commit, `test` for everything, `fuzz` for the fuzz targets in
+// turn. It stops at nothing and fails when anything failed.
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// step is one command of a run.
+type step struct {
+	name string
+	dir  string // below the root, "" for the root
+	args []string
+	// tests says that the command prints go test's JSON events.
+	tests bool
+	// quiet commands must print nothing.
+	quiet bool
+}
+
+// tally sums up what the tests reported.
+type tally struct {
+	passed, failed, skipped int
+	records                 int
+	configurations          map[string]bool
+	broken                  []string // steps that failed
+}
+
+func main() {
+	if len(os.Args) < 2 {
+		fmt.Fprintln(os.Stderr, "usage: runner check | test | fuzz [-time=60s]")
+		os.Exit(2)
+	}
+	var steps []step
+	switch os.Args[1] {
+	case "check":
+		steps = checkSteps()
+	case "test":
+		steps = testSteps()
+	case "fuzz":
+		steps = fuzzSteps(os.Args[2:])
+	default:
+		fmt.Fprintf(os.Stderr, "runner: unknown run %q; use check, test or fuzz\n", os.Args[1])
+		os.Exit(2)
+	}
+	os.Exit(run(steps))
+}
+
+func goTest(name string, args ...string) step {
+	return step{name: name, args: append([]string{"go", "test", "-json"}, args...), tests: true}
+}
+
+func checkSteps() []step {
+	return append(staticSteps(),
+		goTest("unit tests", "-short", "./internal/...", "./cmd/..."),
+		in("sdk/go", goTest("sdk/go", "-short", "./...")),
+		goTest("logic, hot", "./test/logic", "-args", "-config=hot"),
+	)
+}
+
+func testSteps() []step {
+	return append(staticSteps(),
+		step{name: "build", args: []string{"go", "build", "-o", "bin/", "./cmd/kalamdb", "./cmd/kalam"}},
+		goTest("packages", "./internal/...", "./cmd/..."),
+		in("sdk/go", goTest("sdk/go", "./...")),
+		goTest("logic", "-timeout=20m", "./test/logic", "-args", "-config=all"),
+		goTest("dialogues and binaries", "-timeout=20m", "./test/protocol", "./test/e2e"),
+		goTest("race", "-race", "-short", "-timeout=20m", "./internal/core/...", "./internal/api/..."),
+	)
+}
+
+// staticSteps are format, vet and the rules of the house.
+func staticSteps() []step {
+	return []step{
+		{name: "format", args: []string{"gofmt", "-l", "cmd", "internal", "sdk", "test"}, quiet: true},
+		{name: "vet", args: []string{"go", "vet", "./..."}},
+		in("sdk/go", step{name: "vet sdk/go", args: []string{"go", "vet", "./..."}}),
+		goTest("arch", "-count=1", "./internal/arch"),
+	}
+}
+
+func in(dir string, s step) step {
+	s.dir = dir
+	return s
+}
+
+var fuzzTarget = regexp.MustCompile(`(?m)^func (Fuzz\w+)\(`)
+
+// fuzzSteps runs each fuzz target of the tree for an equal share of -time.
+func fuzzSteps(args []string) []step {
+	flags := flag.NewFlagSet("fuzz", flag.ExitOnError)
+	total := flags.Duration("time", time.Minute, "for all targets together")
+	_ = flags.Parse(args)
+	type target struct{ dir, name string }
+	var targets []target
+	_ = filepath.WalkDir(".", func(file string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(file, "_test.go") {
+			return nil
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return nil
+		}
+		for _, m := range fuzzTarget.FindAllStringSubmatch(string(text), -1) {
+			targets = append(targets, target{filepath.Dir(file), m[1]})
+		}
+		return nil
+	})
+	if len(targets) == 0 {
+		return nil
+	}
+	share := max(time.Second, *total/time.Duration(len(targets)))
+	var steps []step
+	for _, t := range targets {
+		steps = append(steps, in(t.dir, step{
+			name: "fuzz " + t.dir + " " + t.name,
+			args: []string{"go", "test", "-run=^$", "-fuzz=^" + t.name + "$", "-fuzztime=" + share.String(), "."},
+		}))
+	}
+	return steps
+}
+
+// run executes the steps and prints the sum; it returns the exit code.
+func run(steps []step) int {
+	sum := tally{configurations: map[string]bool{}}
+	for _, s := range steps {
+		start := time.Now()
+		fmt.Printf("=== %s\n", s.name)
+		if !execute(s, &sum) {
+			sum.broken = append(sum.broken, s.name)
+			fmt.Printf("--- FAIL: %s\n", s.name)
+		}
+		fmt.Printf("    %s\n", time.Since(start).Round(time.Second))
+	}
+	fmt.Printf("%d passed, %d failed, %d skipped\n", sum.passed, sum.failed, sum.skipped)
+	if len(sum.broken) > 0 || len(steps) == 0 {
+		fmt.Printf("FAIL: %s\n", strings.Join(sum.broken, "; "))
+		return 1
+	}
+	names := make([]string, 0, len(sum.configurations))
+	for name := range sum.configurations {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	fmt.Printf("PASS: %d tests, %d SQL records, configurations: %s\n", sum.passed, sum.records, strings.Join(names, " "))
+	return 0
+}
+
+func execute(s step, sum *tally) bool {
+	cmd := exec.Command(s.args[0], s.args[1:]...)
+	cmd.Dir = s.dir
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		fmt.Println(err)
+		return false
+	}
+	if err := cmd.Start(); err != nil {
+		fmt.Println(err)
+		return false
+	}
+	printed := 0
+	scanner := bufio.NewScanner(out)
+	scanner.Buffer(nil, 16<<20)
+	failures := newFailures()
+	for scanner.Scan() {
+		printed++
+		if s.tests {
+			failures.event(scanner.Bytes(), sum)
+			continue
+		}
+		fmt.Println(scanner.Text())
+	}
+	ok := cmd.Wait() == nil && scanner.Err() == nil
+	return ok && (!s.quiet || printed == 0)
+}
+
+// failures keeps the output of running tests, so that only that of failed ones
+// is printed.
+type failures struct{ output map[string][]string }
+
+func newFailures() *failures { return &failures{output: map[string][]string{}} }
+
+// event reads one line of go test -json.
+func (f *failures) event(line []byte, sum *tally) {
+	var e struct{ Action, Package, Test, Output string }
+	if json.Unmarshal(line, &e) != nil {
+		fmt.Println(string(line))
+		return
+	}
+	key := e.Package + "\x00" + e.Test
+	switch e.Action {
+	case "output", "build-output":
+		if e.Test == "" && (strings.HasPrefix(e.Output, "ok ") || strings.HasPrefix(e.Output, "FAIL") || e.Action == "build-output") {
+			fmt.Print(e.Output)
+		}
+		countRecords(e.Output, sum)
+		if len(f.output[key]) < 400 {
+			f.output[key] = append(f.output[key], e.Output)
+		}
+	case "pass", "fail", "skip":
+		if e.Action == "fail" {
+			fmt.Print(strings.Join(f.output[key], ""))
+		}
+		delete(f.output, key)
+		if e.Test == "" {
+			return
+		}
+		switch e.Action {
+		case "pass":
+			sum.passed++
+		case "fail":
+			sum.failed++
+		case "skip":
+			sum.skipped++
+		}
+	}
+}
+
+var recordsLine = regexp.MustCompile(`corpus: configuration (\S+): (\d+) records`)
+
+// countRecords reads the line that the SQL corpus prints for a configuration.
+func countRecords(text string, sum *tally) {
+	m := recordsLine.FindStringSubmatch(text)
+	if m == nil {
+		return
+	}
+	n, err := strconv.Atoi(m[2])
+	if err != nil {
+		return
+	}
+	sum.configurations[m[1]] = true
+	sum.records += n
+}

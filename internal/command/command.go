@@ -145,7 +145,7 @@ type FileBegin struct {
 	File schema.File // Path holds the folder; apply appends batch-<N>.parquet
 }
 
-// Adopt moves a slice of hot rows into a window of a file, at most 2,048 rows.
+// Adopt moves a slice of hot rows into a window of a file, at most SliceRows rows.
 type Adopt struct {
 	File   schema.File    // complete: size, checksum, rows, statistics
 	Scope  schema.Scope   // whose window
@@ -168,8 +168,8 @@ const SliceRows = 2048
 
 // ForgetHistory raises the history floor and deletes superseded versions and
 // their change entries of whole windows of time up to, and not including, a
-// window, at most SliceRows of them: while Receipt.Rows is SliceRows there may
-// be more and the command is proposed again.
+// window, at most SliceRows of them: while Receipt.More is set the command is
+// proposed again.
 type ForgetHistory struct {
 	Window uint64 // first window that stays
 	Floor  uint64 // positions below it can no longer be replayed
@@ -177,8 +177,8 @@ type ForgetHistory struct {
 
 // PurgeRows removes keys with all their versions: hard delete. Only purge,
 // erasure and tests propose it; no statement on USER or SHARED tables does. It
-// has at most SliceRows keys. A key of a STREAM table is the _seq of the event,
-// eight bytes big-endian.
+// has at most SliceRows keys and is proposed again while Receipt.More is set. A
+// key of a STREAM table is the _seq of the event, eight bytes big-endian.
 type PurgeRows struct {
 	Table schema.TableID
 	Scope schema.Scope
@@ -229,6 +229,8 @@ type Receipt struct {
 	FirstSeq uint64
 	// Rows counts the rows that changed, or that were adopted or purged.
 	Rows int64
+	// More says that a maintenance command stopped at its bound.
+	More bool
 	// Table is the definition as stored, for CreateTable and AlterTable.
 	Table *schema.Table
 	// Dropped are the definitions that DropTable and DropNamespace removed.

@@ -1,0 +1,149 @@
+package config
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/cockroachdb/datadriven"
+)
+
+// TestLoad runs testdata/load. Each case is a file and arguments env=(…) and
+// set=(…); the output is every key that differs from its default, then the
+// warnings, or else what is wrong.
+func TestLoad(t *testing.T) {
+	datadriven.RunTest(t, "testdata/load", func(t *testing.T, d *datadriven.TestData) string {
+		dir := t.TempDir()
+		s := Source{WorkDir: dir, BinaryDir: filepath.Join(dir, "bin")}
+		for _, arg := range d.CmdArgs {
+			switch arg.Key {
+			case "env":
+				s.Env = arg.Vals
+			case "set":
+				s.Set = arg.Vals
+			case "file":
+				s.File = filepath.Join(dir, arg.Vals[0])
+			}
+		}
+		if d.Input != "" {
+			if err := os.WriteFile(filepath.Join(dir, "server.toml"), []byte(d.Input), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		loaded, err := Load(s)
+		if err != nil {
+			return strings.ReplaceAll("error: "+err.Error(), dir, "DIR") + "\n"
+		}
+		var b strings.Builder
+		standard := Defaults()
+		usual := standard.keys()
+		for i, k := range loaded.Options.keys() {
+			if k.show() != usual[i].show() {
+				fmt.Fprintf(&b, "%s = %s\n", k.name, k.show())
+			}
+		}
+		for _, w := range loaded.Warnings {
+			fmt.Fprintf(&b, "warning: %s\n", w)
+		}
+		return b.String()
+	})
+}
+
+func TestExample(t *testing.T) {
+	const file = "../../config.example.toml"
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(content) != Example() {
+		t.Errorf("%s is not what Example returns", file)
+	}
+	loaded, err := Load(Source{File: file})
+	if err != nil {
+		t.Fatal(err)
+	}
+	standard := Defaults()
+	if got, want := loaded.Options.Print(), standard.Print(); got != want || len(loaded.Warnings) > 0 {
+		t.Errorf("the example differs from the defaults: %v\n%s", loaded.Warnings, got)
+	}
+}
+
+func TestEveryKeyIsDescribed(t *testing.T) {
+	o := Defaults()
+	seen := map[any]string{}
+	for _, k := range o.keys() {
+		if !strings.HasSuffix(k.help, ".") || strings.Contains(k.help, "\n") {
+			t.Errorf("%s: %q is not a sentence", k.name, k.help)
+		}
+		if other := seen[k.field]; other != "" {
+			t.Errorf("%s and %s set the same field", k.name, other)
+		}
+		seen[k.field] = k.name
+	}
+}
+
+// What is printed can be read again and means the same.
+func TestPrintRoundTrip(t *testing.T) {
+	dir := t.TempDir()
+	first, err := Load(Source{WorkDir: dir, BinaryDir: dir, Set: []string{
+		"storage.data_path=a \"quoted\" \\path", "security.cors.allowed_origins=https://a.example, https://b.example",
+		"live.history_age=90m30s", "commit.max_bytes=1000001", "server.shutdown_grace=0s",
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := first.Options.Print()
+	if err := os.WriteFile(filepath.Join(dir, "server.toml"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	second, err := Load(Source{WorkDir: dir, BinaryDir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if second.Options.Print() != text {
+		t.Errorf("printed:\n%s\nread again:\n%s", text, second.Options.Print())
+	}
+}
+
+func TestSecretsAreMasked(t *testing.T) {
+	loaded, err := Load(Source{WorkDir: t.TempDir(), Env: []string{
+		"KALAMDB_JWT_SECRET=short", "KALAMDB_ROOT_PASSWORD=hunter2hunter2", "KALAMDB_AUTH_BCRYPT_COST=4",
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := loaded.Options.Print() + fmt.Sprint(loaded.Options.Settings(), loaded.Warnings)
+	if strings.Contains(shown, "short\"") || strings.Contains(shown, "hunter2") || strings.Count(shown, mask) < 4 {
+		t.Errorf("secrets are shown:\n%s", shown)
+	}
+}
+
+func TestTokenSecret(t *testing.T) {
+	o := Defaults()
+	o.Storage.DataPath = t.TempDir()
+	first, err := o.TokenSecret()
+	if err != nil || len(first) != 64 {
+		t.Fatalf("TokenSecret = %q, %v", first, err)
+	}
+	file := filepath.Join(o.Storage.DataPath, "jwt.key")
+	info, err := os.Stat(file)
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%s: %v, %v", file, info.Mode(), err)
+	}
+	again, err := o.TokenSecret()
+	if err != nil || string(again) != string(first) {
+		t.Errorf("the secret changed: %q, %v", again, err)
+	}
+	if err := os.WriteFile(file, []byte("cut"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := o.TokenSecret(); err == nil {
+		t.Error("a damaged secret is used")
+	}
+	o.Auth.JWTSecret = "configured"
+	if s, err := o.TokenSecret(); err != nil || string(s) != "configured" {
+		t.Errorf("TokenSecret = %q, %v", s, err)
+	}
+}

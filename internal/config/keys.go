@@ -1,0 +1,215 @@
+package config
+
+import (
+	"math"
+	"time"
+)
+
+// key is one setting.
+type key struct {
+	name   string // section.name
+	field  any    // pointer into Options: *string, *bool, *int, *int64, *time.Duration, *[]string
+	preset string // the default as text, lists by comma
+	help   string // one sentence
+	limits
+}
+
+// limits say how the text of a key is read and what is allowed.
+type limits struct {
+	// unit turns an integer into a duration; 0 means text such as "10m".
+	unit time.Duration
+	// min and max bound numbers; a duration is bounded in its unit, or in
+	// nanoseconds without one. max 0 means none.
+	min, max int64
+	// choices are the only texts allowed, if any.
+	choices []string
+	// secret values are masked wherever they are shown.
+	secret bool
+}
+
+var (
+	seconds  = limits{unit: time.Second, min: 1, max: 1 << 30}
+	hours    = limits{unit: time.Hour, min: 1, max: 1 << 20}
+	duration = limits{min: int64(time.Millisecond)}
+	positive = limits{min: 1, max: math.MaxInt32}
+	natural  = limits{max: math.MaxInt32}
+	size     = limits{min: 1}
+	secret   = limits{secret: true}
+	text     = limits{}
+)
+
+func between(low, high int64) limits    { return limits{min: low, max: high} }
+func oneOf(choices ...string) limits    { return limits{choices: choices} }
+func lasting(low time.Duration) limits  { return limits{min: int64(low)} }
+func (k *key) secretSet() bool          { f, ok := k.field.(*string); return k.secret && ok && *f != "" }
+func (o *Options) key(name string) *key { return find(o.keys(), name) }
+func find(keys []key, name string) *key {
+	for i := range keys {
+		if keys[i].name == name {
+			return &keys[i]
+		}
+	}
+	return nil
+}
+
+// keys returns every key with pointers into o, in the order of the example.
+func (o *Options) keys() []key {
+	var all []key
+	for _, section := range [][]key{
+		o.Server.keys(), o.Storage.keys(), o.Commit.keys(), o.Live.keys(), o.WebSocket.keys(),
+		o.Limits.keys(), o.Execution.keys(), o.RateLimit.keys(), o.Security.keys(), o.Security.CORS.keys(),
+		o.Auth.keys(), o.Retention.keys(), o.DDL.keys(), o.Logging.keys(),
+	} {
+		all = append(all, section...)
+	}
+	return all
+}
+
+func (s *Server) keys() []key {
+	return []key{
+		{"server.host", &s.Host, "127.0.0.1", "Address to listen on; anything but loopback needs security.cors.allowed_origins and a strong auth.jwt_secret or none.", text},
+		{"server.port", &s.Port, "2900", "Port to listen on; 0 takes a free one and prints it.", between(0, 65535)},
+		{"server.node_id", &s.NodeID, "1", "Number of this node, the ten node bits of _seq and of SNOWFLAKE_ID.", between(0, 1023)},
+		{"server.public_origin", &s.PublicOrigin, "", "Origin under which clients reach the server, such as https://db.example.com; empty means host and port.", text},
+		{"server.shutdown_grace", &s.ShutdownGrace, "3s", "Time that requests get to end when the server stops.", lasting(0)},
+		{"server.max_connections", &s.MaxConnections, "25000", "Open connections at one time; more are answered with 503.", positive},
+		{"server.workers", &s.Workers, "0", "Read for compatibility; has no effect.", natural},
+		{"server.enable_http2", &s.EnableHTTP2, "false", "Read for compatibility; has no effect, the server speaks HTTP/1.1.", text},
+	}
+}
+
+func (s *Storage) keys() []key {
+	return []key{
+		{"storage.data_path", &s.DataPath, "./data", "Directory of all data.", text},
+		{"storage.reserve", &s.Reserve, "256MiB", "Free disk space below which writes are refused.", limits{}},
+		{"storage.max_clock_skew", &s.MaxClockSkew, "1h", "How far the last commit may be ahead of the clock at start; beyond it the server starts read-only.", duration},
+		{"storage.shared_tables_template", &s.SharedTablesTemplate, "{namespace}/{tableName}", "Folder of a SHARED table's files below its storage.", text},
+		{"storage.user_tables_template", &s.UserTablesTemplate, "{namespace}/{tableName}/{userId}", "Folder of a USER table's files below its storage.", text},
+	}
+}
+
+func (s *Commit) keys() []key {
+	return []key{
+		{"commit.durability", &s.Durability, "sync", "When a commit is answered: after its fsync (sync) or before (relaxed).", oneOf("sync", "relaxed")},
+		{"commit.max_rows", &s.MaxRows, "200000", "Rows that one commit may change.", positive},
+		{"commit.max_bytes", &s.MaxBytes, "100MiB", "Bytes that one commit may write.", size},
+		{"commit.queue_commands", &s.QueueCommands, "4096", "Commits that may wait; when it is full, writers get SERVER_BUSY.", positive},
+		{"commit.queue_bytes", &s.QueueBytes, "64MiB", "Bytes of commits that may wait; when it is full, writers get SERVER_BUSY.", size},
+	}
+}
+
+func (s *Live) keys() []key {
+	return []key{
+		{"live.history_age", &s.HistoryAge, "1h", "How long superseded versions stay readable for subscribers that resume.", duration},
+		{"live.history_bytes", &s.HistoryBytes, "1GiB", "Bytes of superseded versions of all tables; the older end goes first.", size},
+		{"live.ring_bytes", &s.RingBytes, "64MiB", "Bytes of recent changes kept in memory for delivery; subscribers behind it read from disk.", size},
+		{"live.outbox_bytes", &s.OutboxBytes, "1MiB", "Bytes waiting for one connection; beyond it its subscriptions lag and catch up.", size},
+	}
+}
+
+func (s *WebSocket) keys() []key {
+	return []key{
+		{"websocket.auth_timeout_secs", &s.AuthTimeout, "3", "Seconds in which a connection must authenticate.", seconds},
+		{"websocket.heartbeat_interval_secs", &s.HeartbeatInterval, "15", "Seconds between pings of the server.", seconds},
+		{"websocket.client_timeout_secs", &s.ClientTimeout, "60", "Seconds of silence after which a connection is closed.", seconds},
+		{"websocket.max_frame_bytes", &s.MaxFrameBytes, "8MiB", "Bytes of an outgoing frame; a batch is cut there, with has_more.", size},
+		{"websocket.max_subscriptions_per_connection", &s.MaxSubscriptionsPerConnection, "100", "Subscriptions of one connection.", positive},
+		{"websocket.compress_change_bytes", &s.CompressChangeBytes, "64KiB", "Change frames up to this size are not compressed, so that they can be shared.", size},
+	}
+}
+
+func (s *Limits) keys() []key {
+	return []key{
+		{"limits.default_query_limit", &s.DefaultQueryLimit, "0", "Rows of a SELECT without LIMIT; 0 means no limit.", natural},
+		{"limits.max_query_limit", &s.MaxQueryLimit, "0", "Rows of a SELECT with LIMIT; 0 means no limit.", natural},
+		{"limits.max_result_bytes", &s.MaxResultBytes, "1GiB", "Bytes of one answer; a longer one is cut off by closing the connection.", size},
+		{"limits.max_message_size", &s.MaxMessageSize, "1048576", "Bytes of SQL text in one request.", size},
+	}
+}
+
+func (s *Execution) keys() []key {
+	return []key{
+		{"execution.handler_timeout_seconds", &s.HandlerTimeout, "30", "Seconds a request may run.", seconds},
+		{"execution.max_parameters", &s.MaxParameters, "50", "Parameters of one statement.", positive},
+		{"execution.max_parameter_size_bytes", &s.MaxParameterBytes, "524288", "Bytes of one parameter.", size},
+		{"execution.sql_plan_cache_max_entries", &s.PlanCacheEntries, "200", "Plans kept in memory; when it is full the one unused longest goes.", positive},
+		{"execution.max_expression_depth", &s.MaxExpressionDepth, "512", "Nesting of one expression.", between(8, 10_000)},
+	}
+}
+
+func (s *RateLimit) keys() []key {
+	return []key{
+		{"rate_limit.enable_connection_protection", &s.EnableConnectionProtection, "true", "Whether requests and connections are limited per address; loopback is exempt.", text},
+		{"rate_limit.request_body_limit_bytes", &s.RequestBodyLimitBytes, "10485760", "Bytes of a request body; loopback is not exempt.", size},
+		{"rate_limit.max_requests_per_ip_per_sec", &s.MaxRequestsPerIP, "200", "Requests per second of one address.", positive},
+		{"rate_limit.ban_duration_seconds", &s.BanDuration, "300", "Seconds an address is refused after ten violations; doubled, tripled and so on up to six times.", seconds},
+		{"rate_limit.max_connections_per_ip", &s.MaxConnectionsPerIP, "100", "Open connections of one address.", positive},
+		{"rate_limit.max_queries_per_sec", &s.MaxQueries, "100", "SQL requests per second of one user.", positive},
+		{"rate_limit.max_messages_per_sec", &s.MaxMessages, "50", "WebSocket messages per second of one connection.", positive},
+		{"rate_limit.max_subscriptions_per_user", &s.MaxSubscriptionsPerUser, "10", "Subscriptions of one user over all his connections.", positive},
+		{"rate_limit.max_auth_requests_per_ip_per_sec", &s.MaxAuthRequestsPerIP, "20", "Logins, refreshes, setups and WebSocket authentications per second of one address; loopback is not exempt.", positive},
+		{"rate_limit.cache_max_entries", &s.CacheMaxEntries, "1000", "Users and addresses whose rates are remembered.", positive},
+		{"rate_limit.cache_ttl_seconds", &s.CacheTTL, "600", "Seconds an idle user or address is remembered.", seconds},
+	}
+}
+
+func (s *Security) keys() []key {
+	return []key{
+		{"security.max_request_body_size", &s.MaxRequestBodySize, "10485760", "Bytes of a request body; the smaller of this and rate_limit.request_body_limit_bytes counts.", size},
+		{"security.max_ws_message_size", &s.MaxWSMessageSize, "1048576", "Bytes of an incoming WebSocket message.", size},
+		{"security.strict_ws_origin_check", &s.StrictWSOriginCheck, "false", "Whether WebSocket upgrades without an Origin header are refused.", text},
+		{"security.trusted_proxy_ranges", &s.TrustedProxyRanges, "", "Networks (CIDR) of proxies whose X-Forwarded-For and X-Real-IP are believed.", text},
+	}
+}
+
+func (s *CORS) keys() []key {
+	return []key{
+		{"security.cors.allowed_origins", &s.AllowedOrigins, "", "Origins that browsers may call from; empty or * means any.", text},
+		{"security.cors.allowed_methods", &s.AllowedMethods, "GET,POST,PUT,DELETE,PATCH,OPTIONS", "Methods that browsers may use.", text},
+		{"security.cors.allowed_headers", &s.AllowedHeaders, "Authorization,Content-Type,Accept,Origin,X-Requested-With", "Request headers that browsers may send; * means any.", text},
+		{"security.cors.expose_headers", &s.ExposeHeaders, "", "Response headers that browsers may read.", text},
+		{credentialsKey, &s.AllowCredentials, "false", "Whether browsers may send credentials; true when another key of this section is written and this one is not.", text},
+		{"security.cors.max_age", &s.MaxAge, "3600", "Seconds a preflight may be cached.", limits{unit: time.Second, max: 1 << 30}},
+	}
+}
+
+// credentialsKey has a default that depends on its section being written.
+const credentialsKey = "security.cors.allow_credentials"
+
+func (s *Auth) keys() []key {
+	return []key{
+		{"auth.jwt_secret", &s.JWTSecret, "", "Secret that signs tokens, at least 32 characters; empty means the one kept in jwt.key of the data directory.", secret},
+		{"auth.jwt_expiry_hours", &s.JWTExpiry, "24", "Hours an access token lasts; a refresh token lasts seven times as long.", hours},
+		{"auth.jwt_trusted_issuers", &s.JWTTrustedIssuers, "", "Issuers of external tokens, by comma; this version accepts its own tokens only.", text},
+		{"auth.root_password", &s.RootPassword, "", "Password that root gets while he has none; empty means the server asks for a setup.", secret},
+		{"auth.allow_remote_setup", &s.AllowRemoteSetup, "false", "Whether the setup may be done from another machine.", text},
+		{"auth.cookie_secure", &s.CookieSecure, "true", "Whether cookies given over https are marked Secure.", text},
+		{"auth.bcrypt_cost", &s.BcryptCost, "12", "Cost of a password hash; each step doubles it.", between(4, 20)},
+		{"auth.min_password_length", &s.MinPasswordLength, "8", "Fewest characters of a password.", between(1, 72)},
+		{"auth.max_password_length", &s.MaxPasswordLength, "72", "Most characters of a password.", between(1, 72)},
+		{"auth.disable_common_password_check", &s.DisableCommonPasswordCheck, "false", "Whether well-known passwords are accepted.", text},
+		{"auth.enforce_password_complexity", &s.EnforcePasswordComplexity, "false", "Whether passwords need upper and lower case letters, a digit and a special character.", text},
+		{"auth.password_policy", &s.PasswordPolicy, "on", "Whether passwords are checked at all (on, off); off is for tests.", oneOf("on", "off")},
+	}
+}
+
+func (s *Retention) keys() []key {
+	return []key{
+		{"retention.default_deleted_retention_hours", &s.DefaultDeletedRetention, "168", "Hours deleted rows stay readable as such where a table does not say.", hours},
+	}
+}
+
+func (s *DDL) keys() []key {
+	return []key{
+		{"ddl.drop_with_subscribers", &s.DropWithSubscribers, "end", "What DROP TABLE does to live queries: end them, or refuse.", oneOf("end", "refuse")},
+		{"ddl.drop_nonempty_namespace", &s.DropNonemptyNamespace, "drop", "What DROP NAMESPACE does to tables: drop them, or refuse.", oneOf("drop", "refuse")},
+	}
+}
+
+func (s *Logging) keys() []key {
+	return []key{
+		{"logging.level", &s.Level, "info", "Least level that is logged.", oneOf("debug", "info", "warn", "error", "trace")},
+		{"logging.logs_path", &s.LogsPath, "", "Folder of server.jsonl; empty means logs below the data directory.", text},
+		{"logging.log_to_console", &s.LogToConsole, "true", "Whether the log is also written to standard error.", text},
+	}
+}

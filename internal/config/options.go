@@ -1,0 +1,181 @@
+package config
+
+import (
+	"net"
+	"path/filepath"
+	"strconv"
+	"time"
+)
+
+// Options is the configuration in force. Its fields are documented in keys.go,
+// by the key that sets them.
+type Options struct {
+	Server    Server
+	Storage   Storage
+	Commit    Commit
+	Live      Live
+	WebSocket WebSocket
+	Limits    Limits
+	Execution Execution
+	RateLimit RateLimit
+	Security  Security
+	Auth      Auth
+	Retention Retention
+	DDL       DDL
+	Logging   Logging
+}
+
+// Server is section [server].
+type Server struct {
+	Host           string
+	Port           int
+	NodeID         int
+	PublicOrigin   string
+	ShutdownGrace  time.Duration
+	MaxConnections int
+	Workers        int  // no effect
+	EnableHTTP2    bool // no effect
+}
+
+// Storage is section [storage].
+type Storage struct {
+	DataPath             string
+	Reserve              int64
+	MaxClockSkew         time.Duration
+	SharedTablesTemplate string
+	UserTablesTemplate   string
+}
+
+// Commit is section [commit].
+type Commit struct {
+	Durability    string
+	MaxRows       int
+	MaxBytes      int64
+	QueueCommands int
+	QueueBytes    int64
+}
+
+// Live is section [live].
+type Live struct {
+	HistoryAge   time.Duration
+	HistoryBytes int64
+	RingBytes    int64
+	OutboxBytes  int64
+}
+
+// WebSocket is section [websocket].
+type WebSocket struct {
+	AuthTimeout                   time.Duration
+	HeartbeatInterval             time.Duration
+	ClientTimeout                 time.Duration
+	MaxFrameBytes                 int64
+	MaxSubscriptionsPerConnection int
+	CompressChangeBytes           int64
+}
+
+// Limits is section [limits].
+type Limits struct {
+	DefaultQueryLimit int
+	MaxQueryLimit     int
+	MaxResultBytes    int64
+	MaxMessageSize    int64
+}
+
+// Execution is section [execution].
+type Execution struct {
+	HandlerTimeout     time.Duration
+	MaxParameters      int
+	MaxParameterBytes  int64
+	PlanCacheEntries   int
+	MaxExpressionDepth int
+}
+
+// RateLimit is section [rate_limit].
+type RateLimit struct {
+	EnableConnectionProtection bool
+	RequestBodyLimitBytes      int64
+	MaxRequestsPerIP           int
+	BanDuration                time.Duration
+	MaxConnectionsPerIP        int
+	MaxQueries                 int
+	MaxMessages                int
+	MaxSubscriptionsPerUser    int
+	MaxAuthRequestsPerIP       int
+	CacheMaxEntries            int
+	CacheTTL                   time.Duration
+}
+
+// Security is section [security].
+type Security struct {
+	MaxRequestBodySize  int64
+	MaxWSMessageSize    int64
+	StrictWSOriginCheck bool
+	TrustedProxyRanges  []string
+	CORS                CORS
+}
+
+// CORS is section [security.cors].
+type CORS struct {
+	AllowedOrigins   []string
+	AllowedMethods   []string
+	AllowedHeaders   []string
+	ExposeHeaders    []string
+	AllowCredentials bool
+	MaxAge           time.Duration
+}
+
+// Auth is section [auth].
+type Auth struct {
+	JWTSecret                  string
+	JWTExpiry                  time.Duration
+	JWTTrustedIssuers          string
+	RootPassword               string
+	AllowRemoteSetup           bool
+	CookieSecure               bool
+	BcryptCost                 int
+	MinPasswordLength          int
+	MaxPasswordLength          int
+	DisableCommonPasswordCheck bool
+	EnforcePasswordComplexity  bool
+	PasswordPolicy             string
+}
+
+// Retention is section [retention].
+type Retention struct {
+	DefaultDeletedRetention time.Duration
+}
+
+// DDL is section [ddl].
+type DDL struct {
+	DropWithSubscribers   string
+	DropNonemptyNamespace string
+}
+
+// Logging is section [logging].
+type Logging struct {
+	Level        string
+	LogsPath     string
+	LogToConsole bool
+}
+
+// Address returns host:port as the server listens on it.
+func (o *Options) Address() string {
+	return net.JoinHostPort(o.Server.Host, strconv.Itoa(o.Server.Port))
+}
+
+// LogsPath returns the folder of the log files.
+func (o *Options) LogsPath() string {
+	if o.Logging.LogsPath != "" {
+		return o.Logging.LogsPath
+	}
+	return filepath.Join(o.Storage.DataPath, "logs")
+}
+
+// Loopback reports whether the server listens on this machine only.
+func (o *Options) Loopback() bool {
+	if o.Server.Host == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(o.Server.Host)
+	return ip != nil && ip.IsLoopback()
+}

@@ -184,3 +184,13 @@ func (t *Tier) Close() error {
 	t.mu.Unlock()
 	return closeAll(idle)
 }
+
+// LocalStorage returns the row of the storage inside the data directory, which
+// every database has. It leaves its base to the tier, so that a data directory
+// may be moved. now is in microseconds since the Unix epoch.
+func (t *Tier) LocalStorage(now int64) schema.Storage {
+	return schema.Storage{
+		ID: schema.LocalStorage, Name: "Local Storage", Description: "Files below the data directory", Type: "filesystem",
+		SharedTemplate: DefaultSharedTemplate, UserTemplate: DefaultUserTemplate, CreatedAt: now, UpdatedAt: now,
+	}
+}

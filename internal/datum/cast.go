@@ -213,7 +213,7 @@ func Assign(v Value, to Type) (Value, error) {
 	case v.kind.IsNumeric() && to.Kind == Decimal:
 		return castDecimal(v, to, v.kind.isFloat())
 	case v.kind == Bool, to.Kind == Bool, v.kind == JSON, to.Kind == JSON, to.Kind == File:
-		return Value{}, fault.New(fault.TypeMismatch, "a %s is not written to %s without a CAST", v.kind, to.name())
+		return Value{}, fault.New(fault.TypeMismatch, "cannot write %s to %s without a CAST", v.kind, to.name())
 	}
 	return Cast(v, to)
 }

@@ -263,8 +263,12 @@ func decodeKeyInterval(src []byte) (Value, []byte, error) {
 	if !Int.holds(days) {
 		s.months = min(max(days/daysPerMonth, math.MinInt32), math.MaxInt32)
 		s.days = min(max(days-s.months*daysPerMonth, math.MinInt32), math.MaxInt32)
-		left, ok := mul64(days-s.months*daysPerMonth-s.days, microsPerDay)
-		total, ok2 := add64(left, micros)
+		left := days - s.months*daysPerMonth - s.days
+		if left < 0 { // the product alone might leave 64 bits
+			left, micros = left+1, micros-microsPerDay
+		}
+		product, ok := mul64(left, microsPerDay)
+		total, ok2 := add64(product, micros)
 		if !ok || !ok2 {
 			return Value{}, nil, corrupt("interval key of %d days and %d µs", days, micros)
 		}

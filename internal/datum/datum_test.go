@@ -56,35 +56,12 @@ func runLine(t *testing.T, d *datadriven.TestData, line string) string {
 	case "calc":
 		return calcLine(t, line)
 	case "compare":
-		a, b, _ := strings.Cut(line, " | ")
-		x, y := valueOf(t, a), valueOf(t, b)
-		c := Compare(x, y)
-		if Compare(y, x) != -c {
-			t.Errorf("%s: Compare is not symmetric", line)
-		}
-		if same := string(AppendHash(nil, x)) == string(AppendHash(nil, y)); same != (c == 0) {
-			t.Errorf("%s: hash bytes equal: %v, Compare: %d", line, same, c)
-		}
-		return [...]string{"<", "=", ">"}[c+1]
-	case "extract", "trunc":
-		field, rest, _ := strings.Cut(line, " ")
-		f := Extract
-		if d.Cmd == "trunc" {
-			f = Trunc
-		}
-		v, err := f(field, valueOf(t, rest))
-		return show(typed(v), err)
-	case "round", "truncate":
-		places, rest, _ := strings.Cut(line, " ")
-		n, err := strconv.Atoi(places)
-		if err != nil {
-			t.Fatal(err)
-		}
-		f := Round
-		if d.Cmd == "truncate" {
-			f = Truncate
-		}
-		v, err := f(valueOf(t, rest), n)
+		return compareLine(t, line)
+	case "extract", "trunc", "round", "truncate":
+		arg, rest, _ := strings.Cut(line, " ")
+		v, err := map[string]func(string, Value) (Value, error){
+			"extract": Extract, "trunc": Trunc, "round": places(Round), "truncate": places(Truncate),
+		}[d.Cmd](arg, valueOf(t, rest))
 		return show(typed(v), err)
 	case "common":
 		a, b, _ := strings.Cut(line, " | ")
@@ -108,6 +85,31 @@ func runLine(t *testing.T, d *datadriven.TestData, line string) string {
 	}
 	t.Fatalf("unknown command %s", d.Cmd)
 	return ""
+}
+
+// places makes a function of a number of places one of its text.
+func places(f func(Value, int) (Value, error)) func(string, Value) (Value, error) {
+	return func(text string, v Value) (Value, error) {
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			return Value{}, err
+		}
+		return f(v, n)
+	}
+}
+
+// compareLine compares a | b, both ways round and by hash bytes.
+func compareLine(t *testing.T, line string) string {
+	a, b, _ := strings.Cut(line, " | ")
+	x, y := valueOf(t, a), valueOf(t, b)
+	c := Compare(x, y)
+	if Compare(y, x) != -c {
+		t.Errorf("%s: Compare is not symmetric", line)
+	}
+	if same := string(AppendHash(nil, x)) == string(AppendHash(nil, y)); same != (c == 0) {
+		t.Errorf("%s: hash bytes equal: %v, Compare: %d", line, same, c)
+	}
+	return [...]string{"<", "=", ">"}[c+1]
 }
 
 func argNames(d *datadriven.TestData) (names []string) {

@@ -106,7 +106,11 @@ func decodeDecimalValue[S []byte | string](head byte, payload, rest S) (Value, S
 	if d.scale > maxScale || !d.fits(MaxPrecision) {
 		return Value{}, rest, corrupt("a decimal of more than %d digits", MaxPrecision)
 	}
-	return d.value(), rest, nil
+	v := d.value()
+	if (v.s != "") != (head&valueFlag != 0) {
+		return Value{}, rest, corrupt("a decimal not in its shortest form")
+	}
+	return v, rest, nil
 }
 
 // SkipValue returns what follows the bytes of one value, without building it.
@@ -183,12 +187,12 @@ func varintLength[S []byte | string](src S) int {
 }
 
 // takeUvarint reads a variable-length number of at most 64 bits; n is its
-// length, 0 when it does not end or is longer.
+// length, 0 when it does not end, is longer, or is not in its shortest form.
 func takeUvarint[S []byte | string](src S) (x uint64, n int) {
 	for i := range min(len(src), binary.MaxVarintLen64) {
 		b := src[i]
 		if b < 0x80 {
-			if i == binary.MaxVarintLen64-1 && b > 1 {
+			if i == binary.MaxVarintLen64-1 && b > 1 || i > 0 && b == 0 {
 				return 0, 0
 			}
 			return x | uint64(b)<<(7*i), i + 1

@@ -75,7 +75,12 @@ func decodeValue[S []byte | string](src S) (v Value, rest S, err error) {
 			return Value{}, rest, corrupt("number %d is out of range for %s", v.n, v.kind)
 		}
 	case Float:
-		v.n = int64(math.Float64bits(float64(math.Float32frombits(uint32(littleEndian(payload))))))
+		bits := uint32(littleEndian(payload))
+		f := float64(math.Float32frombits(bits))
+		if math.Float32bits(float32(f)) != bits { // a NaN that widening changes
+			return Value{}, rest, corrupt("0x%08x is not a FLOAT", bits)
+		}
+		v.n = int64(math.Float64bits(f))
 	case Double:
 		v.n = int64(littleEndian(payload))
 	case Decimal:

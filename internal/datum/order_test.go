@@ -244,6 +244,9 @@ func FuzzValueDecode(f *testing.F) {
 			}
 			return
 		}
+		if again := AppendValue(nil, v); !bytes.Equal(again, src[:len(src)-len(rest)]) {
+			t.Fatalf("DecodeValue(% x) = %s, whose bytes are % x", src, v, again)
+		}
 		if skipped, err := SkipValue(src); err != nil || len(skipped) != len(rest) {
 			t.Fatalf("SkipValue(% x) leaves %d bytes, %v; DecodeValue %d", src, len(skipped), err, len(rest))
 		}

@@ -71,4 +71,7 @@ require (
 	golang.org/x/sys v0.49.0 // indirect
 	golang.org/x/tools v0.51.0 // indirect
 	google.golang.org/protobuf v1.36.12 // indirect
+	kalamdb/sdk/go v0.0.0
 )
+
+replace kalamdb/sdk/go => ./sdk/go

@@ -198,6 +198,10 @@ type Options struct {
 	Durability              Durability `json:"durability,omitempty"`
 	Ephemeral               bool       `json:"ephemeral,omitempty"`
 	MaxBuffer               int64      `json:"max_buffer,omitempty"`
+	// StreamWindowSeconds is how long one window of a STREAM table is. It is
+	// given with the table's first TTL and kept when the TTL changes, for it is
+	// part of keys.
+	StreamWindowSeconds int64 `json:"stream_window_seconds,omitempty"`
 	// Location is the table's own path template below its storage.
 	Location string `json:"location,omitempty"`
 }

@@ -1,0 +1,290 @@
+package core
+
+import (
+	"strings"
+
+	"kalamdb/internal/auth"
+	"kalamdb/internal/core/ddl"
+	"kalamdb/internal/core/relation"
+	"kalamdb/internal/fault"
+	"kalamdb/internal/schema"
+	"kalamdb/internal/sql/parse"
+)
+
+// overlay is the catalog as the statements of one batch will leave it: what
+// the catalog of the moment says, and what earlier statements will have made.
+type overlay struct {
+	view       *relation.View
+	namespace  string // the default namespace, changed by USE
+	tables     map[string]*schema.Table
+	namespaces map[string]bool // true made, false dropped
+}
+
+func newOverlay(view *relation.View, namespace string) *overlay {
+	return &overlay{view: view, namespace: namespace}
+}
+
+// qualified returns the namespace of a name.
+func (o *overlay) qualified(n parse.Name) string {
+	if n.Namespace != "" {
+		return n.Namespace
+	}
+	return o.namespace
+}
+
+// table returns a table as far as rights go: kind and access level. nil means
+// that nobody knows the name; it will be not found when its statement runs.
+func (o *overlay) table(n parse.Name) *schema.Table {
+	namespace := o.qualified(n)
+	if t, noted := o.tables[namespace+"."+n.Name]; noted {
+		return t
+	}
+	if made, noted := o.namespaces[namespace]; noted && !made {
+		return nil
+	}
+	t, err := o.view.Table(namespace, n.Name)
+	if err != nil {
+		return nil
+	}
+	return t
+}
+
+// note records what a statement will have changed.
+func (o *overlay) note(s parse.Statement) {
+	switch s := s.(type) {
+	case *parse.CreateTable:
+		if kind, err := ddl.KindOf(s); err == nil && o.table(s.Table) == nil {
+			o.noteTable(s.Table, &schema.Table{Namespace: o.qualified(s.Table), Name: s.Table.Name, Kind: kind, Options: schema.Options{Access: accessOf(s.Options)}})
+		}
+	case *parse.AlterTable:
+		if t := o.table(s.Table); t != nil {
+			next := *t
+			if access := accessOf(s.Properties); access != "" {
+				next.Options.Access = access
+			}
+			o.noteTable(s.Table, &next)
+		}
+	case *parse.DropTable:
+		o.noteTable(s.Table, nil)
+	case *parse.CreateNamespace:
+		o.noteNamespace(s.Name.Name, true)
+	case *parse.DropNamespace:
+		o.noteNamespace(s.Name.Name, false)
+	case *parse.Use:
+		o.namespace = s.Name.Name
+	}
+}
+
+func (o *overlay) noteTable(n parse.Name, t *schema.Table) {
+	if o.tables == nil {
+		o.tables = map[string]*schema.Table{}
+	}
+	o.tables[o.qualified(n)+"."+n.Name] = t
+}
+
+func (o *overlay) noteNamespace(name string, made bool) {
+	if o.namespaces == nil {
+		o.namespaces = map[string]bool{}
+	}
+	o.namespaces[name] = made
+	if made {
+		return
+	}
+	for qualified := range o.tables {
+		if strings.HasPrefix(qualified, name+".") {
+			o.tables[qualified] = nil
+		}
+	}
+}
+
+func accessOf(options []parse.Option) schema.Access {
+	for _, o := range options {
+		if o.Name == "ACCESS_LEVEL" {
+			return schema.Access(strings.ToLower(o.Value))
+		}
+	}
+	return ""
+}
+
+// authorise decides whether a session may run a statement against the catalog
+// that o shows. SQL, live queries and every other door call it before anything
+// runs, and once more when the statement is bound.
+func authorise(s *auth.Session, stmt parse.Statement, o *overlay) error {
+	switch stmt := stmt.(type) {
+	case *parse.Select:
+		return authoriseTables(s, auth.Select, auth.Read, stmt.Tables, o)
+	case *parse.Insert:
+		if err := authoriseTables(s, auth.Modify, auth.Write, []parse.Name{stmt.Table}, o); err != nil {
+			return err
+		}
+		if stmt.Select != nil {
+			return authorise(s, stmt.Select, o)
+		}
+		return nil
+	case *parse.Update:
+		return authoriseChange(s, stmt.Table, stmt.Tables, o)
+	case *parse.Delete:
+		return authoriseChange(s, stmt.Table, stmt.Tables, o)
+	case *parse.Explain:
+		if err := auth.Allow(s, auth.Inspect, 0, ""); err != nil {
+			return err
+		}
+		return authorise(s, stmt.Inner, o)
+	case *parse.CreateTable:
+		kind, err := ddl.KindOf(stmt)
+		if err != nil {
+			return err
+		}
+		return auth.Allow(s, auth.CreateTable, kind, accessOf(stmt.Options))
+	case *parse.AlterTable:
+		return authoriseTables(s, auth.Modify, auth.AlterTable, []parse.Name{stmt.Table}, o)
+	case *parse.DropTable:
+		if s.Role < schema.RoleDBA {
+			return fault.New(fault.PermissionDenied, "Admin privileges (DBA or System role) required for table removal")
+		}
+		return nil
+	case *parse.Describe:
+		return authoriseDescribe(s, stmt, o)
+	case *parse.ShowStats:
+		return authoriseTables(s, auth.Show, auth.Read, []parse.Name{stmt.Table}, o)
+	case *parse.AlterUser:
+		if schema.UserID(stmt.User) == s.UserID && (stmt.Field == "password" || stmt.Field == "email") && s.Role > schema.RoleAnonymous {
+			return nil
+		}
+		return auth.Allow(s, auth.ManageUsers, 0, "")
+	}
+	return auth.Allow(s, classOf(stmt), 0, "")
+}
+
+// authoriseDescribe: DESCRIBE TABLE is for who may read the table, DESCRIBE
+// without TABLE for administrators.
+func authoriseDescribe(s *auth.Session, stmt *parse.Describe, o *overlay) error {
+	if stmt.Bare {
+		if err := auth.Allow(s, auth.Inspect, 0, ""); err != nil {
+			return err
+		}
+	}
+	return authoriseTables(s, auth.Show, auth.Read, []parse.Name{stmt.Table}, o)
+}
+
+// authoriseChange asks for the right to write the target and to read every
+// other table that is named.
+func authoriseChange(s *auth.Session, target parse.Name, tables []parse.Name, o *overlay) error {
+	if err := authoriseTables(s, auth.Modify, auth.Write, []parse.Name{target}, o); err != nil {
+		return err
+	}
+	var others []parse.Name
+	for _, t := range tables {
+		if o.qualified(t) != o.qualified(target) || t.Name != target.Name {
+			others = append(others, t)
+		}
+	}
+	return authoriseTables(s, auth.Select, auth.Read, others, o)
+}
+
+func authoriseTables(s *auth.Session, class, action auth.Action, tables []parse.Name, o *overlay) error {
+	if err := auth.Allow(s, class, 0, ""); err != nil {
+		return err
+	}
+	for _, n := range tables {
+		if ddl.IsSystemNamespace(o.qualified(n)) && o.qualified(n) == schema.SystemNamespace && action == auth.Read {
+			if err := auth.Allow(s, auth.Read, schema.System, ""); err != nil {
+				return err
+			}
+		}
+		t := o.table(n)
+		if t == nil {
+			continue // not found when the statement runs
+		}
+		if err := allowTable(s, action, t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// allowTable is the rule for one known table. information_schema shows each
+// role what it may use, so everybody may read it.
+func allowTable(s *auth.Session, action auth.Action, t *schema.Table) error {
+	if t.Kind == schema.System {
+		if action == auth.Read && t.Namespace == informationSchema && s.Role > schema.RoleAnonymous {
+			return nil
+		}
+		if action != auth.Read && s.Role.Admin() {
+			return nil // the statement itself answers that system tables are read only
+		}
+	}
+	return auth.AllowTable(s, action, t)
+}
+
+// informationSchema is readable by every account.
+const informationSchema = "information_schema"
+
+// classOf returns the class of a statement whose rights no table decides.
+func classOf(stmt parse.Statement) auth.Action {
+	switch stmt := stmt.(type) {
+	case *parse.CreateNamespace, *parse.DropNamespace, *parse.AlterNamespace:
+		return auth.ManageNamespaces
+	case *parse.Use, *parse.ShowNamespaces, *parse.ShowTables, *parse.ShowStorages:
+		return auth.Show
+	case *parse.Show:
+		if w := stmt.What; w == "manifest" || w == "export" || w == "search_path" {
+			return auth.Show
+		}
+		return auth.Inspect
+	case *parse.ShowColumns, *parse.SetOption:
+		return auth.Inspect
+	case *parse.CreateUser, *parse.DropUser:
+		return auth.ManageUsers
+	case *parse.StorageFlush:
+		return auth.Flush
+	case *parse.KillLive:
+		return auth.Show // own live queries, or those of others as administrator
+	case *parse.KillJob:
+		return auth.ManageJobs
+	case *parse.Begin, *parse.Commit, *parse.Rollback, *parse.ExecuteAs:
+		return auth.Transact
+	case *parse.NotYet:
+		return areaOf(stmt.Area)
+	}
+	return auth.Inspect
+}
+
+// areaOf returns the class of a statement that this version does not run yet.
+func areaOf(area string) auth.Action {
+	switch area {
+	case "storage":
+		return auth.ManageStorages
+	case "maintenance", "compact", "flush":
+		return auth.Flush
+	case "topic":
+		return auth.ManageTopics
+	case "consumer group":
+		return auth.ResetConsumers
+	case "consume":
+		return auth.Consume
+	case "cluster":
+		return auth.ManageCluster
+	case "backup":
+		return auth.Backup
+	case "restore":
+		return auth.Restore
+	case "policy":
+		return auth.ManagePolicies
+	case "view":
+		return auth.ManageViews
+	case "schedule":
+		return auth.ManageSchedules
+	case "export":
+		return auth.ExportUser
+	case "subscribe":
+		return auth.Subscribe
+	case "job":
+		return auth.ManageJobs
+	case "namespace":
+		return auth.ManageNamespaces
+	case "user":
+		return auth.ManageUsers
+	}
+	return auth.Modify
+}

@@ -1,0 +1,63 @@
+package core
+
+import (
+	"kalamdb/internal/core/relation"
+	"kalamdb/internal/fault"
+	"kalamdb/internal/schema"
+	"kalamdb/internal/sql/parse"
+	"kalamdb/internal/sql/plan"
+)
+
+// scope resolves table names of one statement.
+type scope struct {
+	view      *relation.View
+	namespace string
+}
+
+// Table returns the definition that a name means.
+func (s scope) Table(n parse.Name) (*schema.Table, error) {
+	namespace := n.Namespace
+	if namespace == "" {
+		namespace = s.namespace
+	}
+	return s.view.Table(namespace, n.Name)
+}
+
+// bind makes the plan of a statement that has one.
+func (db *DB) bind(stmt parse.Statement, explicit int, view *relation.View, namespace string) (*prepared, error) {
+	p := &prepared{statement: stmt, definitions: view.DefinitionsVersion(), explicit: explicit}
+	sc := scope{view, namespace}
+	var err error
+	switch stmt := stmt.(type) {
+	case *parse.Select:
+		p.query, err = plan.BindSelect(stmt, sc, plan.Options{Params: explicit})
+	case *parse.Insert:
+		if err = db.refuseUnwritable(stmt.Table, sc, "insert into"); err == nil {
+			p.insert, err = plan.BindInsert(stmt, sc, plan.Options{Params: explicit})
+		}
+	case *parse.Update:
+		if err = db.refuseUnwritable(stmt.Table, sc, "update"); err == nil {
+			p.update, err = plan.BindUpdate(stmt, sc, plan.Options{Params: explicit})
+		}
+	case *parse.Delete:
+		if err = db.refuseUnwritable(stmt.Table, sc, "delete from"); err == nil {
+			p.delete, err = plan.BindDelete(stmt, sc, plan.Options{Params: explicit})
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// refuseUnwritable answers DML on the server's own tables.
+func (db *DB) refuseUnwritable(n parse.Name, sc scope, verb string) error {
+	t, err := sc.Table(n)
+	if err != nil {
+		return nil // binding says what is wrong, after the rights are known
+	}
+	if t.Kind == schema.System {
+		return fault.New(fault.InvalidOperation, "Cannot %s system table '%s'", verb, t.QualifiedName())
+	}
+	return nil
+}

@@ -1,0 +1,268 @@
+// Package core is the database: it executes SQL and opens live queries for
+// authenticated sessions.
+//
+// A DB parses, authorises, plans and runs statements. A batch is authorised as
+// a whole before any of it runs, by the one function that live queries and
+// every other door call too. A caller who was answered reads his own write.
+//
+// Goroutines: those of the rooms that Run starts (apply, live, job), and none
+// of its own. Locks: the plan cache's, held for map operations only.
+package core
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"kalamdb/internal/auth"
+	"kalamdb/internal/cold"
+	"kalamdb/internal/command"
+	"kalamdb/internal/core/apply"
+	"kalamdb/internal/core/ddl"
+	"kalamdb/internal/core/job"
+	"kalamdb/internal/core/live"
+	"kalamdb/internal/core/maint"
+	"kalamdb/internal/core/relation"
+	"kalamdb/internal/core/write"
+	"kalamdb/internal/fault"
+	"kalamdb/internal/schema"
+	"kalamdb/internal/sql/exec"
+	"kalamdb/internal/store"
+	"kalamdb/internal/store/table"
+)
+
+// Options say what a DB is made of. Store and Cold are required; they belong to
+// the caller, who closes them after Run has returned.
+type Options struct {
+	// Store holds the hot rows and the catalog.
+	Store *store.Store
+	// Cold reads and writes the files of the cold tier.
+	Cold *cold.Tier
+	// Passwords checks and hashes passwords; required.
+	Passwords *auth.Passwords
+	// NodeID is 0 to 1023, the ten node bits of _seq.
+	NodeID uint16
+	// Now is the clock; nil is time.Now.
+	Now func() time.Time
+	// Entropy feeds generated ids; nil is crypto/rand.
+	Entropy io.Reader
+	// Logger gets what operators should know; nil is slog.Default.
+	Logger *slog.Logger
+
+	// Commit bounds and paces commits.
+	Commit CommitOptions
+	// Live bounds live queries; see live.Options.
+	Live live.Options
+	// Limits bound statements.
+	Limits Limits
+	// DeletedRetention is how long tombstones stay where the table does not
+	// say; 0 is 7 days, negative is for ever.
+	DeletedRetention time.Duration
+	// HistoryAge and HistoryBytes bound what can be replayed; 0 is 1 h, 1 GiB.
+	HistoryAge   time.Duration
+	HistoryBytes int64
+	// DropWithSubscribers and DropNonemptyNamespace are those of ddl.Options.
+	DropWithSubscribers   string
+	DropNonemptyNamespace string
+}
+
+// CommitOptions bound and pace commits; zero means the default.
+type CommitOptions struct {
+	Durability    schema.Durability // Sync
+	MaxRows       int               // 200,000
+	MaxBytes      int64             // 100 MiB
+	QueueCommands int               // 4,096
+	QueueBytes    int64             // 64 MiB
+}
+
+// Limits bound statements; zero means the default.
+type Limits struct {
+	DefaultQueryLimit int           // rows of a SELECT without LIMIT; 0 is no limit
+	MaxQueryLimit     int           // rows of a SELECT with LIMIT; 0 is no limit
+	MaxResultBytes    int64         // 1 GiB
+	MaxSQLBytes       int           // 1 MiB
+	MaxParameters     int           // 50
+	MaxParameterBytes int           // 524,288
+	PlanCacheEntries  int           // 200
+	MaxDepth          int           // 512
+	StatementTime     time.Duration // 30 s
+	MaxStatements     int           // 10,000 in one batch
+}
+
+func (l Limits) withDefaults() Limits {
+	set := func(n *int, value int) {
+		if *n == 0 {
+			*n = value
+		}
+	}
+	set(&l.MaxSQLBytes, 1<<20)
+	set(&l.MaxParameters, 50)
+	set(&l.MaxParameterBytes, 512<<10)
+	set(&l.PlanCacheEntries, 200)
+	set(&l.MaxDepth, 512)
+	set(&l.MaxStatements, 10_000)
+	if l.MaxResultBytes == 0 {
+		l.MaxResultBytes = 1 << 30
+	}
+	if l.StatementTime == 0 {
+		l.StatementTime = 30 * time.Second
+	}
+	return l
+}
+
+// DB is the database. Its methods may be called by many goroutines once Ready
+// is closed.
+type DB struct {
+	o         Options
+	apply     *apply.Local
+	relations *relation.Relations
+	writer    *write.Writer
+	definer   *ddl.Definer
+	hub       *live.Hub
+	jobs      *job.Runner
+	maint     *maint.Maintainer
+	plans     *planCache
+	ids       idSource
+	ready     chan struct{} // closed when the catalog is complete
+	stats     struct {
+		statements, failures, conflicts atomic.Int64
+	}
+}
+
+// Open composes the rooms over the store and the cold tier. Nothing runs, and
+// nothing but reads of definitions works, until Run.
+func Open(o Options) (*DB, error) {
+	if o.Store == nil || o.Cold == nil || o.Passwords == nil {
+		return nil, errors.New("open core: store, cold tier and passwords are required")
+	}
+	o = o.withDefaults()
+	db := &DB{o: o, ready: make(chan struct{}), plans: newPlanCache(o.Limits.PlanCacheEntries)}
+	if err := db.compose(); err != nil {
+		return nil, fmt.Errorf("open core: %w", err)
+	}
+	return db, nil
+}
+
+func (o Options) withDefaults() Options {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Entropy == nil {
+		o.Entropy = rand.Reader
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Commit.Durability == schema.DurabilityDefault {
+		o.Commit.Durability = schema.Sync
+	}
+	if o.DeletedRetention == 0 {
+		o.DeletedRetention = 7 * 24 * time.Hour
+	}
+	if o.HistoryAge == 0 {
+		o.HistoryAge = time.Hour
+	}
+	if o.HistoryBytes == 0 {
+		o.HistoryBytes = 1 << 30
+	}
+	o.Limits = o.Limits.withDefaults()
+	return o
+}
+
+// Ready is closed when the database takes statements.
+func (db *DB) Ready() <-chan struct{} { return db.ready }
+
+// Run drives the database until ctx ends, then drains what is queued. Order of
+// the end: live first, so that nobody waits for events that will not come;
+// then jobs, which propose commands; then apply, which commits what they and
+// the last statements have proposed.
+func (db *DB) Run(ctx context.Context) error {
+	applyContext, stopApply := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopApply()
+	engine, _ := errgroup.WithContext(applyContext)
+	engine.Go(func() error { return db.apply.Run(applyContext) })
+
+	rooms, roomsContext := errgroup.WithContext(ctx)
+	rooms.Go(func() error {
+		if err := db.bootstrap(roomsContext); err != nil {
+			return fmt.Errorf("bootstrap the catalog: %w", err)
+		}
+		close(db.ready)
+		return nil
+	})
+	rooms.Go(func() error { return db.hub.Run(roomsContext) })
+	rooms.Go(func() error { return db.jobs.Run(roomsContext) })
+	rooms.Go(func() error { return db.maint.Run(roomsContext) })
+	rooms.Go(func() error {
+		<-roomsContext.Done()
+		return nil
+	})
+	err := rooms.Wait()
+	stopApply()
+	return errors.Join(err, engine.Wait())
+}
+
+// bootstrap makes what every database has: the namespaces default and system
+// and the storage local.
+func (db *DB) bootstrap(ctx context.Context) error {
+	now := db.o.Now().UnixMicro()
+	var bodies []command.Body
+	for _, name := range []string{schema.DefaultNamespace, schema.SystemNamespace} {
+		if _, ok := db.apply.Definitions().Namespace(name); !ok {
+			bodies = append(bodies, &command.PutNamespace{Create: true, Namespace: schema.Namespace{Name: name, CreatedAt: now, UpdatedAt: now}})
+		}
+	}
+	if _, ok := db.apply.Definitions().Storage(schema.LocalStorage); !ok {
+		bodies = append(bodies, &command.PutStorage{Create: true, Storage: db.o.Cold.LocalStorage(now)})
+	}
+	for _, body := range bodies {
+		if _, err := db.apply.Commit(ctx, &command.Command{Time: now, Body: body}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// User returns the newest committed row of a user; it fulfils auth.Users.
+func (db *DB) User(ctx context.Context, id schema.UserID) (schema.UserRecord, bool, error) {
+	return db.apply.User(ctx, id)
+}
+
+// Accounts changes users on behalf of auth.
+func (db *DB) Accounts() auth.Accounts { return db.definer }
+
+// Hub delivers live queries.
+func (db *DB) Hub() *live.Hub { return db.hub }
+
+// Relations is where the server registers views over running state.
+func (db *DB) Relations() *relation.Relations { return db.relations }
+
+// Flush moves the hot rows of a table to the cold tier and waits for it.
+func (db *DB) Flush(ctx context.Context, namespace, name string) (maint.FlushResult, error) {
+	t, ok := db.apply.Definitions().Table(namespace, name)
+	if !ok {
+		return maint.FlushResult{}, fault.New(fault.TableNotFound, "table %s.%s does not exist", namespace, name)
+	}
+	return db.maint.Flush(ctx, t.ID)
+}
+
+// Position is the last published position.
+func (db *DB) Position() uint64 {
+	view := db.relations.View()
+	defer view.Release()
+	return view.Position()
+}
+
+func (db *DB) execLimits() exec.Limits { return exec.Limits{MaxBytes: db.o.Limits.MaxResultBytes} }
+
+// tableOptions of the row store.
+func (db *DB) tableStore() *table.Store {
+	return table.New(table.Options{HistoryWindow: db.o.HistoryAge / 12})
+}

@@ -1,0 +1,153 @@
+package core
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+
+	"kalamdb/internal/auth"
+	"kalamdb/internal/core/ddl"
+	"kalamdb/internal/core/relation"
+	"kalamdb/internal/fault"
+	"kalamdb/internal/schema"
+	"kalamdb/internal/sql/exec"
+	"kalamdb/internal/sql/parse"
+)
+
+// DMLMessage is the sentence of a statement that changed rows; clients read
+// its first word.
+func DMLMessage(verb string, n int64) string {
+	return verb + " " + strconv.FormatInt(n, 10) + " row(s)"
+}
+
+// dispatch runs every statement but SELECT.
+func (db *DB) dispatch(ctx context.Context, s *auth.Session, p *prepared, view *relation.View, env *exec.Env, namespace string) (*Result, error) {
+	if p.table() != nil {
+		return db.modify(ctx, s, p, env)
+	}
+	switch stmt := p.statement.(type) {
+	case *parse.ShowNamespaces, *parse.ShowTables, *parse.ShowStorages, *parse.ShowStats, *parse.ShowColumns, *parse.Show, *parse.Describe:
+		return db.show(ctx, s, stmt, view, env, namespace)
+	case *parse.Explain:
+		return db.explain(stmt, view, namespace)
+	case *parse.StorageFlush:
+		return db.storageFlush(ctx, s, stmt, view, namespace)
+	case *parse.KillLive:
+		return db.killLive(s, stmt)
+	case *parse.NotYet:
+		return nil, fault.New(fault.NotImplemented, "%s is not supported yet", stmt.Words)
+	case *parse.Begin, *parse.Commit, *parse.Rollback:
+		return nil, fault.New(fault.NotImplemented, "explicit transactions are not supported yet; each statement is atomic by itself")
+	case *parse.ExecuteAs:
+		return nil, fault.New(fault.NotImplemented, "EXECUTE AS USER is not supported yet")
+	case *parse.SetOption:
+		return nil, fault.New(fault.NotImplemented, "SET %s is not supported yet", stmt.Name)
+	case *parse.KillJob:
+		return nil, fault.New(fault.NotImplemented, "KILL JOB is not supported yet")
+	}
+	message, err := db.define(ctx, s, p.statement, namespace)
+	if err != nil {
+		return nil, err
+	}
+	return &Result{Kind: Done, Buffered: true, Message: message}, nil
+}
+
+// define runs statements that change definitions.
+func (db *DB) define(ctx context.Context, s *auth.Session, stmt parse.Statement, namespace string) (string, error) {
+	in := func(n parse.Name) string {
+		if n.Namespace != "" {
+			return n.Namespace
+		}
+		return namespace
+	}
+	switch stmt := stmt.(type) {
+	case *parse.CreateNamespace:
+		return db.definer.CreateNamespace(ctx, s.UserID, stmt)
+	case *parse.AlterNamespace:
+		return db.definer.AlterNamespace(ctx, s.UserID, stmt)
+	case *parse.DropNamespace:
+		message, dropped, err := db.definer.DropNamespace(ctx, s.UserID, stmt)
+		if err != nil {
+			return "", err
+		}
+		for _, t := range dropped {
+			db.maint.Dropped(t)
+		}
+		return message, nil
+	case *parse.Use:
+		return db.definer.Use(stmt.Name.Name)
+	case *parse.CreateTable:
+		return db.definer.CreateTable(ctx, s.UserID, in(stmt.Table), stmt)
+	case *parse.AlterTable:
+		if ddl.IsSystemNamespace(in(stmt.Table)) {
+			return "", fault.New(fault.InvalidOperation, "system table '%s.%s' cannot be altered", in(stmt.Table), stmt.Table.Name)
+		}
+		return db.definer.AlterTable(ctx, s.UserID, in(stmt.Table), stmt)
+	case *parse.DropTable:
+		message, dropped, err := db.definer.DropTable(ctx, s.UserID, in(stmt.Table), stmt)
+		if err != nil || dropped == nil {
+			return message, err
+		}
+		if id := db.maint.Dropped(dropped); id != "" {
+			message += ". Cleanup job: " + id
+		}
+		return message, nil
+	case *parse.CreateUser:
+		return db.definer.CreateUserStatement(ctx, s, stmt)
+	case *parse.AlterUser:
+		return db.definer.AlterUser(ctx, s, stmt)
+	case *parse.DropUser:
+		return db.definer.DropUser(ctx, s, stmt)
+	}
+	return "", fault.New(fault.NotImplemented, "this statement is not supported yet")
+}
+
+// storageFlush starts the jobs of STORAGE FLUSH.
+func (db *DB) storageFlush(ctx context.Context, s *auth.Session, stmt *parse.StorageFlush, view *relation.View, namespace string) (*Result, error) {
+	done := func(message string, err error) (*Result, error) {
+		if err != nil {
+			return nil, err
+		}
+		return &Result{Kind: Done, Buffered: true, Message: message}, nil
+	}
+	if stmt.All {
+		in := ""
+		if stmt.Namespace != nil {
+			in = stmt.Namespace.Name
+			if _, err := db.definer.Use(in); err != nil {
+				return nil, err
+			}
+			if ddl.IsSystemNamespace(in) {
+				return nil, fault.New(fault.InvalidOperation, "cannot flush the system namespace '%s'", in)
+			}
+		}
+		return done(db.maint.StartFlushAll(ctx, s.UserID, in))
+	}
+	if stmt.Table.Namespace != "" {
+		namespace = stmt.Table.Namespace
+	}
+	t, err := view.Table(namespace, stmt.Table.Name)
+	if err != nil {
+		return nil, err
+	}
+	switch t.Kind {
+	case schema.System:
+		return nil, fault.New(fault.InvalidOperation, "cannot flush system table '%s'", t.QualifiedName())
+	case schema.Stream:
+		return nil, fault.New(fault.InvalidOperation, "cannot flush STREAM table '%s': stream rows never go to the cold tier", t.QualifiedName())
+	}
+	return done(db.maint.StartFlush(ctx, s.UserID, t))
+}
+
+// killLive ends a live query: one's own, or anybody's as administrator.
+func (db *DB) killLive(s *auth.Session, stmt *parse.KillLive) (*Result, error) {
+	sub, ok := db.hub.Find(stmt.ID)
+	if !ok || sub.UserID != s.UserID && !s.Role.Admin() {
+		if !s.Role.Admin() {
+			return nil, fault.New(fault.PermissionDenied, "Admin privileges (DBA or System role) required for live queries of others")
+		}
+		return nil, fault.New(fault.ObjectNotFound, "Live query '%s' does not exist", stmt.ID)
+	}
+	db.hub.Kill(stmt.ID)
+	return &Result{Kind: Done, Buffered: true, Message: fmt.Sprintf("Live query killed: %s", stmt.ID)}, nil
+}

@@ -1,0 +1,363 @@
+package core
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"kalamdb/internal/auth"
+	"kalamdb/internal/command"
+	"kalamdb/internal/core/relation"
+	"kalamdb/internal/core/write"
+	"kalamdb/internal/datum"
+	"kalamdb/internal/fault"
+	"kalamdb/internal/schema"
+	"kalamdb/internal/sql/exec"
+	"kalamdb/internal/sql/parse"
+)
+
+// attempts is how often a statement is run again when a row or a definition
+// that it read has changed before it was applied.
+const attempts = 10
+
+// Request is the SQL of one caller.
+type Request struct {
+	// SQL is one or more statements divided by semicolons.
+	SQL string
+	// Params are $1, $2, …; only with exactly one statement.
+	Params []datum.Value
+	// Namespace is where unqualified names are looked up; "" is default.
+	Namespace string
+}
+
+// Execute runs the statements of a request in order and returns a result for
+// each. It stops at the first failure; what earlier statements committed
+// stays. The results must be closed. Errors are faults.
+func (db *DB) Execute(ctx context.Context, s *auth.Session, r Request) ([]*Result, error) {
+	select {
+	case <-db.ready:
+	case <-ctx.Done():
+		return nil, asFault(ctx.Err(), db.o.Limits)
+	}
+	db.stats.statements.Add(1)
+	results, err := db.execute(ctx, s, r)
+	if err != nil {
+		db.stats.failures.Add(1)
+		return nil, asFault(err, db.o.Limits)
+	}
+	return results, nil
+}
+
+func (db *DB) execute(ctx context.Context, s *auth.Session, r Request) ([]*Result, error) {
+	if len(r.SQL) > db.o.Limits.MaxSQLBytes {
+		return nil, fault.New(fault.Syntax, "SQL query too long: %d bytes (maximum %d bytes)", len(r.SQL), db.o.Limits.MaxSQLBytes)
+	}
+	namespace := strings.ToLower(r.Namespace)
+	if namespace == "" {
+		namespace = schema.DefaultNamespace
+	}
+	if n, err := parse.Normalize(r.SQL); err == nil && n.Single {
+		result, err := db.runOne(ctx, s, n, r.Params, namespace)
+		if err != nil {
+			return nil, err
+		}
+		return []*Result{result}, nil
+	}
+	return db.executeBatch(ctx, s, r, namespace)
+}
+
+// executeBatch authorises the whole batch, then runs it.
+func (db *DB) executeBatch(ctx context.Context, s *auth.Session, r Request, namespace string) ([]*Result, error) {
+	pieces, err := parse.Split(r.SQL)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case len(pieces) == 0:
+		return nil, fault.New(fault.EmptySQL, "No SQL statements provided")
+	case len(pieces) > db.o.Limits.MaxStatements:
+		return nil, fault.New(fault.LimitExceeded, "a batch may have at most %d statements, this one has %d", db.o.Limits.MaxStatements, len(pieces))
+	case len(pieces) > 1 && len(r.Params) > 0:
+		return nil, fault.New(fault.ParamsWithBatch, "Parameters not supported with multi-statement batches")
+	}
+	if err := db.authoriseBatch(s, pieces, namespace); err != nil {
+		return nil, err
+	}
+	b := &batch{db: db, session: s, namespace: namespace, params: r.Params}
+	results := make([]*Result, 0, len(pieces))
+	for i, piece := range pieces {
+		result, err := b.run(ctx, piece.Text)
+		if err == nil && len(pieces) > 1 {
+			err = db.buffer(ctx, result, &b.bytes)
+		}
+		if err != nil {
+			for _, done := range results {
+				done.Close()
+			}
+			if len(pieces) > 1 {
+				err = fault.InStatement(asFault(err, db.o.Limits), i+1, piece.Text)
+			}
+			return nil, err
+		}
+		results = append(results, result)
+	}
+	return results, nil
+}
+
+// authoriseBatch walks the statements in order over an overlay of what they
+// will have changed. Nothing runs before all of them may.
+func (db *DB) authoriseBatch(s *auth.Session, pieces []parse.Piece, namespace string) error {
+	view := db.relations.View()
+	defer view.Release()
+	o := newOverlay(view, namespace)
+	for i, piece := range pieces {
+		stmt, err := parse.Parse(piece.Text)
+		if err == nil {
+			err = authorise(s, stmt, o)
+		}
+		if err != nil {
+			if len(pieces) > 1 {
+				return fault.InStatement(err, i+1, piece.Text)
+			}
+			return err
+		}
+		o.note(stmt)
+	}
+	return nil
+}
+
+// batch is the state of one request while its statements run.
+type batch struct {
+	db        *DB
+	session   *auth.Session
+	namespace string
+	params    []datum.Value
+	bytes     int64 // of buffered results
+}
+
+// run executes one statement of a batch. USE changes the namespace of those
+// that follow.
+func (b *batch) run(ctx context.Context, text string) (*Result, error) {
+	n, err := parse.Normalize(text)
+	if err != nil {
+		return nil, err
+	}
+	result, err := b.db.runOne(ctx, b.session, n, b.params, b.namespace)
+	if err != nil {
+		return nil, err
+	}
+	if use, ok := useOf(text); ok {
+		b.namespace = use
+	}
+	return result, nil
+}
+
+// useOf returns the namespace that a USE statement names.
+func useOf(text string) (string, bool) {
+	trimmed := strings.TrimSpace(text)
+	if len(trimmed) < 3 || !strings.EqualFold(trimmed[:3], "use") && !strings.EqualFold(trimmed[:3], "set") {
+		return "", false
+	}
+	stmt, err := parse.Parse(text)
+	if err != nil {
+		return "", false
+	}
+	use, ok := stmt.(*parse.Use)
+	if !ok {
+		return "", false
+	}
+	return use.Name.Name, true
+}
+
+// buffer reads a result of a batch into memory, so that later statements do
+// not run while it holds a view, and counts it against the bound.
+func (db *DB) buffer(ctx context.Context, r *Result, total *int64) error {
+	if r.Kind != Rows || r.Buffered {
+		return nil
+	}
+	defer r.Close()
+	var rows [][]datum.Value
+	for {
+		batch, err := r.Next(ctx)
+		if err != nil {
+			return err
+		}
+		if batch == nil {
+			break
+		}
+		for _, row := range batch {
+			*total += valuesSize(row)
+			if *total > db.o.Limits.MaxResultBytes {
+				return db.resultTooLarge()
+			}
+			rows = append(rows, append([]datum.Value(nil), row...))
+		}
+	}
+	full := buffered(r.Columns, rows)
+	full.AsUser, full.Message = r.AsUser, r.Message
+	r.Close()
+	*r = *full
+	return nil
+}
+
+func (db *DB) resultTooLarge() error {
+	return fault.New(fault.LimitExceeded, "the result is larger than %d bytes; ask for fewer rows or raise limits.max_result_bytes", db.o.Limits.MaxResultBytes)
+}
+
+// runOne runs a single statement: from its cached plan if there is one, and
+// again when what it read has changed before it was applied.
+func (db *DB) runOne(ctx context.Context, s *auth.Session, n *parse.Normalized, params []datum.Value, namespace string) (*Result, error) {
+	if err := db.checkParams(params); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, db.o.Limits.StatementTime)
+	for attempt := 1; ; attempt++ {
+		result, err := db.attempt(ctx, s, n, params, namespace, attempt > 1)
+		switch {
+		case err == nil:
+			result.AsUser = s.UserID
+			result.hold(cancel)
+			return result, nil
+		case !errors.Is(err, command.ErrStaleRow) && !errors.Is(err, command.ErrStaleSchema):
+			cancel()
+			return nil, err
+		case attempt == attempts:
+			cancel()
+			return nil, fault.Wrap(fault.Conflict, err, "the rows are being changed by others; the statement may be sent again")
+		}
+		db.stats.conflicts.Add(1)
+	}
+}
+
+// hold makes Close call release too. A result that holds nothing releases at
+// once.
+func (r *Result) hold(release func()) {
+	if r.close == nil {
+		release()
+		return
+	}
+	inner := r.close
+	r.close = func() { inner(); release() }
+}
+
+// attempt runs a statement once. Writers work on the newest applied state,
+// readers on the current durable one; a writer who met a newer definition is
+// bound under the newest.
+func (db *DB) attempt(ctx context.Context, s *auth.Session, n *parse.Normalized, params []datum.Value, namespace string, newest bool) (*Result, error) {
+	view := db.relations.View()
+	if newest {
+		view.Release()
+		view = db.relations.Applied()
+	}
+	keep := false
+	defer func() {
+		if !keep {
+			view.Release()
+		}
+	}()
+	p, err := db.prepare(n, view, namespace)
+	if err != nil {
+		return nil, err
+	}
+	if err := db.authorisePrepared(s, p, view, namespace); err != nil {
+		return nil, err
+	}
+	if p.explicit > len(params) {
+		return nil, fault.New(fault.InvalidParameter, "the statement names $%d, but %d parameter(s) were sent", p.explicit, len(params))
+	}
+	env := db.environment(s, n, params, p.explicit, namespace)
+	if p.query != nil {
+		result, err := db.query(ctx, s, p.query, view, env)
+		keep = err == nil
+		return result, err
+	}
+	return db.dispatch(ctx, s, p, view, env, namespace)
+}
+
+// prepare finds or makes the plan of a statement under the definitions of a
+// view. A text with several statements is not for it.
+func (db *DB) prepare(n *parse.Normalized, view *relation.View, namespace string) (*prepared, error) {
+	key := planKey{namespace, n.Key}
+	if p := db.plans.find(key, view.DefinitionsVersion()); p != nil {
+		return p, nil
+	}
+	stmt, err := parse.ParseNormalized(n)
+	if err != nil {
+		return nil, err
+	}
+	p, err := db.bind(stmt, n.Params, view, namespace)
+	if err != nil {
+		return nil, err
+	}
+	if p.table() != nil {
+		db.plans.keep(key, p)
+	}
+	return p, nil
+}
+
+// authorisePrepared is the check that each use of a plan makes. A plan over one
+// table takes the short way: the same rule without walking the statement.
+func (db *DB) authorisePrepared(s *auth.Session, p *prepared, view *relation.View, namespace string) error {
+	if t := p.table(); t != nil {
+		class, action := auth.Modify, auth.Write
+		if p.query != nil {
+			class, action = auth.Select, auth.Read
+		}
+		if err := auth.Allow(s, class, 0, ""); err != nil {
+			return err
+		}
+		return allowTable(s, action, t)
+	}
+	return authorise(s, p.statement, newOverlay(view, namespace))
+}
+
+func (db *DB) checkParams(params []datum.Value) error {
+	if len(params) > db.o.Limits.MaxParameters {
+		return fault.New(fault.LimitExceeded, "Parameter count exceeded: maximum %d parameters allowed, got %d", db.o.Limits.MaxParameters, len(params))
+	}
+	for i := range params {
+		if n := params[i].Size(); n > db.o.Limits.MaxParameterBytes {
+			return fault.New(fault.LimitExceeded, "Parameter size exceeded: parameter at index %d is %d bytes (max %d bytes)", i, n, db.o.Limits.MaxParameterBytes)
+		}
+	}
+	return nil
+}
+
+// environment is what the expressions of one statement can see: parameters
+// first, the literals that became parameters after them.
+func (db *DB) environment(s *auth.Session, n *parse.Normalized, params []datum.Value, explicit int, namespace string) *exec.Env {
+	all := params
+	if len(n.Literals) > 0 || len(params) != explicit {
+		all = make([]datum.Value, 0, explicit+len(n.Literals))
+		all = append(all, params[:explicit]...)
+		all = append(all, n.Literals...)
+	}
+	return &exec.Env{
+		Params:    all,
+		Now:       write.Clock(db.o.Now()),
+		User:      s.UserID,
+		Role:      s.Role,
+		Namespace: namespace,
+		NextID:    db.ids.next,
+		Entropy:   db.o.Entropy,
+	}
+}
+
+// caller is what views over running state may know of a session.
+func caller(s *auth.Session, env *exec.Env) relation.Caller {
+	return relation.Caller{User: s.UserID, Role: s.Role, Namespace: env.Namespace, Now: env.Now}
+}
+
+// asFault turns what ended a statement into a fault.
+func asFault(err error, l Limits) error {
+	var f *fault.Error
+	switch {
+	case err == nil || errors.As(err, &f):
+		return err
+	case errors.Is(err, context.DeadlineExceeded):
+		return fault.Wrap(fault.Timeout, err, "Handler execution timeout: exceeded %s", l.StatementTime)
+	case errors.Is(err, context.Canceled):
+		return fault.Wrap(fault.Cancelled, err, "the request was given up by its caller or by the server's end")
+	}
+	return fault.Of(err)
+}

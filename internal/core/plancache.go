@@ -1,0 +1,109 @@
+package core
+
+import (
+	"container/list"
+	"sync"
+	"sync/atomic"
+
+	"kalamdb/internal/schema"
+	"kalamdb/internal/sql/parse"
+	"kalamdb/internal/sql/plan"
+)
+
+// prepared is a parsed and bound statement. It is immutable and shared; the
+// caller's rights are checked at each use, and nothing of a caller is in it.
+type prepared struct {
+	statement parse.Statement
+	// One of the four is set for statements that have a plan.
+	query  *plan.Query
+	insert *plan.Insert
+	update *plan.Update
+	delete *plan.Delete
+	// definitions is the version of the catalog it was bound under.
+	definitions uint64
+	// explicit is how many $n the text has.
+	explicit int
+}
+
+// table returns the table that the statement reads or changes, or nil.
+func (p *prepared) table() *schema.Table {
+	switch {
+	case p.query != nil:
+		return p.query.Table
+	case p.insert != nil:
+		return p.insert.Table
+	case p.update != nil:
+		return p.update.Table
+	case p.delete != nil:
+		return p.delete.Table
+	}
+	return nil
+}
+
+// planKey identifies a statement up to its automatic parameters.
+type planKey struct{ namespace, text string }
+
+// planCache keeps the plans used last. A plan bound under other definitions
+// counts as absent.
+type planCache struct {
+	limit        int
+	hits, misses atomic.Int64
+	mu           struct {
+		sync.Mutex
+		entries map[planKey]*list.Element
+		order   *list.List // most recently used first
+	}
+}
+
+type planEntry struct {
+	key  planKey
+	plan *prepared
+}
+
+// maxCachedText keeps single huge statements out of the cache.
+const maxCachedText = 16 << 10
+
+func newPlanCache(limit int) *planCache {
+	c := &planCache{limit: limit}
+	c.mu.entries = make(map[planKey]*list.Element, limit)
+	c.mu.order = list.New()
+	return c
+}
+
+func (c *planCache) find(key planKey, definitions uint64) *prepared {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e, ok := c.mu.entries[key]
+	if !ok || e.Value.(*planEntry).plan.definitions != definitions {
+		c.misses.Add(1)
+		return nil
+	}
+	c.mu.order.MoveToFront(e)
+	c.hits.Add(1)
+	return e.Value.(*planEntry).plan
+}
+
+func (c *planCache) keep(key planKey, p *prepared) {
+	if len(key.text) > maxCachedText {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e, ok := c.mu.entries[key]; ok {
+		e.Value.(*planEntry).plan = p
+		c.mu.order.MoveToFront(e)
+		return
+	}
+	c.mu.entries[key] = c.mu.order.PushFront(&planEntry{key, p})
+	if c.mu.order.Len() > c.limit {
+		last := c.mu.order.Back()
+		c.mu.order.Remove(last)
+		delete(c.mu.entries, last.Value.(*planEntry).key)
+	}
+}
+
+func (c *planCache) size() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.mu.order.Len()
+}

@@ -1,0 +1,117 @@
+package core
+
+import (
+	"context"
+
+	"kalamdb/internal/auth"
+	"kalamdb/internal/core/relation"
+	"kalamdb/internal/core/write"
+	"kalamdb/internal/datum"
+	"kalamdb/internal/schema"
+	"kalamdb/internal/sql/exec"
+	"kalamdb/internal/sql/plan"
+	"kalamdb/internal/sql/source"
+)
+
+// scopeOf is the partition of a table that a session reads and writes.
+func scopeOf(s *auth.Session, t *schema.Table) schema.Scope {
+	if t.PerUser() {
+		return schema.UserScope(s.UserID)
+	}
+	return schema.SharedScope
+}
+
+// query starts a SELECT. The result owns the view.
+func (db *DB) query(ctx context.Context, s *auth.Session, q *plan.Query, view *relation.View, env *exec.Env) (*Result, error) {
+	var table source.Table
+	if q.Table != nil {
+		opened, err := view.Open(q.Table, scopeOf(s, q.Table), caller(s, env))
+		if err != nil {
+			return nil, err
+		}
+		table = opened
+	}
+	rows, err := exec.Run(ctx, q, table, env, db.execLimits())
+	if err != nil {
+		return nil, err
+	}
+	result := &Result{Kind: Rows, Columns: columnsOf(q)}
+	left := db.rowLimit(q)
+	result.next = func(outer context.Context) ([][]datum.Value, error) {
+		if err := outer.Err(); err != nil {
+			return nil, asFault(err, db.o.Limits)
+		}
+		if left == 0 {
+			return nil, nil
+		}
+		batch, err := rows.Next(ctx)
+		if err != nil {
+			return nil, asFault(err, db.o.Limits)
+		}
+		if left > 0 && len(batch) > left {
+			batch = batch[:left]
+		}
+		if left > 0 {
+			left -= len(batch)
+		}
+		return batch, nil
+	}
+	result.close = func() {
+		rows.Close()
+		view.Release()
+	}
+	return result, nil
+}
+
+// rowLimit is how many rows the configuration lets a SELECT return: -1 for
+// all. It acts on the outermost SELECT only.
+func (db *DB) rowLimit(q *plan.Query) int {
+	limit := db.o.Limits.DefaultQueryLimit
+	if q.Limit != nil {
+		limit = db.o.Limits.MaxQueryLimit
+	}
+	if limit == 0 {
+		return -1
+	}
+	return limit
+}
+
+// columnsOf describes the columns of a SELECT.
+func columnsOf(q *plan.Query) []Column {
+	columns := make([]Column, len(q.Outputs))
+	for i, out := range q.Outputs {
+		columns[i] = Column{Name: out.Name, Type: out.Type}
+		if q.Table == nil || out.Column < 0 {
+			continue
+		}
+		columns[i].PrimaryKey = q.Table.IsKey(out.Column)
+		columns[i].NotNull = q.Table.Columns[out.Column].NotNull
+		columns[i].Unique = columns[i].PrimaryKey
+	}
+	return columns
+}
+
+// modify runs an INSERT, UPDATE or DELETE.
+func (db *DB) modify(ctx context.Context, s *auth.Session, p *prepared, env *exec.Env) (*Result, error) {
+	t := p.table()
+	to := write.Target{Scope: scopeOf(s, t), Caller: caller(s, env)}
+	var n int64
+	var err error
+	var kind ResultKind
+	var verb string
+	switch {
+	case p.insert != nil:
+		kind, verb = Inserted, "Inserted"
+		n, err = db.writer.Insert(ctx, p.insert, to, env)
+	case p.update != nil:
+		kind, verb = Updated, "Updated"
+		n, err = db.writer.Update(ctx, p.update, to, env)
+	default:
+		kind, verb = Deleted, "Deleted"
+		n, err = db.writer.Delete(ctx, p.delete, to, env)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &Result{Kind: kind, Count: n, Buffered: true, Message: DMLMessage(verb, n)}, nil
+}

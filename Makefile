@@ -22,6 +22,6 @@ fuzz: ; $(GO) run ./test/runner fuzz -time=$(TIME)
 torture: ; $(GO) test ./test/torture -count=1 -timeout=24h -args -time=$(TIME) -seed=$(SEED)
 bench: ; $(GO) run ./bench
 arch: ; $(GO) test ./internal/arch -count=1 -v -args -unused
-demo: build ; $(GO) run ./test/demo
+demo: build ; $(GO) run ./examples/demo $(if $(ROUNDS),-rounds=$(ROUNDS))
 run: build ; ./bin/kalamdb
 gen: ; $(GO) generate ./...

@@ -40,6 +40,7 @@ const (
 	BatchParseError      Code = "BATCH_PARSE_ERROR"
 	ParamsWithBatch      Code = "PARAMS_WITH_BATCH"
 	RateLimitExceeded    Code = "RATE_LIMIT_EXCEEDED"
+	SubscriptionLimit    Code = "SUBSCRIPTION_LIMIT_EXCEEDED"
 	MissingAuthorization Code = "MISSING_AUTHORIZATION"
 	TokenExpired         Code = "TOKEN_EXPIRED"
 	InvalidCredentials   Code = "INVALID_CREDENTIALS"
@@ -95,6 +96,7 @@ var infos = map[Code]Info{
 	BatchParseError:      {"", false, "42601"},
 	ParamsWithBatch:      {"", true, "42601"},
 	RateLimitExceeded:    {"", true, "53300"},
+	SubscriptionLimit:    {"", true, "53300"},
 	MissingAuthorization: {"", true, "28000"},
 	TokenExpired:         {"", true, "28000"},
 	InvalidCredentials:   {"", true, "28000"},

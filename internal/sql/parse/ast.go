@@ -46,8 +46,9 @@ type (
 	// Column is a reference to a column: c, t.c or ns.t.c.
 	Column struct {
 		At
-		Table string // qualifier or ""
-		Name  string
+		Namespace string // of the qualifier, or ""
+		Table     string // qualifier or ""
+		Name      string
 	}
 	// Star is * or t.* in a select list.
 	Star struct {
@@ -165,7 +166,7 @@ type Output struct {
 // answer sets Complex to the name of the first such construct ("JOIN", "WITH",
 // "UNION", "a window function", "a subquery in FROM", "GROUPING SETS", …).
 type Select struct {
-	Offset     int
+	Offset     int // where the statement begins
 	Distinct   bool
 	DistinctOn []Expr
 	Outputs    []Output
@@ -178,19 +179,26 @@ type Select struct {
 	LimitCount Expr
 	LimitStart Expr
 	Complex    string
-	// Tables are all tables named anywhere in the statement, for authorisation.
+	// Tables are all tables named anywhere in the statement, for authorisation;
+	// names of its own WITH queries are left out. Only the outermost SELECT has
+	// them.
 	Tables []Name
 }
 
 // Insert is INSERT INTO … VALUES or SELECT.
 type Insert struct {
 	Table     Name
+	Alias     string
 	Columns   []Name // as written, folded; nil without a list
 	Values    [][]Expr
 	Select    *Select
 	Defaults  bool   // DEFAULT VALUES
 	Conflict  string // "", or what of ON CONFLICT was used
 	Returning []Output
+	// Complex is as in Select.
+	Complex string
+	// Tables are all tables named anywhere in the statement, the target first.
+	Tables []Name
 }
 
 // Assignment is one item of SET.
@@ -207,7 +215,10 @@ type Update struct {
 	Where     Expr
 	From      bool // UPDATE … FROM was used
 	Returning []Output
-	Tables    []Name
+	// Complex is as in Select.
+	Complex string
+	// Tables are all tables named anywhere in the statement, the target first.
+	Tables []Name
 }
 
 // Delete is DELETE FROM … WHERE.
@@ -217,7 +228,10 @@ type Delete struct {
 	Where     Expr
 	Using     bool // DELETE … USING was used
 	Returning []Output
-	Tables    []Name
+	// Complex is as in Select.
+	Complex string
+	// Tables are all tables named anywhere in the statement, the target first.
+	Tables []Name
 }
 
 func (*Select) statement() {}

@@ -35,6 +35,7 @@ type (
 	// ShowColumns is SHOW COLUMNS FROM t.
 	ShowColumns struct{ Table Name }
 	// Show is SHOW ALL, SHOW name, SHOW MANIFEST, SHOW EXPORT, SHOW BACKUP …
+	// What is in lower case.
 	Show struct{ What string }
 	// Describe is DESCRIBE|DESC [TABLE] t [HISTORY]; Bare without TABLE.
 	Describe struct {
@@ -143,13 +144,15 @@ type (
 
 	// ExecuteAs is EXECUTE AS [USER] 'u' (statement).
 	ExecuteAs struct {
-		User  string
-		Inner string // text of the one inner statement
+		User   string
+		Inner  string // text of the one inner statement
+		Offset int    // where Inner begins in the text
 	}
 	// NotYet is a statement that KalamDB knows and this version does not run.
 	// Words is how it begins, in upper case ("CREATE TOPIC"); Area is whose
-	// rights it needs: "storage", "job", "cluster", "topic", "backup", "policy",
-	// "view", "routine", "table", "export", "consume", "subscribe", …
+	// rights it needs: "storage", "maintenance", "cluster", "topic", "consumer
+	// group", "consume", "subscribe", "backup", "restore", "export", "policy",
+	// "view", "routine", "table", "namespace", "transaction", "setting", "write".
 	NotYet struct {
 		Words string
 		Area  string

@@ -1,0 +1,273 @@
+package parse
+
+import (
+	"strings"
+
+	"kalamdb/internal/datum"
+	"kalamdb/internal/fault"
+)
+
+// column reads name type [constraint …].
+func (p *statementParser) column(st *CreateTable) error {
+	name, err := p.name()
+	if err != nil {
+		return err
+	}
+	col := ColumnDef{Name: name}
+	if err := p.columnType(&col); err != nil {
+		return err
+	}
+	for !p.punct(',') && !p.punct(')') {
+		isKey, err := p.columnConstraint(&col)
+		if err != nil {
+			return err
+		}
+		if isKey {
+			st.Keys = append(st.Keys, []Name{name})
+		}
+	}
+	st.Columns = append(st.Columns, col)
+	return nil
+}
+
+// columnType reads a type's name, which may be several words, and arguments.
+func (p *statementParser) columnType(col *ColumnDef) error {
+	first := p.offset()
+	name, err := p.typeName()
+	if err != nil {
+		return err
+	}
+	var args []int
+	if p.acceptPunct('(') {
+		for !p.acceptPunct(')') {
+			if p.ended() || p.toks[p.i].kind != tokInteger {
+				return p.unexpected()
+			}
+			n, ok := smallInteger(p.text(p.toks[p.i]))
+			if !ok || n > 1<<30 {
+				return fault.At(fault.InvalidDefinition, p.offset(), "the argument %s of type %s is out of range",
+					shortened(p.text(p.toks[p.i])), strings.ToUpper(name))
+			}
+			args = append(args, int(n))
+			p.i++
+			if !p.acceptPunct(',') && !p.punct(')') {
+				return p.unexpected()
+			}
+		}
+	}
+	switch {
+	case p.accept("WITH", "TIME", "ZONE"):
+		name += " with time zone"
+	case p.accept("WITHOUT", "TIME", "ZONE"):
+		name += " without time zone"
+	}
+	if p.punct('[') {
+		return fault.At(fault.NotImplemented, p.offset(), "type %s[] is not supported; use JSON", strings.ToUpper(name))
+	}
+	switch name {
+	case "serial", "bigserial", "smallserial", "serial2", "serial4", "serial8":
+		col.Serial = true
+	}
+	if col.Type, err = datum.ParseType(name, args); err != nil {
+		f := fault.Of(err)
+		return fault.At(f.Code, first, "column '%s': %s", col.Name.Name, f.Message)
+	}
+	if col.Type.Kind == datum.Interval {
+		return fault.At(fault.NotImplemented, first, "column '%s': INTERVAL cannot be stored; use BIGINT or TEXT", col.Name.Name)
+	}
+	return nil
+}
+
+// typeName reads the words of a type's name, in lower case.
+func (p *statementParser) typeName() (string, error) {
+	n, err := p.qualified()
+	if err != nil {
+		return "", err
+	}
+	name := n.Name
+	if n.Namespace != "" && n.Namespace != "pg_catalog" {
+		name = n.Namespace + "." + name
+	}
+	switch name {
+	case "double":
+		if p.accept("PRECISION") {
+			name += " precision"
+		}
+	case "national":
+		if p.accept("CHARACTER") || p.accept("CHAR") {
+			name += " character"
+		}
+	}
+	switch name {
+	case "character", "char", "national character", "nchar":
+		if p.accept("VARYING") {
+			name = "character varying"
+		}
+	}
+	return name, nil
+}
+
+// columnConstraint reads one constraint. It reports whether it makes the column
+// the primary key.
+func (p *statementParser) columnConstraint(col *ColumnDef) (isKey bool, err error) {
+	if p.accept("CONSTRAINT") {
+		if _, err := p.name(); err != nil {
+			return false, err
+		}
+	}
+	switch {
+	case p.accept("PRIMARY", "KEY"):
+		return true, nil
+	case p.accept("NOT", "NULL"):
+		col.NotNull = true
+	case p.accept("NULL"):
+		col.Null = true
+	case p.accept("DEFAULT"):
+		return false, p.columnDefault(col)
+	case p.accept("AUTO_INCREMENT"), p.accept("AUTOINCREMENT"):
+		col.Serial = true
+	case p.accept("UNIQUE"):
+		p.accept("KEY")
+		col.unenforced("UNIQUE")
+	case p.accept("CHECK"):
+		col.unenforced("CHECK")
+		return false, p.skipBrackets()
+	case p.accept("REFERENCES"):
+		col.unenforced("FOREIGN KEY")
+		return false, p.references()
+	case p.accept("COLLATE"):
+		col.unenforced("COLLATE")
+		_, err := p.qualified()
+		return false, err
+	case p.accept("COMMENT"):
+		col.unenforced("COMMENT")
+		_, err := p.str()
+		return false, err
+	case p.accept("GENERATED"):
+		return false, p.generated(col)
+	default:
+		return false, p.unexpected()
+	}
+	return false, nil
+}
+
+// unenforced notes the first constraint that nothing enforces yet.
+func (col *ColumnDef) unenforced(what string) {
+	if col.Unsupported == "" {
+		col.Unsupported = what
+	}
+}
+
+// references skips what follows REFERENCES.
+func (p *statementParser) references() error {
+	if _, err := p.qualified(); err != nil {
+		return err
+	}
+	if p.punct('(') {
+		if _, err := p.nameList(); err != nil {
+			return err
+		}
+	}
+	for {
+		switch {
+		case p.accept("MATCH"):
+			p.i++
+		case p.accept("ON", "DELETE"), p.accept("ON", "UPDATE"):
+			switch {
+			case p.accept("NO", "ACTION"), p.accept("SET", "NULL"), p.accept("SET", "DEFAULT"), p.accept("CASCADE"), p.accept("RESTRICT"):
+			default:
+				return p.unexpected()
+			}
+		case p.accept("DEFERRABLE"), p.accept("NOT", "DEFERRABLE"), p.accept("INITIALLY", "DEFERRED"), p.accept("INITIALLY", "IMMEDIATE"):
+		default:
+			return nil
+		}
+	}
+}
+
+// generated reads what follows GENERATED.
+func (p *statementParser) generated(col *ColumnDef) error {
+	if !p.accept("ALWAYS") && !p.accept("BY", "DEFAULT") {
+		return p.unexpected()
+	}
+	if err := p.expect("AS"); err != nil {
+		return err
+	}
+	if p.accept("IDENTITY") {
+		col.Serial = true
+		if p.punct('(') {
+			return p.skipBrackets()
+		}
+		return nil
+	}
+	col.unenforced("GENERATED ALWAYS AS")
+	if err := p.skipBrackets(); err != nil {
+		return err
+	}
+	if !p.accept("STORED") {
+		p.accept("VIRTUAL")
+	}
+	return nil
+}
+
+// skipBrackets moves behind the bracket that matches the next one.
+func (p *statementParser) skipBrackets() error {
+	if err := p.expectPunct('('); err != nil {
+		return err
+	}
+	for depth := 1; depth > 0; p.i++ {
+		switch {
+		case p.ended():
+			return p.unexpected()
+		case p.punct('('):
+			depth++
+		case p.punct(')'):
+			depth--
+		}
+	}
+	return nil
+}
+
+// columnDefault reads the expression behind DEFAULT, which ends at the next
+// constraint or at the end of the column.
+func (p *statementParser) columnDefault(col *ColumnDef) error {
+	first := p.i
+	for depth := 0; !p.ended(); p.i++ {
+		if depth == 0 && p.i > first && p.constraintFollows() {
+			break
+		}
+		if p.punct('(') || p.punct('[') {
+			depth++
+		}
+		if p.punct(')') || p.punct(']') {
+			if depth == 0 {
+				break
+			}
+			depth--
+		}
+		if depth == 0 && p.punct(',') {
+			break
+		}
+	}
+	if p.i == first {
+		return p.unexpected()
+	}
+	toks := p.toks[first:p.i]
+	x, err := parseExpr(p.src, toks)
+	if err != nil {
+		return err
+	}
+	col.Default, col.DefaultText = x, p.src[toks[0].start:toks[len(toks)-1].end]
+	return nil
+}
+
+// constraintFollows reports whether the next words begin a column constraint.
+func (p *statementParser) constraintFollows() bool {
+	switch p.word() {
+	case "PRIMARY", "NULL", "UNIQUE", "AUTO_INCREMENT", "AUTOINCREMENT", "CHECK", "REFERENCES", "GENERATED", "CONSTRAINT", "COLLATE", "COMMENT":
+		return true
+	case "NOT":
+		return p.atFrom(p.i+1, "NULL")
+	}
+	return false
+}

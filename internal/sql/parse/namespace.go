@@ -1,0 +1,118 @@
+package parse
+
+// createNamespace reads what follows CREATE NAMESPACE or CREATE SCHEMA.
+func (p *statementParser) createNamespace() (Statement, error) {
+	st := &CreateNamespace{IfNotExists: p.ifNotExists()}
+	var err error
+	if st.Name, err = p.name(); err != nil {
+		return nil, err
+	}
+	return st, p.end()
+}
+
+// dropNamespace reads what follows DROP NAMESPACE or DROP SCHEMA.
+func (p *statementParser) dropNamespace(schema bool) (Statement, error) {
+	st := &DropNamespace{IfExists: p.ifExists(), Schema: schema}
+	var err error
+	if st.Name, err = p.name(); err != nil {
+		return nil, err
+	}
+	if st.Cascade = p.accept("CASCADE"); !st.Cascade {
+		p.accept("RESTRICT")
+	}
+	return st, p.end()
+}
+
+// alterNamespace reads what follows ALTER NAMESPACE.
+func (p *statementParser) alterNamespace() (Statement, error) {
+	st := &AlterNamespace{}
+	var err error
+	if st.Name, err = p.name(); err != nil {
+		return nil, err
+	}
+	if err := p.expect("SET"); err != nil {
+		return nil, err
+	}
+	if p.accept("DESCRIPTION") {
+		p.acceptPunct('=')
+		text, err := p.str()
+		if err != nil {
+			return nil, err
+		}
+		st.Description = &text
+		return st, p.end()
+	}
+	if err := p.expect("OPTIONS"); err != nil {
+		return nil, err
+	}
+	if st.Options, err = p.options(); err != nil {
+		return nil, err
+	}
+	return st, p.end()
+}
+
+// set reads USE and SET.
+func (p *statementParser) set() (Statement, error) {
+	if p.accept("USE") || p.at("SET", "NAMESPACE") && !p.settingFollows(p.i+2) {
+		p.accept("SET")
+		if p.i+1 < len(p.toks) {
+			p.accept("NAMESPACE")
+		}
+		name, err := p.name()
+		if err != nil {
+			return nil, err
+		}
+		return &Use{name}, p.end()
+	}
+	p.i++
+	if p.at("TRANSACTION") || p.at("SESSION", "CHARACTERISTICS") || p.at("CONSTRAINTS") {
+		return &NotYet{Words: "SET " + p.word(), Area: "transaction"}, nil
+	}
+	if p.at("SESSION") || p.at("LOCAL") {
+		if !p.settingFollows(p.i + 1) {
+			p.i++
+		}
+	}
+	if p.accept("TIME", "ZONE") {
+		return &SetOption{Name: "timezone", Value: p.settingValue()}, nil
+	}
+	name, err := p.settingName()
+	if err != nil {
+		return nil, err
+	}
+	if !p.acceptPunct('=') && !p.accept("TO") || p.ended() {
+		return nil, p.unexpected()
+	}
+	return &SetOption{Name: name, Value: p.settingValue()}, nil
+}
+
+// settingFollows reports whether token i is the = or TO of a setting.
+func (p *statementParser) settingFollows(i int) bool {
+	return p.punctAt(i, '=') || p.atFrom(i, "TO")
+}
+
+// settingName reads name[.name…].
+func (p *statementParser) settingName() (string, error) {
+	n, err := p.name()
+	if err != nil {
+		return "", err
+	}
+	name := n.Name
+	for p.acceptPunct('.') {
+		if n, err = p.name(); err != nil {
+			return "", err
+		}
+		name += "." + n.Name
+	}
+	return name, nil
+}
+
+// settingValue reads the rest: a lone string without its quotes.
+func (p *statementParser) settingValue() string {
+	if p.i+1 == len(p.toks) {
+		if text, err := p.str(); err == nil {
+			return text
+		}
+	}
+	return p.rest()
+}

@@ -1,0 +1,193 @@
+package parse
+
+import "strings"
+
+// show reads SHOW.
+func (p *statementParser) show() (Statement, error) {
+	p.i++
+	switch {
+	case p.accept("NAMESPACES"), p.accept("SCHEMAS"):
+		return &ShowNamespaces{}, p.end()
+	case p.accept("TABLES"):
+		return p.showTables()
+	case p.accept("STORAGES"):
+		return &ShowStorages{}, p.end()
+	case p.accept("STATS", "FOR", "TABLE"), p.accept("STATS", "FOR"), p.accept("TABLE", "STATS"):
+		table, err := p.qualified()
+		if err != nil {
+			return nil, err
+		}
+		return &ShowStats{table}, p.end()
+	case p.accept("COLUMNS"):
+		if !p.accept("FROM") && !p.accept("IN") {
+			return nil, p.unexpected()
+		}
+		table, err := p.qualified()
+		if err != nil {
+			return nil, err
+		}
+		return &ShowColumns{table}, p.end()
+	case p.accept("MANIFEST"):
+		p.accept("CACHE")
+		return &Show{"manifest"}, p.end()
+	case p.accept("BACKUP"):
+		if !p.ended() {
+			if _, err := p.str(); err != nil {
+				return nil, err
+			}
+		}
+		return &Show{"backup"}, p.end()
+	case p.at("CREATE"):
+		return &NotYet{Words: "SHOW CREATE", Area: "table"}, nil
+	case p.accept("TIME", "ZONE"):
+		return &Show{"timezone"}, p.end()
+	case p.accept("TRANSACTION", "ISOLATION", "LEVEL"):
+		return &Show{"transaction_isolation"}, p.end()
+	}
+	name, err := p.settingName()
+	if err != nil {
+		return nil, err
+	}
+	return &Show{name}, p.end()
+}
+
+// showTables reads what follows SHOW TABLES.
+func (p *statementParser) showTables() (Statement, error) {
+	st := &ShowTables{}
+	var err error
+	if p.accept("IN") || p.accept("FROM") {
+		if st.Namespace, err = p.namespace(); err != nil {
+			return nil, err
+		}
+	}
+	return st, p.end()
+}
+
+// namespace reads [NAMESPACE] name.
+func (p *statementParser) namespace() (*Name, error) {
+	if p.i+1 < len(p.toks) {
+		p.accept("NAMESPACE")
+	}
+	n, err := p.name()
+	if err != nil {
+		return nil, err
+	}
+	return &n, nil
+}
+
+// describe reads DESCRIBE and DESC.
+func (p *statementParser) describe() (Statement, error) {
+	p.i++
+	st := &Describe{Bare: true}
+	if p.i+1 < len(p.toks) && p.accept("TABLE") {
+		st.Bare = false
+	}
+	var err error
+	if st.Table, err = p.qualified(); err != nil {
+		return nil, err
+	}
+	st.History = p.accept("HISTORY")
+	return st, p.end()
+}
+
+// storage reads STORAGE FLUSH, COMPACT and CHECK.
+func (p *statementParser) storage() (Statement, error) {
+	p.i++
+	switch {
+	case p.at("COMPACT"):
+		return &NotYet{Words: "STORAGE COMPACT", Area: "maintenance"}, nil
+	case p.at("CHECK"):
+		return &NotYet{Words: "STORAGE CHECK", Area: "storage"}, nil
+	}
+	if err := p.expect("FLUSH"); err != nil {
+		return nil, err
+	}
+	st := &StorageFlush{}
+	var err error
+	if p.accept("ALL") {
+		st.All = true
+		if p.accept("IN") {
+			if st.Namespace, err = p.namespace(); err != nil {
+				return nil, err
+			}
+		}
+		return st, p.end()
+	}
+	if err := p.expect("TABLE"); err != nil {
+		return nil, err
+	}
+	if st.Table, err = p.qualified(); err != nil {
+		return nil, err
+	}
+	return st, p.end()
+}
+
+// kill reads KILL LIVE QUERY and KILL JOB.
+func (p *statementParser) kill() (Statement, error) {
+	switch {
+	case p.accept("KILL", "LIVE", "QUERY"):
+		id, err := p.bareID()
+		if err != nil {
+			return nil, err
+		}
+		return &KillLive{id}, nil
+	case p.accept("KILL", "JOB"):
+		id, err := p.bareID()
+		if err != nil {
+			return nil, err
+		}
+		return &KillJob{id}, nil
+	}
+	p.i++
+	return nil, p.unexpected()
+}
+
+// bareID reads an id that ends the statement, quoted or as it stands. A bare id
+// has no blanks.
+func (p *statementParser) bareID() (string, error) {
+	if p.ended() {
+		return "", p.unexpected()
+	}
+	if k := p.toks[p.i].kind; k == tokString || k == tokQuoted || k == tokEscape || k == tokDollar {
+		id, err := p.strOrWord()
+		if err != nil {
+			return "", err
+		}
+		return id, p.end()
+	}
+	offset := p.offset()
+	id := p.rest()
+	if strings.ContainsAny(id, " \t\r\n\v\f'\"`()") {
+		return "", syntaxError(p.src, offset, "an id in quotes is expected")
+	}
+	return id, nil
+}
+
+// transaction reads BEGIN, COMMIT, ROLLBACK and their like.
+func (p *statementParser) transaction() (Statement, error) {
+	verb := p.word()
+	p.i++
+	if verb == "START" {
+		if err := p.expect("TRANSACTION"); err != nil {
+			return nil, err
+		}
+	} else if !p.accept("TRANSACTION") {
+		p.accept("WORK")
+	}
+	switch {
+	case verb == "ROLLBACK" && p.at("TO"):
+		return &NotYet{Words: "ROLLBACK TO SAVEPOINT", Area: "transaction"}, nil
+	case p.at("ISOLATION"), p.at("READ"), p.at("NOT", "DEFERRABLE"), p.at("DEFERRABLE"), p.at("AND"):
+		return &NotYet{Words: verb + " … " + p.word(), Area: "transaction"}, nil
+	}
+	if err := p.end(); err != nil {
+		return nil, err
+	}
+	switch verb {
+	case "BEGIN", "START":
+		return &Begin{}, nil
+	case "COMMIT", "END":
+		return &Commit{}, nil
+	}
+	return &Rollback{}, nil
+}

@@ -1,0 +1,324 @@
+package parse
+
+import (
+	"strings"
+
+	"kalamdb/internal/fault"
+)
+
+// maxColumns bounds the columns and constraints that a definition may write.
+const maxColumns = 4096
+
+// create reads CREATE.
+func (p *statementParser) create() (Statement, error) {
+	switch {
+	case p.accept("CREATE", "NAMESPACE"), p.accept("CREATE", "SCHEMA"):
+		return p.createNamespace()
+	case p.accept("CREATE", "TABLE"):
+		return p.createTable("")
+	case p.accept("CREATE", "USER", "TABLE"):
+		return p.createTable("user")
+	case p.accept("CREATE", "SHARED", "TABLE"):
+		return p.createTable("shared")
+	case p.accept("CREATE", "STREAM", "TABLE"):
+		return p.createTable("stream")
+	case p.accept("CREATE", "USER"):
+		return p.createUser()
+	}
+	return p.notYet()
+}
+
+// drop reads DROP.
+func (p *statementParser) drop() (Statement, error) {
+	switch {
+	case p.accept("DROP", "NAMESPACE"):
+		return p.dropNamespace(false)
+	case p.accept("DROP", "SCHEMA"):
+		return p.dropNamespace(true)
+	case p.accept("DROP", "TABLE"):
+		return p.dropTable("")
+	case p.accept("DROP", "USER", "TABLE"):
+		return p.dropTable("user")
+	case p.accept("DROP", "SHARED", "TABLE"):
+		return p.dropTable("shared")
+	case p.accept("DROP", "STREAM", "TABLE"):
+		return p.dropTable("stream")
+	case p.accept("DROP", "USER"):
+		return p.dropUser()
+	}
+	return p.notYet()
+}
+
+// alter reads ALTER.
+func (p *statementParser) alter() (Statement, error) {
+	switch {
+	case p.accept("ALTER", "NAMESPACE"):
+		return p.alterNamespace()
+	case p.accept("ALTER", "TABLE"), p.accept("ALTER", "USER", "TABLE"),
+		p.accept("ALTER", "SHARED", "TABLE"), p.accept("ALTER", "STREAM", "TABLE"):
+		return p.alterTable()
+	case p.accept("ALTER", "USER"):
+		return p.alterUser()
+	}
+	return p.notYet()
+}
+
+// createTable reads what follows CREATE … TABLE.
+func (p *statementParser) createTable(kind string) (Statement, error) {
+	st := &CreateTable{Kind: kind, IfNotExists: p.ifNotExists()}
+	var err error
+	if st.Table, err = p.qualified(); err != nil {
+		return nil, err
+	}
+	if p.at("AS") || p.at("LIKE") {
+		return &NotYet{Words: "CREATE TABLE " + p.word(), Area: "table"}, nil
+	}
+	if err := p.expectPunct('('); err != nil {
+		return nil, err
+	}
+	for !p.acceptPunct(')') {
+		if err := p.tableElement(st); err != nil {
+			return nil, err
+		}
+		if !p.acceptPunct(',') && !p.punct(')') {
+			return nil, p.unexpected()
+		}
+	}
+	for !p.ended() {
+		if p.at("AS") {
+			return &NotYet{Words: "CREATE TABLE AS", Area: "table"}, nil
+		}
+		if err := p.tableClause(st); err != nil {
+			return nil, err
+		}
+	}
+	return st, st.resolveKind()
+}
+
+// tableElement reads a column or a table constraint.
+func (p *statementParser) tableElement(st *CreateTable) error {
+	if len(st.Columns)+len(st.Keys) >= maxColumns {
+		return fault.At(fault.LimitExceeded, p.offset(), "a table definition takes at most %d columns and keys", maxColumns)
+	}
+	named := p.at("CONSTRAINT")
+	if named {
+		p.i++
+		if _, err := p.name(); err != nil {
+			return err
+		}
+	}
+	switch {
+	case p.accept("PRIMARY", "KEY"):
+		key, err := p.nameList()
+		if err != nil {
+			return err
+		}
+		st.Keys = append(st.Keys, key)
+		return nil
+	case p.accept("FOREIGN", "KEY"):
+		return p.unenforced(st, "FOREIGN KEY")
+	case p.at("UNIQUE") && (named || p.punctAt(p.i+1, '(')):
+		p.i++
+		return p.unenforced(st, "UNIQUE")
+	case p.at("CHECK") && (named || p.punctAt(p.i+1, '(')):
+		p.i++
+		return p.unenforced(st, "CHECK")
+	case p.at("EXCLUDE") && (named || p.punctAt(p.i+1, '(') || p.atFrom(p.i+1, "USING")):
+		p.i++
+		return p.unenforced(st, "EXCLUDE")
+	case named:
+		return p.unexpected()
+	}
+	return p.column(st)
+}
+
+// unenforced notes a constraint that nothing enforces yet and skips it.
+func (p *statementParser) unenforced(st *CreateTable, what string) error {
+	if st.Unsupported == "" {
+		st.Unsupported = what
+	}
+	p.skipElement()
+	return nil
+}
+
+// skipElement moves to the comma or bracket that ends an element.
+func (p *statementParser) skipElement() {
+	for depth := 0; !p.ended(); p.i++ {
+		switch {
+		case p.punct('(') || p.punct('['):
+			depth++
+		case p.punct(')') || p.punct(']'):
+			if depth == 0 {
+				return
+			}
+			depth--
+		case p.punct(',') && depth == 0:
+			return
+		}
+	}
+}
+
+// nameList reads (name, …).
+func (p *statementParser) nameList() ([]Name, error) {
+	if err := p.expectPunct('('); err != nil {
+		return nil, err
+	}
+	var out []Name
+	for !p.acceptPunct(')') {
+		n, err := p.name()
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, n)
+		if !p.acceptPunct(',') && !p.punct(')') {
+			return nil, p.unexpected()
+		}
+	}
+	if len(out) == 0 {
+		p.i--
+		return nil, p.unexpected()
+	}
+	return out, nil
+}
+
+// tableClause reads one clause behind the columns of CREATE TABLE.
+func (p *statementParser) tableClause(st *CreateTable) error {
+	offset := p.offset()
+	switch {
+	case p.accept("USING"):
+		_, err := p.name()
+		return err
+	case p.accept("WITH"):
+		options, err := p.options()
+		if err != nil {
+			return err
+		}
+		for _, o := range options {
+			if err := st.addOption(o); err != nil {
+				return err
+			}
+		}
+		return nil
+	case p.accept("LOCATION", "REFERENCE"):
+		o, err := p.optionValue("STORAGE_ID")
+		if err != nil {
+			return err
+		}
+		return st.addOption(o)
+	case p.accept("FLUSH", "POLICY"):
+		o, err := p.flushPolicy()
+		if err != nil {
+			return err
+		}
+		return st.addOption(o)
+	}
+	switch word := p.word(); word {
+	case "LOCATION", "RETENTION", "DELETED_RETENTION", "EPHEMERAL", "MAX_BUFFER", "STORAGE_ID", "TTL_SECONDS":
+		p.i++
+		p.acceptPunct('=')
+		o, err := p.optionValue(word)
+		if err != nil {
+			return err
+		}
+		o.Offset = offset
+		return st.addOption(o)
+	}
+	return p.unexpected()
+}
+
+// addOption adds an option once. RETENTION is the older name of TTL_SECONDS and
+// takes a duration.
+func (st *CreateTable) addOption(o Option) error {
+	if o.Name == "RETENTION" {
+		seconds, err := secondsOf(o.Value, o.Offset)
+		if err != nil {
+			return err
+		}
+		o.Name, o.Value = "TTL_SECONDS", seconds
+	}
+	if len(st.Options) >= maxOptions {
+		return fault.At(fault.LimitExceeded, o.Offset, "a statement takes at most %d options", maxOptions)
+	}
+	for _, other := range st.Options {
+		if other.Name == o.Name {
+			return fault.At(fault.InvalidDefinition, o.Offset, "table option '%s' is given twice", o.Name)
+		}
+	}
+	st.Options = append(st.Options, o)
+	return nil
+}
+
+// resolveKind makes the option TYPE and the prefix agree.
+func (st *CreateTable) resolveKind() error {
+	for _, o := range st.Options {
+		if o.Name != "TYPE" {
+			continue
+		}
+		kind := strings.ToLower(o.Value)
+		switch {
+		case kind != "user" && kind != "shared" && kind != "stream":
+			return fault.At(fault.InvalidDefinition, o.Offset, "unknown table type '%s'; use USER, SHARED or STREAM", shortened(o.Value))
+		case st.Kind != "" && st.Kind != kind:
+			return fault.At(fault.InvalidDefinition, o.Offset, "CREATE %s TABLE and TYPE = '%s' disagree", strings.ToUpper(st.Kind), o.Value)
+		}
+		st.Kind = kind
+	}
+	return nil
+}
+
+// dropTable reads what follows DROP … TABLE.
+func (p *statementParser) dropTable(kind string) (Statement, error) {
+	st := &DropTable{Kind: kind, IfExists: p.ifExists()}
+	var err error
+	if st.Table, err = p.qualified(); err != nil {
+		return nil, err
+	}
+	if !p.accept("CASCADE") {
+		p.accept("RESTRICT")
+	}
+	return st, p.end()
+}
+
+// alterTable reads what follows ALTER … TABLE.
+func (p *statementParser) alterTable() (Statement, error) {
+	p.ifExists()
+	table, err := p.qualified()
+	if err != nil {
+		return nil, err
+	}
+	st := &AlterTable{Table: table, Action: "set properties"}
+	switch {
+	case p.accept("SET", "ACCESS", "LEVEL"):
+		p.acceptPunct('=')
+		o, err := p.optionValue("ACCESS_LEVEL")
+		if err != nil {
+			return nil, err
+		}
+		st.Properties = []Option{o}
+		return st, p.end()
+	case p.accept("SET", "TBLPROPERTIES"):
+		if st.Properties, err = p.options(); err != nil {
+			return nil, err
+		}
+		if len(st.Properties) == 0 {
+			return nil, fault.At(fault.InvalidDefinition, p.offset(), "At least one table property is required")
+		}
+		return st, p.end()
+	}
+	form := p.word()
+	switch form {
+	case "ADD", "DROP", "MODIFY", "ALTER", "RENAME", "CREATE", "SET", "ENABLE", "DISABLE", "FORCE", "OWNER":
+	default:
+		return nil, p.unexpected()
+	}
+	words := "ALTER TABLE " + form
+	for p.i++; len(words) < 40; p.i++ {
+		switch w := p.word(); w {
+		case "COLUMN", "CONSTRAINT", "UNIQUE", "VECTOR", "INDEX", "TO":
+			words += " " + w
+			continue
+		}
+		return &NotYet{Words: words, Area: "table"}, nil
+	}
+	return &NotYet{Words: words, Area: "table"}, nil
+}

@@ -1,0 +1,249 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"mime/multipart"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/valyala/fasthttp"
+
+	"kalamdb/internal/datum"
+	"kalamdb/internal/fault"
+)
+
+// maxParts bounds the parts of a multipart body.
+const maxParts = 64
+
+// decode reads the body of an SQL request.
+func (q *sqlRequest) decode(ctx *fasthttp.RequestCtx) error {
+	contentType := string(ctx.Request.Header.ContentType())
+	const form = "multipart/form-data"
+	if len(contentType) >= len(form) && strings.EqualFold(contentType[:len(form)], form) {
+		return q.decodeForm(ctx, contentType)
+	}
+	body, err := readBody(ctx, maxJSONBody)
+	if err != nil {
+		return fault.New(fault.InvalidInput, "Invalid JSON payload: %s", err)
+	}
+	return q.decodeJSON(body)
+}
+
+// readBody reads a body of at most limit bytes. The bytes live as long as the
+// request.
+func readBody(ctx *fasthttp.RequestCtx, limit int64) ([]byte, error) {
+	tooLong := errors.New("the body is longer than " + strconv.FormatInt(limit, 10) + " bytes")
+	n := int64(ctx.Request.Header.ContentLength())
+	if n > limit {
+		return nil, tooLong
+	}
+	stream := ctx.RequestBodyStream()
+	if stream == nil {
+		return nil, nil
+	}
+	if n >= 0 {
+		body := make([]byte, n)
+		if _, err := io.ReadFull(stream, body); err != nil {
+			return nil, errors.New("the body is cut off")
+		}
+		return body, nil
+	}
+	body, err := io.ReadAll(io.LimitReader(stream, limit+1))
+	if err != nil {
+		return nil, errors.New("the body is cut off")
+	}
+	if int64(len(body)) > limit {
+		return nil, tooLong
+	}
+	return body, nil
+}
+
+// decodeJSON reads {"sql", "params", "namespace_id"}; other fields are ignored.
+func (q *sqlRequest) decodeJSON(body []byte) error {
+	malformed := func(why string) error { return fault.New(fault.InvalidInput, "Invalid JSON payload: %s", why) }
+	switch {
+	case len(bytes.TrimSpace(body)) == 0:
+		return malformed("the body is empty")
+	case !utf8.Valid(body):
+		return malformed("the body is not UTF-8")
+	case !json.Valid(body):
+		var v any
+		return malformed(json.Unmarshal(body, &v).Error())
+	}
+	c := cursor{b: body}
+	hasSQL := false
+	var params []byte
+	wrong := ""
+	if !c.object(func(name string, raw []byte) {
+		switch name {
+		case "sql":
+			hasSQL = raw[0] == '"'
+			q.sql = text(raw)
+			if !hasSQL {
+				wrong = "sql must be a string"
+			}
+		case "params":
+			params = raw
+			if raw[0] != '[' && raw[0] != 'n' {
+				wrong = "params must be an array"
+			}
+		case "namespace_id":
+			q.namespace, q.hasNamespace = text(raw), raw[0] == '"'
+			if raw[0] != '"' && raw[0] != 'n' {
+				wrong = "namespace_id must be a string"
+			}
+		}
+	}) {
+		return malformed("the body is not an object")
+	}
+	switch {
+	case wrong != "":
+		return malformed(wrong)
+	case !hasSQL:
+		return malformed("missing field sql")
+	}
+	return q.setParams(params)
+}
+
+// decodeForm reads the same as multipart parts. Parts named file:… are known
+// and not supported yet.
+func (q *sqlRequest) decodeForm(ctx *fasthttp.RequestCtx, contentType string) error {
+	malformed := func(err error) error {
+		return fault.Wrap(fault.InvalidInput, err, "Multipart parse error: %s", err)
+	}
+	_, options, err := mime.ParseMediaType(contentType)
+	if err != nil || options["boundary"] == "" {
+		return malformed(errors.New("the Content-Type has no boundary"))
+	}
+	// Parts are read one by one from the connection; what is kept of each is
+	// bounded, and the gate has bounded the whole.
+	stream := ctx.RequestBodyStream()
+	if stream == nil {
+		return malformed(errors.New("the body is empty"))
+	}
+	reader := multipart.NewReader(io.LimitReader(stream, q.server.o.Protection.MaxBody), options["boundary"])
+	hasSQL := false
+	var params []byte
+	for n := 0; ; n++ {
+		part, err := reader.NextRawPart()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return malformed(err)
+		}
+		if n == maxParts {
+			return malformed(errors.New("more than " + strconv.Itoa(maxParts) + " parts"))
+		}
+		name := part.FormName()
+		if strings.HasPrefix(name, "file:") {
+			return fault.New(fault.NotImplemented, "file uploads are not supported yet")
+		}
+		value, err := io.ReadAll(io.LimitReader(part, maxJSONBody+1))
+		switch {
+		case err != nil:
+			return malformed(err)
+		case len(value) > maxJSONBody:
+			return malformed(errors.New("part " + name + " is longer than " + strconv.Itoa(maxJSONBody) + " bytes"))
+		case !utf8.Valid(value):
+			return malformed(errors.New("part " + name + " is not UTF-8"))
+		}
+		switch name {
+		case "sql":
+			q.sql, hasSQL = string(value), true
+		case "params":
+			params = value
+		case "namespace_id":
+			q.namespace, q.hasNamespace = string(value), true
+		}
+	}
+	if !hasSQL {
+		return fault.New(fault.EmptySQL, "SQL statement is required")
+	}
+	return q.setFormParams(params)
+}
+
+// setFormParams reads params as text, where they are checked by themselves.
+func (q *sqlRequest) setFormParams(params []byte) error {
+	params = bytes.TrimSpace(params)
+	if len(params) == 0 {
+		return nil
+	}
+	if !json.Valid(params) {
+		var v any
+		return fault.New(fault.InvalidParameter, "Invalid params JSON: %s", json.Unmarshal(params, &v))
+	}
+	if params[0] != '[' && params[0] != 'n' {
+		return fault.New(fault.InvalidParameter, "Params must be a JSON array")
+	}
+	return q.setParams(params)
+}
+
+// setParams keeps a valid JSON array, or null, for conversion. The conversion
+// comes after the other checks of the request.
+func (q *sqlRequest) setParams(params []byte) error {
+	if len(params) > 0 && params[0] == '[' {
+		q.rawParams = params
+	}
+	return nil
+}
+
+// checkNamespace lowers the namespace and refuses what could be a path.
+func (q *sqlRequest) checkNamespace() error {
+	if !q.hasNamespace {
+		return nil
+	}
+	q.namespace = strings.ToLower(q.namespace)
+	switch n := q.namespace; {
+	case n == "":
+		return fault.New(fault.InvalidInput, "namespace_id must not be empty")
+	case strings.Contains(n, "..") || strings.ContainsAny(n, "/\\\x00"):
+		return fault.New(fault.InvalidInput, `namespace_id must not contain "..", "/", "\" or NUL`)
+	}
+	return nil
+}
+
+// convertParams turns JSON scalars into SQL values. Integers keep all 64 bits;
+// other numbers are DOUBLE.
+func (q *sqlRequest) convertParams() error {
+	if q.rawParams == nil {
+		return nil
+	}
+	c := cursor{b: q.rawParams}
+	n, wrong := 0, ""
+	c.array(func(raw []byte) {
+		n++
+		v, ok := paramOf(raw)
+		if !ok && wrong == "" {
+			wrong = "Parameter $" + strconv.Itoa(n) + " invalid: arrays and objects are not yet supported; pass JSON as text"
+		}
+		q.params = append(q.params, v)
+	})
+	if wrong != "" {
+		return fault.New(fault.InvalidParameter, "%s", wrong)
+	}
+	return nil
+}
+
+func paramOf(raw []byte) (datum.Value, bool) {
+	switch raw[0] {
+	case 'n':
+		return datum.NullValue, true
+	case 't', 'f':
+		return datum.NewBool(raw[0] == 't'), true
+	case '"':
+		return datum.NewText(text(raw)), true
+	case '[', '{':
+		return datum.NullValue, false
+	}
+	if n, err := strconv.ParseInt(string(raw), 10, 64); err == nil {
+		return datum.NewInt(datum.BigInt, n), true
+	}
+	f, err := strconv.ParseFloat(string(raw), 64)
+	return datum.NewDouble(f), err == nil
+}

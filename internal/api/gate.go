@@ -1,0 +1,242 @@
+package api
+
+import (
+	"net"
+	"net/netip"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"kalamdb/internal/auth"
+)
+
+// violationsToBan is how many refused requests of an address end in a ban.
+const violationsToBan = 10
+
+// maxBanFactor bounds how a ban grows with further violations.
+const maxBanFactor = 6
+
+// Protection bounds what one address may do. Loopback is exempt from all but
+// MaxBody.
+type Protection struct {
+	// Off switches everything but MaxBody off.
+	Off bool
+	// MaxBody is the length of a request body; 0 means 10 MiB.
+	MaxBody int64
+	// RequestsPerSecond of one address; 0 means 200.
+	RequestsPerSecond int
+	// Ban is how long an address is refused after ten violations; 0 means
+	// five minutes.
+	Ban time.Duration
+	// Connections of one address, trusted proxies excepted; 0 means 100.
+	Connections int
+}
+
+func (p Protection) withDefaults() Protection {
+	p.MaxBody = or(p.MaxBody, 10<<20)
+	p.RequestsPerSecond = or(p.RequestsPerSecond, 200)
+	p.Ban = or(p.Ban, 5*time.Minute)
+	p.Connections = or(p.Connections, 100)
+	return p
+}
+
+// gate refuses addresses that ask too much, before anything else is done.
+type gate struct {
+	o       Protection
+	proxies []netip.Prefix
+	rate    *auth.Limiter
+	entries int           // most offenders that are remembered
+	idle    time.Duration // how long they are
+	now     func() time.Time
+	mu      struct {
+		sync.Mutex
+		offenders map[string]*offender
+		conns     map[net.Conn]netip.Addr // open connections and their peers
+		perPeer   map[netip.Addr]int
+		peak      int // most connections at one time
+	}
+}
+
+// offender is an address that was refused, guarded by gate.mu.
+type offender struct {
+	violations int
+	last       time.Time
+	banned     time.Time // until then
+}
+
+func newGate(o Protection, proxies []netip.Prefix, entries int, idle time.Duration, now func() time.Time) *gate {
+	g := &gate{o: o, proxies: proxies, entries: or(entries, 1000), idle: or(idle, 10*time.Minute), now: now}
+	g.rate = auth.NewLimiter(auth.LimiterOptions{PerSecond: o.RequestsPerSecond, Entries: entries, Idle: idle, Now: now})
+	g.mu.offenders = make(map[string]*offender)
+	g.mu.conns = make(map[net.Conn]netip.Addr)
+	g.mu.perPeer = make(map[netip.Addr]int)
+	return g
+}
+
+// admit reports whether a request may go on; if not it has been answered.
+func (g *gate) admit(ctx *fasthttp.RequestCtx, client auth.Client, now time.Time) bool {
+	if n := int64(ctx.Request.Header.ContentLength()); n > g.o.MaxBody {
+		refuse(ctx, fasthttp.StatusRequestEntityTooLarge, "BODY_TOO_LARGE", "Request body exceeds maximum allowed size",
+			field{"size_bytes", n}, field{"max_bytes", g.o.MaxBody})
+		ctx.SetConnectionClose()
+		return false
+	}
+	if g.o.Off || client.Local {
+		return true
+	}
+	if g.banned(client.IP, now) {
+		g.refuseBanned(ctx)
+		return false
+	}
+	if !g.rate.Allow(client.IP) {
+		if g.offend(client.IP, now) {
+			g.refuseBanned(ctx)
+			return false
+		}
+		ctx.Response.Header.Set("Retry-After", "1")
+		ctx.Response.Header.Set("X-RateLimit-Reset", "1")
+		refuse(ctx, fasthttp.StatusTooManyRequests, "RATE_LIMIT_EXCEEDED", "Too many requests from your IP address",
+			field{"retry_after_seconds", 1})
+		return false
+	}
+	if n := g.connectionsOf(addrOf(ctx.RemoteAddr())); n > g.o.Connections {
+		ctx.Response.Header.Set("Retry-After", "5")
+		refuse(ctx, fasthttp.StatusServiceUnavailable, "TOO_MANY_CONNECTIONS", "Too many connections from your IP address",
+			field{"current", int64(n)}, field{"max", int64(g.o.Connections)})
+		ctx.SetConnectionClose()
+		return false
+	}
+	return true
+}
+
+func (g *gate) refuseBanned(ctx *fasthttp.RequestCtx) {
+	wait := int64(g.o.Ban / time.Second)
+	ctx.Response.Header.Set("Retry-After", strconv.FormatInt(wait, 10))
+	refuse(ctx, fasthttp.StatusTooManyRequests, "IP_BANNED",
+		"Your IP has been temporarily banned due to excessive requests", field{"retry_after_seconds", wait})
+}
+
+func (g *gate) banned(ip string, now time.Time) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	o := g.mu.offenders[ip]
+	return o != nil && now.Before(o.banned)
+}
+
+// offend notes a violation and reports whether the address is banned now.
+func (g *gate) offend(ip string, now time.Time) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	o := g.mu.offenders[ip]
+	if o == nil || now.Sub(o.last) > g.idle && now.After(o.banned) {
+		g.forget(now)
+		o = &offender{}
+		g.mu.offenders[ip] = o
+	}
+	o.violations++
+	o.last = now
+	if factor := min(o.violations/violationsToBan, maxBanFactor); factor > 0 {
+		o.banned = now.Add(g.o.Ban * time.Duration(factor))
+		return true
+	}
+	return false
+}
+
+// forget makes room for an offender: idle ones go, and when all are recent the
+// one with the fewest violations does.
+func (g *gate) forget(now time.Time) {
+	if len(g.mu.offenders) < g.entries {
+		return
+	}
+	mildest, fewest := "", 0
+	for ip, o := range g.mu.offenders {
+		if now.Sub(o.last) > g.idle && now.After(o.banned) {
+			delete(g.mu.offenders, ip)
+			continue
+		}
+		if mildest == "" || o.violations < fewest {
+			mildest, fewest = ip, o.violations
+		}
+	}
+	if len(g.mu.offenders) >= g.entries {
+		delete(g.mu.offenders, mildest)
+	}
+}
+
+// connection follows a connection's life. A hijacked one is its owner's.
+func (g *gate) connection(c net.Conn, state fasthttp.ConnState) {
+	switch state {
+	case fasthttp.StateNew:
+		peer := addrOf(c.RemoteAddr())
+		g.mu.Lock()
+		g.mu.conns[c] = peer
+		g.mu.perPeer[peer]++
+		g.mu.peak = max(g.mu.peak, len(g.mu.conns))
+		g.mu.Unlock()
+	case fasthttp.StateHijacked, fasthttp.StateClosed:
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		peer, ok := g.mu.conns[c]
+		if !ok {
+			return
+		}
+		delete(g.mu.conns, c)
+		if g.mu.perPeer[peer]--; g.mu.perPeer[peer] == 0 {
+			delete(g.mu.perPeer, peer)
+		}
+	}
+}
+
+func (g *gate) connectionsOf(peer netip.Addr) int {
+	if trusted(peer, g.proxies) {
+		return 0
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.mu.perPeer[peer]
+}
+
+// open returns how many connections are open, and the most that ever were.
+func (g *gate) open() (now, peak int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.mu.conns), g.mu.peak
+}
+
+// closeAll cuts off every connection and returns how many there were.
+func (g *gate) closeAll() int {
+	g.mu.Lock()
+	conns := make([]net.Conn, 0, len(g.mu.conns))
+	for c := range g.mu.conns {
+		conns = append(conns, c)
+	}
+	g.mu.Unlock()
+	for _, c := range conns {
+		_ = c.Close() // it is being given up
+	}
+	return len(conns)
+}
+
+// field is a number of a flat error body.
+type field struct {
+	name  string
+	value int64
+}
+
+// refuse answers with the flat shape of errors that come before any route.
+func refuse(ctx *fasthttp.RequestCtx, status int, code, message string, fields ...field) {
+	isJSON(ctx, status)
+	b := append([]byte(nil), `{"error":`...)
+	b = appendString(b, code)
+	b = append(b, `,"message":`...)
+	b = appendString(b, message)
+	for _, f := range fields {
+		b = append(b, `,"`...)
+		b = append(b, f.name...)
+		b = append(b, `":`...)
+		b = strconv.AppendInt(b, f.value, 10)
+	}
+	ctx.SetBody(append(b, '}'))
+}

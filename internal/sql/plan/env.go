@@ -1,0 +1,185 @@
+package plan
+
+import (
+	"crypto/rand"
+	"regexp"
+	"time"
+
+	"kalamdb/internal/datum"
+	"kalamdb/internal/fault"
+	"kalamdb/internal/schema"
+)
+
+// Env is what one execution of a bound statement may see besides rows. It is
+// used by one goroutine at a time. The caller fills the exported fields; an
+// executor works on a prepared copy.
+type Env struct {
+	// Params are the values as the caller has them: $1 to $n first, then the
+	// automatic parameters.
+	Params []datum.Value
+	// Now is the one moment of the statement in microseconds since 1970.
+	Now int64
+	// User, Role and Namespace are those in effect, under EXECUTE AS those of
+	// the target.
+	User      schema.UserID
+	Role      schema.Role
+	Namespace string
+	// NextID draws a value for SNOWFLAKE_ID.
+	NextID func() int64
+	// Entropy fills bytes with chance; nil means the system's source.
+	Entropy func([]byte)
+	// Version is what VERSION() adds to the product's name.
+	Version string
+
+	prepared []datum.Value
+	cells    []Cell
+	patterns patterns
+}
+
+// Cell holds what an executor computes once per execution.
+type Cell struct {
+	Done  bool
+	Value datum.Value
+	Err   error
+	Any   any
+}
+
+// ParamInfo says what one parameter of a statement must be.
+type ParamInfo struct {
+	// Source is the index in Env.Params. A parameter that is used as two types
+	// appears twice.
+	Source int
+	// Automatic tells a literal that became a parameter from $n.
+	Automatic bool
+	// Type is the wanted type; Kind Null takes the value as it is.
+	Type datum.Type
+	// Loose keeps a number of any numeric type where a number is wanted,
+	// because comparison is exact across them.
+	Loose bool
+}
+
+// Prepare returns a copy of e for one execution with the parameters converted
+// to the types that infos ask for.
+func (e *Env) Prepare(infos []ParamInfo) (*Env, error) {
+	out := *e
+	out.prepared, out.cells, out.patterns = nil, nil, patterns{}
+	if len(infos) == 0 {
+		return &out, nil
+	}
+	out.prepared = make([]datum.Value, len(infos))
+	for i, info := range infos {
+		v, err := e.convert(info)
+		if err != nil {
+			return nil, err
+		}
+		out.prepared[i] = v
+	}
+	return &out, nil
+}
+
+// explain names the parameter a fault is about; literals speak for themselves.
+func (p ParamInfo) explain(err error) error {
+	if p.Automatic {
+		return err
+	}
+	f := *fault.Of(err)
+	if f.Code == fault.Internal {
+		return err
+	}
+	return fault.Wrap(f.Code, err, "parameter $%d: %s", p.Source+1, f.Message)
+}
+
+// convert gives a parameter the wanted type.
+func (p ParamInfo) convert(v datum.Value) (datum.Value, error) {
+	from, to := v.Kind(), p.Type.Kind
+	switch {
+	case v.IsNull() || to == datum.Null:
+		return v, nil
+	case from == to && to != datum.Decimal && to != datum.Embedding:
+		return v, nil
+	case p.Loose && from.IsNumeric() && to.IsNumeric():
+		return v, nil
+	case from == datum.Text && to == datum.Decimal && p.Loose:
+		return datum.ParseDecimal(v.Text())
+	case from.IsNumeric() && to.IsTemporal():
+		return datum.Assign(v, p.Type)
+	case from.IsNumeric() && to.IsInteger():
+		return wholeNumber(v, p.Type)
+	case to == datum.Text:
+		return datum.NewText(v.String()), nil
+	}
+	return datum.Cast(v, p.Type)
+}
+
+// wholeNumber refuses to lose a fraction, which a cast would round away.
+func wholeNumber(v datum.Value, to datum.Type) (datum.Value, error) {
+	n, err := datum.Cast(v, to)
+	if err != nil {
+		return n, err
+	}
+	if !datum.Equal(n, v) {
+		return n, fault.New(fault.InvalidValue, "invalid value for %s: %s", to, v)
+	}
+	return n, nil
+}
+
+// Param returns the value of a parameter. Without Prepare it is converted anew
+// each time.
+func (e *Env) Param(p *Param) (datum.Value, error) {
+	if p.Index < len(e.prepared) {
+		return e.prepared[p.Index], nil
+	}
+	return e.convert(p.Info)
+}
+
+func (e *Env) convert(info ParamInfo) (datum.Value, error) {
+	if info.Source >= len(e.Params) {
+		return datum.Value{}, fault.New(fault.InvalidParameter, "the statement uses parameter $%d, but %d were given", info.Source+1, len(e.Params))
+	}
+	v, err := info.convert(e.Params[info.Source])
+	if err != nil {
+		return v, info.explain(err)
+	}
+	return v, nil
+}
+
+// Reserve makes room for n cells, all empty.
+func (e *Env) Reserve(n int) { e.cells = make([]Cell, n) }
+
+// Cell returns a reserved cell.
+func (e *Env) Cell(i int) *Cell { return &e.cells[i] }
+
+func (e *Env) fill(b []byte) {
+	if e.Entropy != nil {
+		e.Entropy(b)
+		return
+	}
+	_, _ = rand.Read(b) // never fails, by its own promise
+}
+
+func (e *Env) now(kind datum.Kind) datum.Value { return datum.NewInt(kind, e.Now) }
+
+// today returns the day of the statement's moment.
+func (e *Env) today() int64 {
+	return time.UnixMicro(e.Now).UTC().Truncate(24*time.Hour).Unix() / secondsPerDay
+}
+
+const (
+	secondsPerDay = 86400
+	microsPerDay  = secondsPerDay * 1_000_000
+)
+
+// maxPatterns is how many compiled patterns one execution keeps of each sort.
+const maxPatterns = 64
+
+// patterns are the compiled patterns of one execution: the last one used, which
+// is nearly always the one wanted, and a bounded map.
+type patterns struct {
+	lastFlags   string
+	lastPattern string
+	regexp      *regexp.Regexp
+	regexps     map[string]*regexp.Regexp
+	lastLike    likeKey
+	like        *likePattern
+	likes       map[likeKey]*likePattern
+}

@@ -1,0 +1,90 @@
+package plan
+
+import (
+	"math"
+
+	"kalamdb/internal/datum"
+	"kalamdb/internal/fault"
+)
+
+// Database is the name of the one database, as PostgreSQL's clients ask for it.
+const Database = "kalam"
+
+func contextFunctions() []Function {
+	about := func(name, doc string, f func(*Env) string, aliases ...string) Function {
+		return Function{Name: name, Aliases: aliases, Doc: doc, Volatility: Stable, result: textType,
+			call0: func(env *Env) (value, error) { return textValue(f(env)) }}
+	}
+	return []Function{
+		about("current_user", "The user in effect, under EXECUTE AS the target.", func(e *Env) string { return string(e.User) },
+			"current_user_id", "kdb_current_user", "session_user", "user"),
+		about("current_role", "The role in effect.", func(e *Env) string { return e.Role.String() }, "kdb_current_role"),
+		about("current_schema", "The namespace of unqualified names.", func(e *Env) string { return e.Namespace }, "kdb_current_schema"),
+		about("current_database", "The name of the database.", func(*Env) string { return Database }, "kdb_current_database", "current_catalog"),
+		about("version", "The name and version of the server.", func(e *Env) string {
+			if e.Version == "" {
+				return "KalamDB"
+			}
+			return "KalamDB " + e.Version
+		}),
+		{Name: "pg_typeof", Aliases: []string{"typeof"}, Doc: "The name of the value's type; NULL for NULL.", args: []pattern{anyArg}, result: textType,
+			call1: func(_ *Env, v value) (value, error) { return textValue(v.Kind().String()) }},
+		{Name: "_updated", Doc: "The moment of a row version, from its _seq; the column _updated stands for it.", args: []pattern{intArg}, result: timestampType,
+			call1: func(_ *Env, seq value) (value, error) {
+				return datum.NewInt(datum.Timestamp, (seq.Int()>>seqBits+seqEpoch)*1000), nil
+			}},
+	}
+}
+
+const (
+	// seqBits are the bits of _seq below its milliseconds.
+	seqBits = 22
+	// seqEpoch is 2024-01-01 in milliseconds since 1970.
+	seqEpoch = 1_704_067_200_000
+)
+
+func vectorFunctions() []Function {
+	measure := func(name, doc string, f func(a, b []float32) float64) Function {
+		return Function{Name: name, Doc: doc, args: []pattern{vectorArg, vectorArg}, result: floatType,
+			call2: func(_ *Env, a, b value) (value, error) {
+				if a.Dim() != b.Dim() {
+					return value{}, fault.New(fault.InvalidValue, "embeddings of %d and %d numbers cannot be compared", a.Dim(), b.Dim())
+				}
+				return datum.NewFloat(float32(f(a.Embedding(), b.Embedding()))), nil
+			}}
+	}
+	return []Function{
+		measure("cosine_distance", "1 minus the cosine of the angle between two embeddings.", cosineDistance),
+		measure("l2_distance", "The straight distance between two embeddings.", func(a, b []float32) float64 {
+			sum := 0.0
+			for i := range a {
+				d := float64(a[i]) - float64(b[i])
+				sum += d * d
+			}
+			return math.Sqrt(sum)
+		}),
+		measure("inner_product", "The sum of the products of the numbers of two embeddings.", func(a, b []float32) float64 {
+			dot, _, _ := products(a, b)
+			return dot
+		}),
+	}
+}
+
+func products(a, b []float32) (dot, aa, bb float64) {
+	for i := range a {
+		x, y := float64(a[i]), float64(b[i])
+		dot += x * y
+		aa += x * x
+		bb += y * y
+	}
+	return dot, aa, bb
+}
+
+// cosineDistance is 1 when an embedding has no direction.
+func cosineDistance(a, b []float32) float64 {
+	dot, aa, bb := products(a, b)
+	if aa == 0 || bb == 0 {
+		return 1
+	}
+	return 1 - dot/(math.Sqrt(aa)*math.Sqrt(bb))
+}

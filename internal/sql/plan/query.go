@@ -1,0 +1,272 @@
+package plan
+
+import (
+	"strings"
+
+	"kalamdb/internal/datum"
+	"kalamdb/internal/schema"
+)
+
+// Query is a bound SELECT over at most one table, or the part of UPDATE and
+// DELETE that finds rows. It is immutable.
+type Query struct {
+	// Table is what FROM names, nil without FROM.
+	Table *schema.Table
+	// Access says how the rows are reached; Filter decides all the same.
+	Access Access
+	// Filter is the WHERE clause, nil for none.
+	Filter Expr
+	// Grouped says that rows are gathered into groups; without Groups there is
+	// exactly one.
+	Grouped    bool
+	Groups     []Expr
+	Aggregates []Aggregate
+	Having     Expr
+	Outputs    []Output
+	Distinct   bool
+	// Order is what remains to be sorted; empty when the rows come in order.
+	Order []OrderItem
+	// Limit and Offset are nil for none.
+	Limit, Offset Expr
+	// Star says that the select list was exactly * or t.*.
+	Star bool
+	// Params are the parameters in the order of Param.Index; Explicit is how
+	// many of $1, $2 … the statement uses at least.
+	Params   []ParamInfo
+	Explicit int
+	// Needed are the positions of the columns that are read, ascending; nil
+	// means all.
+	Needed []int
+}
+
+// Output is one column of a result.
+type Output struct {
+	Name string
+	X    Expr
+	Type datum.Type
+	// Column is the position in the table when X is a plain column, else -1.
+	Column int
+}
+
+// OrderItem is one key of a sort, computed like an output.
+type OrderItem struct {
+	X          Expr
+	Desc       bool
+	NullsFirst bool
+	// Output is the position of the output with the same value, or -1.
+	Output int
+}
+
+// Aggregate is one aggregate over the rows of a group.
+type Aggregate struct {
+	Op       AggregateOp
+	X        Expr // nil for COUNT(*)
+	Distinct bool
+	Filter   Expr // nil for all rows
+	Type     datum.Type
+}
+
+// AggregateOp names an aggregate.
+type AggregateOp uint8
+
+// The aggregates.
+const (
+	CountRows AggregateOp = iota + 1 // COUNT(*)
+	Count
+	Sum
+	Avg
+	Min
+	Max
+)
+
+var aggregateNames = [...]string{CountRows: "count", Count: "count", Sum: "sum", Avg: "avg", Min: "min", Max: "max"}
+
+// String returns the name as it is written.
+func (o AggregateOp) String() string { return aggregateNames[o] }
+
+// String prints the aggregate so that equal text means equal meaning.
+func (a Aggregate) String() string {
+	var b strings.Builder
+	b.WriteString(a.Op.String())
+	b.WriteByte('(')
+	if a.Distinct {
+		b.WriteString("DISTINCT ")
+	}
+	if a.X == nil {
+		b.WriteByte('*')
+	} else {
+		b.WriteString(a.X.String())
+	}
+	b.WriteByte(')')
+	if a.Filter != nil {
+		b.WriteString(" FILTER (WHERE ")
+		b.WriteString(a.Filter.String())
+		b.WriteByte(')')
+	}
+	return b.String()
+}
+
+// Insert is a bound INSERT.
+type Insert struct {
+	Table *schema.Table
+	// Columns are the positions that values are given for, in their order.
+	Columns []int
+	// Rows are the VALUES; a nil expression is DEFAULT. Values are still to be
+	// coerced to the type of their column.
+	Rows [][]Expr
+	// Query is the source of INSERT … SELECT, with an output per column; nil
+	// for VALUES.
+	Query *Query
+	// Returning are outputs over the rows as they were written.
+	Returning []Output
+	Params    []ParamInfo
+	Explicit  int
+}
+
+// Update is a bound UPDATE; its Query finds the rows and reads all columns.
+type Update struct {
+	Query
+	Set       []Assignment
+	Returning []Output
+}
+
+// Assignment gives the column at a position a new value, computed over the old
+// row; a nil X is DEFAULT. The value is still to be coerced.
+type Assignment struct {
+	Column int
+	X      Expr
+}
+
+// Delete is a bound DELETE; its Query finds the rows and reads all columns.
+type Delete struct {
+	Query
+	Returning []Output
+}
+
+// String prints the plan for EXPLAIN and tests, one step a line.
+func (q *Query) String() string {
+	var b strings.Builder
+	line := func(parts ...string) {
+		for _, p := range parts {
+			b.WriteString(p)
+		}
+		b.WriteByte('\n')
+	}
+	if q.Table == nil {
+		line("one row")
+	} else {
+		line(q.Access.describe(q.Table))
+		if q.Needed != nil {
+			line("read: ", q.columnNames())
+		}
+	}
+	if q.Filter != nil {
+		line("filter: ", q.Filter.String())
+	}
+	if q.Grouped {
+		line("group: ", list(q.Groups))
+		for _, a := range q.Aggregates {
+			line("aggregate: ", a.String(), " ", a.Type.String())
+		}
+	}
+	if q.Having != nil {
+		line("having: ", q.Having.String())
+	}
+	for _, o := range q.Outputs {
+		line("output: ", o.Name, " ", o.Type.String(), " = ", o.X.String())
+	}
+	if q.Distinct {
+		line("distinct")
+	}
+	for _, o := range q.Order {
+		line("sort: ", o.String())
+	}
+	if q.Limit != nil {
+		line("limit: ", q.Limit.String())
+	}
+	if q.Offset != nil {
+		line("offset: ", q.Offset.String())
+	}
+	return b.String()
+}
+
+// String prints the key and its direction.
+func (o OrderItem) String() string {
+	text := o.X.String()
+	if o.Desc {
+		text += " DESC"
+	}
+	if o.NullsFirst != o.Desc {
+		if o.NullsFirst {
+			return text + " NULLS FIRST"
+		}
+		return text + " NULLS LAST"
+	}
+	return text
+}
+
+func (q *Query) columnNames() string {
+	names := make([]string, len(q.Needed))
+	for i, p := range q.Needed {
+		names[i] = q.Table.Columns[p].Name
+	}
+	return strings.Join(names, ", ")
+}
+
+func list(xs []Expr) string {
+	text := make([]string, len(xs))
+	for i, x := range xs {
+		text[i] = x.String()
+	}
+	return strings.Join(text, ", ")
+}
+
+// String prints the target and the rows.
+func (p *Insert) String() string {
+	var b strings.Builder
+	names := make([]string, len(p.Columns))
+	for i, c := range p.Columns {
+		names[i] = p.Table.Columns[c].Name
+	}
+	b.WriteString("insert into " + p.Table.QualifiedName() + " (" + strings.Join(names, ", ") + ")\n")
+	for _, row := range p.Rows {
+		text := make([]string, len(row))
+		for i, x := range row {
+			text[i] = "DEFAULT"
+			if x != nil {
+				text[i] = x.String()
+			}
+		}
+		b.WriteString("row: " + strings.Join(text, ", ") + "\n")
+	}
+	if p.Query != nil {
+		b.WriteString(p.Query.String())
+	}
+	return b.String() + returning(p.Returning)
+}
+
+func returning(outputs []Output) string {
+	text := ""
+	for _, o := range outputs {
+		text += "returning: " + o.Name + " " + o.Type.String() + " = " + o.X.String() + "\n"
+	}
+	return text
+}
+
+// String prints the query and the assignments.
+func (p *Update) String() string {
+	text := "update\n" + p.Query.String()
+	for _, a := range p.Set {
+		x := "DEFAULT"
+		if a.X != nil {
+			x = a.X.String()
+		}
+		text += "set: " + p.Table.Columns[a.Column].Name + " = " + x + "\n"
+	}
+	return text + returning(p.Returning)
+}
+
+// String prints the query.
+func (p *Delete) String() string {
+	return "delete\n" + p.Query.String() + returning(p.Returning)
+}

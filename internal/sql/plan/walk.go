@@ -1,0 +1,241 @@
+package plan
+
+import (
+	"slices"
+
+	"kalamdb/internal/datum"
+)
+
+// Walk calls each for e and everything below it, parents first, until each
+// returns false for a node, whose operands are then left out.
+func Walk(e Expr, each func(Expr) bool) {
+	if e == nil || !each(e) {
+		return
+	}
+	for _, x := range e.operands() {
+		Walk(x, each)
+	}
+}
+
+// Columns returns the positions of the columns that e reads, ascending.
+func Columns(e Expr) []int {
+	var out []int
+	Walk(e, func(x Expr) bool {
+		switch x := x.(type) {
+		case *Col:
+			out = append(out, x.Position)
+		case *GroupRef:
+			out = append(out, Columns(x.X)...)
+		case *AggRef:
+			out = append(out, x.A.columns()...)
+		}
+		return true
+	})
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+func (a Aggregate) columns() []int {
+	var out []int
+	if a.X != nil {
+		out = Columns(a.X)
+	}
+	if a.Filter != nil {
+		out = append(out, Columns(a.Filter)...)
+	}
+	return out
+}
+
+// VolatilityOf returns the greatest volatility in e.
+func VolatilityOf(e Expr) Volatility {
+	most := Immutable
+	Walk(e, func(x Expr) bool {
+		if c, ok := x.(*Call); ok {
+			most = max(most, c.Fn.Volatility)
+		}
+		return true
+	})
+	return most
+}
+
+// Steady reports whether e has one value for a whole execution: it reads no
+// row and calls nothing volatile.
+func Steady(e Expr) bool {
+	steady := true
+	Walk(e, func(x Expr) bool {
+		switch x := x.(type) {
+		case *Col, *GroupRef, *AggRef:
+			steady = false
+		case *Call:
+			steady = steady && x.Fn.Volatility != Volatile
+		}
+		return steady
+	})
+	return steady
+}
+
+// rewrite replaces nodes from the top: where change returns a node, that is
+// taken and not looked into.
+func rewrite(e Expr, change func(Expr) (Expr, error)) (Expr, error) {
+	if e == nil {
+		return nil, nil
+	}
+	switch y, err := change(e); {
+	case err != nil:
+		return nil, err
+	case y != nil:
+		return y, nil
+	}
+	old := e.operands()
+	if len(old) == 0 {
+		return e, nil
+	}
+	changed := false
+	out := make([]Expr, len(old))
+	for i, x := range old {
+		y, err := rewrite(x, change)
+		if err != nil {
+			return nil, err
+		}
+		out[i] = y
+		changed = changed || y != x
+	}
+	if !changed {
+		return e, nil
+	}
+	return e.withOperands(out), nil
+}
+
+// Settle returns e with its parameters and the user and role in effect replaced
+// by constants, so that it can outlive the execution: the filter of a
+// subscription.
+func Settle(e Expr, env *Env) (Expr, error) {
+	return rewrite(e, func(x Expr) (Expr, error) {
+		switch x := x.(type) {
+		case *Param:
+			v, err := env.Param(x)
+			if err != nil {
+				return nil, err
+			}
+			t := x.Info.Type
+			if t.Kind != v.Kind() && !v.IsNull() {
+				t = v.Type()
+			}
+			return &Const{v, t}, nil
+		case *Call:
+			if x.Fn.Chapter == "Context" && x.Fn.Volatility == Stable && len(x.Args) == 0 {
+				v, err := x.Fn.Invoke(env, nil)
+				return &Const{v, x.T}, err
+			}
+		}
+		return nil, nil
+	})
+}
+
+// EqCond says that a column equals a constant.
+type EqCond struct {
+	Column int
+	Value  datum.Value
+}
+
+// maxAlternatives is how many alternatives Equalities gives at most.
+const maxAlternatives = 64
+
+// Equalities returns alternatives, each a set of conditions, such that every
+// row the filter selects meets all conditions of at least one. It returns nil
+// when the filter does not say so of equalities with constants.
+func Equalities(filter Expr) [][]EqCond {
+	switch e := filter.(type) {
+	case *Call:
+		if cond, ok := equality(e); ok {
+			return [][]EqCond{{cond}}
+		}
+	case *Col:
+		if e.T.Kind == datum.Bool {
+			return [][]EqCond{{{e.Position, datum.NewBool(true)}}}
+		}
+	case *Not:
+		if col, ok := e.X.(*Col); ok {
+			return [][]EqCond{{{col.Position, datum.NewBool(false)}}}
+		}
+	case *In:
+		return listEqualities(e)
+	case *Logic:
+		if e.Or {
+			return anyOf(e.Args)
+		}
+		return allOf(e.Args)
+	}
+	return nil
+}
+
+func equality(e *Call) (EqCond, bool) {
+	if e.Fn.Code != Eq {
+		return EqCond{}, false
+	}
+	for i, x := range e.Args {
+		col, ok1 := x.(*Col)
+		c, ok2 := e.Args[1-i].(*Const)
+		if ok1 && ok2 && !c.Value.IsNull() {
+			return EqCond{col.Position, c.Value}, true
+		}
+	}
+	return EqCond{}, false
+}
+
+func listEqualities(e *In) [][]EqCond {
+	col, ok := e.X.(*Col)
+	if !ok || e.Not || len(e.List) > maxAlternatives {
+		return nil
+	}
+	var out [][]EqCond
+	for _, x := range e.List {
+		c, ok := x.(*Const)
+		if !ok {
+			return nil
+		}
+		if !c.Value.IsNull() {
+			out = append(out, []EqCond{{col.Position, c.Value}})
+		}
+	}
+	return out
+}
+
+func anyOf(args []Expr) [][]EqCond {
+	var out [][]EqCond
+	for _, x := range args {
+		some := Equalities(x)
+		if some == nil || len(out)+len(some) > maxAlternatives {
+			return nil
+		}
+		out = append(out, some...)
+	}
+	return out
+}
+
+// allOf joins what each conjunct says: single conditions are added to every
+// alternative; of several lists of alternatives the shortest is kept.
+func allOf(args []Expr) [][]EqCond {
+	var fixed []EqCond
+	var best [][]EqCond
+	for _, x := range args {
+		some := Equalities(x)
+		switch {
+		case len(some) == 1:
+			fixed = append(fixed, some[0]...)
+		case len(some) > 1 && (best == nil || len(some) < len(best)):
+			best = some
+		}
+	}
+	if best == nil {
+		if fixed == nil {
+			return nil
+		}
+		return [][]EqCond{fixed}
+	}
+	out := make([][]EqCond, len(best))
+	for i, conds := range best {
+		out[i] = append(slices.Clone(fixed), conds...)
+	}
+	return out
+}

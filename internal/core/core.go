@@ -11,10 +11,8 @@ package core
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -51,8 +49,9 @@ type Options struct {
 	NodeID uint16
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
-	// Entropy feeds generated ids; nil is crypto/rand.
-	Entropy io.Reader
+	// Entropy fills bytes with chance, for generated ids; nil is the system's
+	// source.
+	Entropy func([]byte)
 	// Logger gets what operators should know; nil is slog.Default.
 	Logger *slog.Logger
 
@@ -153,9 +152,6 @@ func Open(o Options) (*DB, error) {
 func (o Options) withDefaults() Options {
 	if o.Now == nil {
 		o.Now = time.Now
-	}
-	if o.Entropy == nil {
-		o.Entropy = rand.Reader
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()

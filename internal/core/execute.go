@@ -56,7 +56,7 @@ func (db *DB) execute(ctx context.Context, s *auth.Session, r Request) ([]*Resul
 	if namespace == "" {
 		namespace = schema.DefaultNamespace
 	}
-	if n, err := parse.Normalize(r.SQL); err == nil && n.Single {
+	if n, err := parse.Normalize(r.SQL); err == nil && !n.Several && !n.Unterminated {
 		result, err := db.runOne(ctx, s, n, r.Params, namespace)
 		if err != nil {
 			return nil, err

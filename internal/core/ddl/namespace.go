@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"kalamdb/internal/command"
@@ -84,7 +85,7 @@ func (d *Definer) DropNamespace(ctx context.Context, actor schema.UserID, s *par
 		}
 		return "", nil, missingNamespace(name)
 	}
-	inside := d.o.Definitions().Tables(name)
+	inside := slices.Collect(d.o.Definitions().Tables(name))
 	if len(inside) > 0 && !s.Cascade && (s.Schema || d.o.DropNonemptyNamespace == Refuse) {
 		return "", nil, fault.New(fault.InvalidOperation, "namespace '%s' is not empty: it holds %s; add CASCADE to drop them too", name, listTables(inside))
 	}
@@ -119,7 +120,7 @@ func (d *Definer) namespace(name string) (schema.Namespace, error) {
 	if !ok {
 		return schema.Namespace{}, missingNamespace(name)
 	}
-	return ns, nil
+	return *ns, nil
 }
 
 func missingNamespace(name string) error {

@@ -329,11 +329,9 @@ func (d *Definer) checkLocation(t *schema.Table) error {
 	if rest := strings.ReplaceAll(location, "{userId}", ""); strings.ContainsAny(rest, "{}") {
 		return fault.New(fault.InvalidDefinition, "the LOCATION '%s' has an unknown placeholder; ${user_id} is known", location)
 	}
-	for _, ns := range d.o.Definitions().Namespaces() {
-		for _, other := range d.o.Definitions().Tables(ns.Name) {
-			if other.Options.StorageID == t.Options.StorageID && overlap(location, locationOf(other)) {
-				return fault.New(fault.InvalidDefinition, "the LOCATION '%s' overlaps that of table %s", location, other.QualifiedName())
-			}
+	for other := range d.o.Definitions().AllTables() {
+		if other.Options.StorageID == t.Options.StorageID && overlap(location, locationOf(other)) {
+			return fault.New(fault.InvalidDefinition, "the LOCATION '%s' overlaps that of table %s", location, other.QualifiedName())
 		}
 	}
 	return nil

@@ -71,6 +71,10 @@ func (w *Writer) Insert(ctx context.Context, p *plan.Insert, to Target, env *exe
 	if len(p.Rows) > w.o.MaxRows {
 		return 0, w.tooManyRows(len(p.Rows))
 	}
+	env, err := env.Prepare(p.Params)
+	if err != nil {
+		return 0, err
+	}
 	c := newComposer(w, p.Table, to.Scope, env)
 	evals, err := compileRows(p)
 	if err != nil {
@@ -105,8 +109,15 @@ func (w *Writer) Update(ctx context.Context, p *plan.Update, to Target, env *exe
 	if p.Table.Kind == schema.Stream {
 		return 0, fault.New(fault.InvalidOperation, "UPDATE not supported for STREAM tables")
 	}
+	env, err := env.Prepare(p.Params)
+	if err != nil {
+		return 0, err
+	}
 	set := make([]exec.Eval, len(p.Set))
 	for i, a := range p.Set {
+		if a.X == nil {
+			continue // DEFAULT
+		}
 		eval, err := exec.Compile(a.X)
 		if err != nil {
 			return 0, err

@@ -1,0 +1,115 @@
+package core
+
+import (
+	"context"
+
+	"kalamdb/internal/auth"
+	"kalamdb/internal/core/live"
+	"kalamdb/internal/core/relation"
+	"kalamdb/internal/fault"
+	"kalamdb/internal/schema"
+	"kalamdb/internal/sql/parse"
+	"kalamdb/internal/sql/plan"
+)
+
+// Subscribe opens a live query on a connection. A refusal is a fault that the
+// client gets instead of the acknowledgement. The rights are those of reading
+// the table, asked with the function that SQL asks.
+func (db *DB) Subscribe(ctx context.Context, s *auth.Session, c *live.Conn, r live.Request) error {
+	select {
+	case <-db.ready:
+	case <-ctx.Done():
+		return asFault(ctx.Err(), db.o.Limits)
+	}
+	if err := c.Check(&r); err != nil {
+		return err
+	}
+	q, err := db.liveQuery(s, r)
+	if err != nil {
+		return asFault(err, db.o.Limits)
+	}
+	return asFault(c.Subscribe(ctx, q), db.o.Limits)
+}
+
+// liveQuery parses, authorises and binds a subscription.
+func (db *DB) liveQuery(s *auth.Session, r live.Request) (*live.Query, error) {
+	if len(r.SQL) > db.o.Limits.MaxSQLBytes {
+		return nil, fault.New(fault.Syntax, "SQL query too long: %d bytes (maximum %d bytes)", len(r.SQL), db.o.Limits.MaxSQLBytes)
+	}
+	sel, err := parseLive(r.SQL)
+	if err != nil {
+		return nil, err
+	}
+	view := db.relations.View()
+	defer view.Release()
+	p, err := bindLive(s, sel, view)
+	if err != nil {
+		return nil, err
+	}
+	env := db.environment(s, &parse.Normalized{}, nil, 0, schema.DefaultNamespace)
+	return live.NewQuery(r, live.QueryOptions{
+		Plan:   p,
+		Scope:  scopeOf(s, p.Table),
+		Caller: caller(s, env),
+		Rebind: func(v *relation.View) (*plan.Query, error) { return bindLive(s, sel, v) },
+	})
+}
+
+// parseLive takes one SELECT of the shape that a subscription may have.
+func parseLive(text string) (*parse.Select, error) {
+	pieces, err := parse.Split(text)
+	if err != nil {
+		return nil, fault.Wrap(fault.Syntax, err, "%s", fault.Of(err).Message)
+	}
+	if len(pieces) != 1 {
+		return nil, fault.New(fault.Syntax, "a subscription takes exactly one SELECT, not %d statements", len(pieces))
+	}
+	stmt, err := parse.Parse(pieces[0].Text)
+	if err != nil {
+		return nil, err
+	}
+	sel, ok := stmt.(*parse.Select)
+	if !ok {
+		return nil, fault.New(fault.Syntax, "only SELECT can be subscribed to")
+	}
+	return sel, liveShape(sel)
+}
+
+// liveShape refuses what is no set of keyed rows of one table.
+func liveShape(s *parse.Select) error {
+	refuse := func(what string) error {
+		return fault.New(fault.Syntax, "%s is not supported in a subscription", what)
+	}
+	switch {
+	case s.Complex != "":
+		return refuse(s.Complex)
+	case s.Distinct || len(s.DistinctOn) > 0:
+		return refuse("DISTINCT")
+	case len(s.GroupBy) > 0:
+		return refuse("GROUP BY")
+	case s.Having != nil:
+		return refuse("HAVING")
+	case s.LimitCount != nil || s.LimitStart != nil:
+		return refuse("LIMIT, OFFSET or FETCH")
+	case s.From == nil:
+		return refuse("a SELECT without FROM")
+	case s.From.Namespace == "":
+		return fault.New(fault.Syntax, "Query must use namespace.table format")
+	}
+	for _, out := range s.Outputs {
+		if c, ok := out.X.(*parse.Column); ok && (c.Name == schema.SeqName || c.Name == schema.DeletedName) {
+			return refuse("naming " + c.Name + " in the select list, which carries it anyway,")
+		}
+	}
+	return nil
+}
+
+// bindLive authorises and binds a subscription under the definitions of a view.
+func bindLive(s *auth.Session, sel *parse.Select, view *relation.View) (*plan.Query, error) {
+	if err := authorise(s, sel, newOverlay(view, schema.DefaultNamespace)); err != nil {
+		return nil, err
+	}
+	plain := *sel
+	plain.OrderBy = nil // a subscription is a set; its pages come by _seq
+	return plan.BindSelect(&plain, scope{view, schema.DefaultNamespace}, plan.Options{})
+}

@@ -1,0 +1,121 @@
+package live
+
+import (
+	"context"
+	"errors"
+
+	"kalamdb/internal/command"
+	"kalamdb/internal/schema"
+)
+
+// catchUp brings a shard over commits that fell out of the ring before it read
+// them: it reads each feed's changes once, for all its live subscriptions.
+// next is the number of the ring's entry to go on with.
+func (s *shard) catchUp(ctx context.Context, lost hole, next uint64) {
+	s.hub.counters.missed.Add(1)
+	s.mu.Lock()
+	feeds := make([]*feed, 0, len(s.mu.feeds))
+	for _, f := range s.mu.feeds {
+		if f.live > 0 {
+			feeds = append(feeds, f)
+		}
+	}
+	s.mu.Unlock()
+	for _, f := range feeds {
+		s.read(ctx, f, lost)
+	}
+	v := s.hub.o.Relations.View()
+	defer v.Release()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, f := range s.mu.feeds {
+		s.redefine(f, v)
+	}
+	s.mu.next, s.mu.position = next, lost.upTo
+}
+
+// read delivers the changes of a feed in a hole from the change index to its
+// live subscriptions, slice by slice; the store is read without the lock.
+func (s *shard) read(ctx context.Context, f *feed, lost hole) {
+	s.mu.Lock()
+	from, table := max(lost.since, f.done), f.table
+	s.mu.Unlock()
+	open := uint64(0) // position of the commit whose changes are being staged
+	for from < lost.upTo && ctx.Err() == nil {
+		changes, last, err := s.hub.slice(ctx, table, f.key.scope, from, lost.upTo)
+		s.mu.Lock()
+		if err != nil {
+			s.endLive(f, err)
+		} else {
+			open = s.deliverSlice(f, changes, open)
+			f.done = last
+		}
+		s.flushPart()
+		s.mu.Unlock()
+		if err != nil {
+			return
+		}
+		from = last
+	}
+	s.mu.Lock()
+	s.flush(open)
+	s.mu.Unlock()
+}
+
+// deliverSlice hands changes of one feed to its live subscriptions. open is the
+// position of the commit that the slice before ended in; it returns that of
+// this one. s.mu is held.
+func (s *shard) deliverSlice(f *feed, changes []command.Change, open uint64) uint64 {
+	now := s.hub.o.Now()
+	for i := range changes {
+		ch := &changes[i]
+		if ch.Position != open && open != 0 {
+			s.flush(open)
+		}
+		open = ch.Position
+		if ch.Seq > f.done {
+			s.change(f, ch, now)
+		}
+	}
+	return open
+}
+
+// endLive ends the live subscriptions of a feed; cursors go on alone. s.mu is
+// held.
+func (s *shard) endLive(f *feed, err error) {
+	for sub := range f.subs {
+		if sub.state == live {
+			s.end(sub, err)
+		}
+	}
+}
+
+// slice reads changes of a partition after from, up to to or as many as a
+// slice holds, and the seq up to which it has read.
+func (h *Hub) slice(ctx context.Context, t *schema.Table, scope schema.Scope, from, to uint64) ([]command.Change, uint64, error) {
+	v := h.o.Relations.View()
+	defer v.Release()
+	if err := h.replayable(v, t, from); err != nil {
+		return nil, from, err
+	}
+	var changes []command.Change
+	bytes := 0
+	err := v.Changes(ctx, t, scope, from, to, func(ch *command.Change) error {
+		switch {
+		case ch.Seq <= from:
+			return nil
+		case len(changes) == sliceChanges || bytes > sliceBytes:
+			return errSlice
+		}
+		changes = append(changes, *ch)
+		bytes += len(ch.Key) + len(ch.Row) + len(ch.Old)
+		return nil
+	})
+	switch {
+	case err == nil:
+		return changes, to, nil
+	case errors.Is(err, errSlice):
+		return changes, changes[len(changes)-1].Seq, nil
+	}
+	return nil, from, err
+}

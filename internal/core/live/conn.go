@@ -1,0 +1,272 @@
+package live
+
+import (
+	"context"
+	"hash/maphash"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"kalamdb/internal/fault"
+	"kalamdb/internal/schema"
+)
+
+// ConnOptions describe a connection.
+type ConnOptions struct {
+	// ID names the connection; unique in the hub.
+	ID string
+	// User is whose subscriptions they are.
+	User schema.UserID
+	// Encoder makes its frames; required.
+	Encoder Encoder
+	// Lagging and Commits are the features that the client has named.
+	Lagging, Commits bool
+}
+
+// Conn is one client connection. Subscribe, NextBatch and Unsubscribe are
+// called by one goroutine at a time, Take by one other; the rest by any.
+type Conn struct {
+	hub   *Hub
+	shard *shard
+	o     ConnOptions
+	// ready holds a token while Take may have something to return.
+	ready chan struct{}
+	// room holds a token after the outbox got emptier.
+	room chan struct{}
+	// done is closed when the connection has ended.
+	done chan struct{}
+	// load is what waits in the outbox, staged frames included.
+	load atomic.Int64
+	// seen is when the client was last heard of, in microseconds.
+	seen atomic.Int64
+
+	// Guarded by shard.mu.
+	subs    map[string]*subscription
+	staged  []Frame // frames of the commit at hand
+	touched bool    // it is in shard.mu.touched
+
+	mu struct {
+		sync.Mutex
+		// queue holds the frames due, in order. One with a cursor stands for
+		// what is to be read for it.
+		queue  []Frame
+		closed bool
+	}
+	// read belongs to the goroutine that takes frames.
+	read reader
+}
+
+// Connect registers a connection; Close ends it.
+func (h *Hub) Connect(o ConnOptions) *Conn {
+	c := &Conn{
+		hub: h, o: o,
+		shard: h.shards[maphash.String(h.seed, o.ID)%uint64(len(h.shards))],
+		ready: make(chan struct{}, 1),
+		room:  make(chan struct{}, 1),
+		done:  make(chan struct{}),
+		subs:  make(map[string]*subscription),
+	}
+	c.Touch()
+	h.mu.Lock()
+	h.mu.conns[o.ID] = c
+	h.mu.Unlock()
+	return c
+}
+
+// ID returns the name of the connection.
+func (c *Conn) ID() string { return c.o.ID }
+
+// User returns whose connection it is.
+func (c *Conn) User() schema.UserID { return c.o.User }
+
+// Ready holds a token when Take may have frames.
+func (c *Conn) Ready() <-chan struct{} { return c.ready }
+
+// Done is closed when the connection has ended, by Close or by the hub.
+func (c *Conn) Done() <-chan struct{} { return c.done }
+
+// Touch notes that the client was heard of.
+func (c *Conn) Touch() { c.seen.Store(c.hub.o.Now().UnixMicro()) }
+
+// Close ends the connection and all its subscriptions. It may be called more
+// than once.
+func (c *Conn) Close() {
+	c.mu.Lock()
+	closed := c.mu.closed
+	c.mu.closed = true
+	c.mu.queue = nil
+	c.mu.Unlock()
+	if closed {
+		return
+	}
+	close(c.done)
+	c.shard.mu.Lock()
+	for _, sub := range c.subs {
+		c.shard.remove(sub)
+	}
+	c.staged = nil
+	c.shard.mu.Unlock()
+	c.hub.mu.Lock()
+	if c.hub.mu.conns[c.o.ID] == c {
+		delete(c.hub.mu.conns, c.o.ID)
+	}
+	c.hub.mu.Unlock()
+}
+
+// errClosed answers calls on a connection that has ended.
+var errClosed = fault.New(fault.Cancelled, "the connection is closed")
+
+// Take appends the frames that are due, about most bytes of them, and returns
+// at once. Frames must be written in this order. When there are more, Ready
+// holds a token again. Besides emptying the outbox it reads the change index
+// for one of the connection's cursors.
+func (c *Conn) Take(ctx context.Context, dst []Frame, most int) ([]Frame, error) {
+	c.mu.Lock()
+	if c.mu.closed {
+		c.mu.Unlock()
+		return dst, errClosed
+	}
+	taken, bytes := 0, 0
+	var cursor *subscription
+	for taken < len(c.mu.queue) && (taken == 0 || bytes < most) && cursor == nil {
+		f := c.mu.queue[taken]
+		c.mu.queue[taken] = Frame{}
+		taken++
+		if cursor = f.cursor; cursor != nil {
+			continue
+		}
+		c.load.Add(-f.cost())
+		if f.sub == nil || !f.sub.silenced.Load() {
+			bytes += f.Len()
+			dst = append(dst, f)
+		}
+	}
+	c.mu.queue = c.mu.queue[taken:]
+	more := len(c.mu.queue) > 0
+	if !more {
+		c.mu.queue = nil
+	}
+	c.mu.Unlock()
+	signal(c.room)
+	if cursor != nil {
+		dst = c.advance(ctx, cursor, dst)
+	}
+	if more {
+		signal(c.ready)
+	}
+	return dst, nil
+}
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// stage takes a change frame of the commit at hand, or reports that the outbox
+// is full. shard.mu is held.
+func (c *Conn) stage(f Frame) bool {
+	cost := f.cost()
+	if c.load.Load()+cost > c.hub.o.OutboxBytes {
+		return false
+	}
+	c.load.Add(cost)
+	c.staged = append(c.staged, f)
+	return true
+}
+
+// publish moves the staged frames into the outbox. shard.mu is held.
+func (c *Conn) publish() {
+	if len(c.staged) == 0 {
+		return
+	}
+	c.mu.Lock()
+	if !c.mu.closed {
+		c.mu.queue = append(c.mu.queue, c.staged...)
+	}
+	c.mu.Unlock()
+	clear(c.staged)
+	c.staged = c.staged[:0]
+	signal(c.ready)
+}
+
+// push puts a frame that is due by the client's own doing into the outbox,
+// full or not.
+func (c *Conn) push(f Frame) {
+	c.load.Add(f.cost())
+	c.mu.Lock()
+	if !c.mu.closed {
+		c.mu.queue = append(c.mu.queue, f)
+	}
+	c.mu.Unlock()
+	signal(c.ready)
+}
+
+// await lets Take read for a cursor when what is due before has been taken.
+func (c *Conn) await(sub *subscription) {
+	c.mu.Lock()
+	if !c.mu.closed {
+		c.mu.queue = append(c.mu.queue, Frame{cursor: sub})
+	}
+	c.mu.Unlock()
+	signal(c.ready)
+}
+
+// Send queues a frame of the edge's own behind what is due. It waits while the
+// outbox is full.
+func (c *Conn) Send(ctx context.Context, f Frame) error {
+	if err := c.wait(ctx, f.cost()); err != nil {
+		return err
+	}
+	c.push(f)
+	return nil
+}
+
+// wait returns when the outbox has room for cost bytes, or is empty.
+func (c *Conn) wait(ctx context.Context, cost int64) error {
+	for waited := false; ; waited = true {
+		if load := c.load.Load(); load <= 0 || load+cost <= c.hub.o.OutboxBytes {
+			if waited {
+				signal(c.room) // somebody else may be waiting too
+			}
+			return nil
+		}
+		select {
+		case <-c.room:
+		case <-c.done:
+			return errClosed
+		case <-ctx.Done():
+			signal(c.room)
+			return ctx.Err()
+		}
+	}
+}
+
+// notice returns a notice frame and reckons its cost.
+func (c *Conn) notice(kind, id string, position uint64) Frame {
+	f := Frame{Kind: NoticeFrame, Body: c.o.Encoder.AppendNotice(nil, &Notice{Kind: kind, ID: id, Position: position})}
+	c.load.Add(f.cost())
+	return f
+}
+
+// name returns the subscription that a client means: its own id, or the live
+// id.
+func (c *Conn) name(id string) string {
+	return strings.TrimPrefix(id, string(c.o.User)+"-"+c.o.ID+"-")
+}
+
+// Unsubscribe ends a subscription without a word; what still waits for it is
+// dropped. An unknown id is no fault.
+func (c *Conn) Unsubscribe(id string) {
+	c.shard.mu.Lock()
+	defer c.shard.mu.Unlock()
+	sub := c.subs[id]
+	if sub == nil {
+		sub = c.subs[c.name(id)]
+	}
+	if sub != nil {
+		sub.silenced.Store(true)
+		c.shard.remove(sub)
+	}
+}

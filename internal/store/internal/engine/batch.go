@@ -11,8 +11,10 @@ import (
 // Batch collects changes that are applied as one. It is a Reader: reads see
 // the newest applied state and the batch's own changes so far.
 type Batch struct {
-	db      *DB
-	pebble  *pebble.Batch
+	db     *DB
+	pebble *pebble.Batch
+	// done gets the outcome of Apply, and of a sync batch's fsync after it.
+	done    chan error
 	waiting bool // applied with sync and not yet waited for
 }
 
@@ -27,38 +29,43 @@ func (db *DB) NewBatch() *Batch {
 // durable means that all before it are. The caller goes on to Wait or Close;
 // the batch takes no more changes. An error means that nothing was applied.
 func (db *DB) Apply(b *Batch, sync bool) error {
-	db.endIfBroken()
-	if !sync {
-		if err := db.pebble.Apply(b.pebble, pebble.NoSync); err != nil {
-			return fmt.Errorf("apply batch: %w", err)
-		}
-		return nil
-	}
-	if err := db.pebble.ApplyNoSyncWait(b.pebble, pebble.Sync); err != nil {
+	db.doom.check()
+	b.done = make(chan error, 2)
+	go b.run(sync)
+	if err := db.doom.await(b.done); err != nil {
 		return fmt.Errorf("apply batch: %w", err)
 	}
-	b.waiting = true
+	b.waiting = sync
 	return nil
+}
+
+// run takes the batch through Pebble on a stack of its own.
+func (b *Batch) run(sync bool) {
+	if !sync {
+		b.done <- b.db.pebble.Apply(b.pebble, pebble.NoSync)
+		return
+	}
+	err := b.db.pebble.ApplyNoSyncWait(b.pebble, pebble.Sync)
+	b.done <- err
+	if err == nil {
+		b.done <- b.pebble.SyncWait()
+	}
 }
 
 // Wait returns when a batch applied with sync is durable, at once for another
 // one. It does not return when durability is lost. The error is always nil.
 func (b *Batch) Wait() error {
-	if b.waiting {
-		b.waiting = false
-		if err := b.pebble.SyncWait(); err != nil {
-			b.db.breakDown("sync", "log", err)
-		}
+	if !b.waiting {
+		b.db.doom.check()
+		return nil
 	}
-	b.db.endIfBroken()
+	err := b.db.doom.await(b.done)
+	b.waiting = false
+	if err != nil {
+		b.db.doom.refuse("sync", "log", err)
+		b.db.doom.end()
+	}
 	return nil
-}
-
-// endIfBroken does not return once durability is lost.
-func (db *DB) endIfBroken() {
-	if b := db.broken.Load(); b != nil {
-		db.fatal("storage engine: %v", b)
-	}
 }
 
 // Close gives the batch back. One that was applied with sync and not waited
@@ -68,8 +75,13 @@ func (b *Batch) Close() {
 		return
 	}
 	if b.waiting {
+		select {
+		case <-b.done: // who cares for the outcome has called Wait
+		case <-b.db.doom.came: // it stays with the log for ever
+			b.pebble = nil
+			return
+		}
 		b.waiting = false
-		_ = b.pebble.SyncWait() // who cares for the outcome has called Wait
 	}
 	_ = b.pebble.Close() // reports misuse only, which Pebble panics about
 	b.pebble = nil

@@ -1,10 +1,10 @@
 // Package engine is the one home of Pebble: ordered keys, batches, snapshots.
 //
 // What it promises: a batch is applied as a whole, is visible when Apply
-// returns and durable when Wait has returned. After a refused write or sync
-// of the log, or a refused sync of any other file, no Apply and no Wait
-// returns any more; instead Options.Fatal is called, which ends the process,
-// or in tests the goroutine.
+// returns and durable when Wait has returned. After durability is lost (see
+// file fatal.go) no Apply and no Wait returns any more and no file is touched;
+// instead Options.Fatal is called, which ends the process, or in tests the
+// goroutine.
 //
 // Mutators and reads are functions of this room, not methods: the rooms above
 // the store hold batches, snapshots and readers, and cannot call what they
@@ -12,7 +12,8 @@
 // and every bound, is plain bytes. Keys order bytewise, the versions of a row
 // newest first.
 //
-// Goroutines: those of Pebble, ended by Close. Locks: Pebble's own; a DB and a
+// Goroutines: those of Pebble, and one per batch between Apply and the end of
+// its sync; Close ends them. Locks: Pebble's own; a DB and a
 // Snapshot may be used by many goroutines, a Batch or an Iter by one.
 package engine
 
@@ -89,27 +90,16 @@ func (o Options) withDefaults() Options {
 // DB is an open engine.
 type DB struct {
 	pebble *pebble.DB
-	fatal  func(format string, args ...any)
 	logger *slog.Logger
-	broken atomic.Pointer[brokenError] // set once durability is lost
-}
+	doom   *doom
 
-// brokenError says which operation has lost durability.
-type brokenError struct {
-	op, name string
-	err      error
+	complained atomic.Int64 // Unix time in nanoseconds of the last complaint
 }
-
-func (e *brokenError) Error() string { return fmt.Sprintf("%s %s: %v", e.op, e.name, e.err) }
 
 // Open opens the engine in dir and makes it when dir is empty or missing.
 func Open(fsys disk.FS, dir string, o Options) (*DB, error) {
 	o = o.withDefaults()
-	db := &DB{logger: o.Logger}
-	db.fatal = func(format string, args ...any) {
-		o.Fatal(format, args...)
-		panic("the fatal call of the engine returned")
-	}
+	db := &DB{logger: o.Logger, doom: newDoom(o.Fatal)}
 	cache := pebble.NewCache(o.CacheBytes)
 	defer cache.Unref() // Pebble holds its own reference
 	p, err := pebble.Open(dir, db.pebbleOptions(fsys, cache, o))
@@ -117,6 +107,7 @@ func Open(fsys disk.FS, dir string, o Options) (*DB, error) {
 		return nil, fmt.Errorf("open engine %s: %w", dir, mark(err))
 	}
 	db.pebble = p
+	db.doom.armed.Store(true)
 	return db, nil
 }
 
@@ -125,7 +116,7 @@ func (db *DB) pebbleOptions(fsys disk.FS, cache *pebble.Cache, o Options) *pebbl
 		Cache:                       cache,
 		Comparer:                    newComparer(),
 		Merger:                      newMerger(),
-		FS:                          &fileSystem{disk: fsys, broken: db.breakDown},
+		FS:                          &fileSystem{disk: fsys, doom: db.doom},
 		FormatMajorVersion:          formatVersion,
 		ReadOnly:                    o.ReadOnly,
 		ErrorIfNotExists:            o.MustExist,
@@ -150,19 +141,8 @@ func (db *DB) pebbleOptions(fsys disk.FS, cache *pebble.Cache, o Options) *pebbl
 	return p
 }
 
-// breakDown notes that durability is lost. Whoever is told so first by Apply
-// or Wait ends the process.
-func (db *DB) breakDown(op, name string, err error) {
-	db.broken.CompareAndSwap(nil, &brokenError{op, name, err})
-}
-
 // Broken returns why nothing can be made durable any more, or nil.
-func (db *DB) Broken() error {
-	if b := db.broken.Load(); b != nil {
-		return b
-	}
-	return nil
-}
+func (db *DB) Broken() error { return db.doom.cause() }
 
 // mark adds ErrCorrupt to errors of damaged files.
 func mark(err error) error {
@@ -174,7 +154,7 @@ func mark(err error) error {
 
 // Flush writes all applied changes to files, those of relaxed batches too.
 func (db *DB) Flush() error {
-	if err := db.pebble.Flush(); err != nil {
+	if err := db.doom.outlive(db.pebble.Flush); err != nil {
 		return fmt.Errorf("flush engine: %w", mark(err))
 	}
 	return nil
@@ -183,7 +163,9 @@ func (db *DB) Flush() error {
 // Compact rewrites the files that hold keys of [lower, upper), so that what
 // was deleted there takes no room.
 func (db *DB) Compact(ctx context.Context, lower, upper []byte) error {
-	err := db.pebble.Compact(ctx, appendBare(nil, lower), appendBare(nil, upper), false)
+	err := db.doom.outlive(func() error {
+		return db.pebble.Compact(ctx, appendBare(nil, lower), appendBare(nil, upper), false)
+	})
 	if err != nil {
 		return fmt.Errorf("compact engine: %w", mark(err))
 	}
@@ -193,7 +175,8 @@ func (db *DB) Compact(ctx context.Context, lower, upper []byte) error {
 // Checkpoint writes a copy of the present state to dir, which must not exist;
 // files are linked where the disk can. All applied batches are in it.
 func (db *DB) Checkpoint(dir string) error {
-	if err := db.pebble.Checkpoint(dir, pebble.WithFlushedWAL()); err != nil {
+	err := db.doom.outlive(func() error { return db.pebble.Checkpoint(dir, pebble.WithFlushedWAL()) })
+	if err != nil {
 		return fmt.Errorf("checkpoint engine to %s: %w", dir, mark(err))
 	}
 	return nil
@@ -206,7 +189,7 @@ func (db *DB) Close() error {
 	if err := db.Broken(); err != nil {
 		return fmt.Errorf("close engine: %w", err)
 	}
-	if err := db.pebble.Close(); err != nil {
+	if err := db.doom.outlive(db.pebble.Close); err != nil {
 		return fmt.Errorf("close engine: %w", mark(err))
 	}
 	return nil

@@ -6,28 +6,62 @@ import (
 	"os"
 	"path"
 	"strings"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"kalamdb/internal/disk"
 )
 
-// fileSystem shows a disk.FS to Pebble. It reports every refused sync, and
-// every refused write of the log, to broken before Pebble learns of it, so
-// that nothing can be acknowledged in between.
+// fileSystem shows a disk.FS to Pebble and watches for the end of durability.
 type fileSystem struct {
-	disk   disk.FS
-	broken func(op, name string, err error)
+	disk disk.FS
+	doom *doom
 }
 
 var _ vfs.FS = (*fileSystem)(nil)
 
-func (s *fileSystem) open(name string, mode disk.Mode, opts ...vfs.OpenOption) (vfs.File, error) {
-	f, err := s.disk.Open(name, mode)
+// vital reports whether Pebble cannot go on when a change of the file of that
+// name is refused: the log, the manifest and the markers that name one.
+func vital(name string) bool {
+	base := path.Base(name)
+	return strings.HasSuffix(base, ".log") || strings.HasPrefix(base, "MANIFEST-") || strings.HasPrefix(base, "marker.")
+}
+
+// tableRetryDelay slows Pebble down, which tries at once again to write a
+// table that was refused, for as long as it takes.
+const tableRetryDelay = 100 * time.Millisecond
+
+// change does one operation that changes a file or a directory.
+func (s *fileSystem) change(op, name string, do func() error) error {
+	s.doom.hold()
+	err := do()
+	switch {
+	case err == nil || disk.IsNotExist(err):
+	case vital(name):
+		s.doom.come(op, name, err)
+	case s.doom.armed.Load():
+		time.Sleep(tableRetryDelay)
+	}
+	return err
+}
+
+func (s *fileSystem) open(name string, mode disk.Mode, opts ...vfs.OpenOption) (wrapped vfs.File, err error) {
+	open := func() error {
+		f, err := s.disk.Open(name, mode)
+		if err == nil {
+			wrapped = &file{File: f, fs: s, name: name}
+		}
+		return err
+	}
+	if mode == disk.ModeRead {
+		err = open()
+	} else {
+		err = s.change("open", name, open)
+	}
 	if err != nil {
 		return nil, err
 	}
-	wrapped := &file{File: f, fs: s, name: name, log: strings.HasSuffix(name, ".log")}
 	for _, o := range opts {
 		o.Apply(wrapped)
 	}
@@ -49,17 +83,35 @@ func (s *fileSystem) OpenReadWrite(name string, _ vfs.DiskWriteCategory, opts ..
 func (s *fileSystem) OpenDir(name string) (vfs.File, error) { return s.open(name, disk.ModeRead) }
 
 func (s *fileSystem) ReuseForWrite(oldName, newName string, _ vfs.DiskWriteCategory) (vfs.File, error) {
-	if err := s.disk.Rename(oldName, newName); err != nil {
+	if err := s.Rename(oldName, newName); err != nil {
 		return nil, err
 	}
 	return s.open(newName, disk.ModeWrite)
 }
 
-func (s *fileSystem) Link(oldName, newName string) error   { return s.disk.Link(oldName, newName) }
-func (s *fileSystem) Remove(name string) error             { return s.disk.Remove(name) }
-func (s *fileSystem) RemoveAll(name string) error          { return disk.RemoveAll(s.disk, name) }
-func (s *fileSystem) Rename(oldName, newName string) error { return s.disk.Rename(oldName, newName) }
+// Link is of no concern to doom: Pebble copies what it cannot link.
+func (s *fileSystem) Link(oldName, newName string) error {
+	s.doom.hold()
+	return s.disk.Link(oldName, newName)
+}
+
+// Remove is of no concern to doom: what stays is removed at the next start.
+func (s *fileSystem) Remove(name string) error {
+	s.doom.hold()
+	return s.disk.Remove(name)
+}
+
+func (s *fileSystem) RemoveAll(name string) error {
+	s.doom.hold()
+	return disk.RemoveAll(s.disk, name)
+}
+
+func (s *fileSystem) Rename(oldName, newName string) error {
+	return s.change("rename", newName, func() error { return s.disk.Rename(oldName, newName) })
+}
+
 func (s *fileSystem) MkdirAll(dir string, _ os.FileMode) error {
+	s.doom.hold()
 	return s.disk.MkdirAll(dir)
 }
 
@@ -84,23 +136,38 @@ type file struct {
 	disk.File
 	fs   *fileSystem
 	name string
-	log  bool // a write-ahead log, whose writes may not fail unnoticed
 }
 
 var _ vfs.File = (*file)(nil)
 
-func (f *file) Write(p []byte) (int, error) {
-	n, err := f.File.Write(p)
-	if err != nil && f.log {
-		f.fs.broken("write", f.name, err)
-	}
+func (f *file) Write(p []byte) (n int, err error) {
+	err = f.fs.change("write", f.name, func() error {
+		n, err = f.File.Write(p)
+		return err
+	})
 	return n, err
 }
 
+func (f *file) WriteAt(p []byte, offset int64) (n int, err error) {
+	err = f.fs.change("write", f.name, func() error {
+		n, err = f.File.WriteAt(p, offset)
+		return err
+	})
+	return n, err
+}
+
+func (f *file) Close() error {
+	if !vital(f.name) {
+		return f.File.Close() // readers go on closing theirs
+	}
+	return f.fs.change("close", f.name, f.File.Close)
+}
+
 func (f *file) Sync() error {
+	f.fs.doom.hold()
 	err := f.File.Sync()
 	if err != nil {
-		f.fs.broken("sync", f.name, err)
+		f.fs.doom.come("sync", f.name, err)
 	}
 	return err
 }

@@ -2,9 +2,13 @@ package engine
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 )
+
+// complaintInterval keeps a disk that is full from filling the server's log.
+const complaintInterval = 10 * time.Second
 
 // logger hands Pebble's errors on; its chatter is dropped.
 type logger DB
@@ -17,9 +21,8 @@ func (l *logger) Errorf(format string, args ...any) {
 
 // Fatalf is called by Pebble when it cannot go on, and must not return.
 func (l *logger) Fatalf(format string, args ...any) {
-	db := (*DB)(l)
-	db.breakDown("run", "engine", fmt.Errorf(format, args...))
-	db.fatal(format, args...)
+	l.doom.come("run", "pebble", fmt.Errorf(format, args...))
+	l.doom.end()
 }
 
 // events reports what an operator should see.
@@ -28,7 +31,11 @@ func (db *DB) events() *pebble.EventListener {
 		// A flush or compaction that was refused is tried again by Pebble with
 		// new files; the present ones still hold everything.
 		BackgroundError: func(err error) {
-			db.logger.Error("engine background work refused", "err", err)
+			now := time.Now().UnixNano()
+			last := db.complained.Load()
+			if now-last > int64(complaintInterval) && db.complained.CompareAndSwap(last, now) {
+				db.logger.Error("engine background work refused", "err", err)
+			}
 		},
 		DataCorruption: func(info pebble.DataCorruptionInfo) {
 			db.logger.Error("engine file damaged", "file", info.Path, "err", info.Details)

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/netip"
 	"time"
 
 	"github.com/valyala/fasthttp"
+	"github.com/valyala/fasthttp/fasthttpadaptor"
 	"golang.org/x/sync/errgroup"
 
 	"kalamdb/internal/auth"
@@ -42,7 +44,7 @@ type Options struct {
 	// WebSocket serves GET /v1/ws; nil answers 404.
 	WebSocket fasthttp.RequestHandler
 	// Metrics serves GET /metrics to this machine; nil answers 404.
-	Metrics fasthttp.RequestHandler
+	Metrics http.Handler
 	// Node describes this process in health answers; nil leaves it out.
 	Node func() Node
 	// Version and BuildDate are shown by health answers.
@@ -293,20 +295,33 @@ func (s *Server) table() map[string]route {
 		"/v1/api/auth/me":        {fasthttp.MethodGet, s.me},
 		"/v1/api/auth/setup":     {fasthttp.MethodPost, s.setup},
 		"/v1/api/auth/status":    {fasthttp.MethodGet, s.setupStatus},
-		"/v1/ws":                 {fasthttp.MethodGet, hooked(s.o.WebSocket, false)},
-		"/metrics":               {fasthttp.MethodGet, hooked(s.o.Metrics, true)},
+		"/v1/ws":                 {fasthttp.MethodGet, s.socket},
+		"/metrics":               {fasthttp.MethodGet, s.metrics()},
 	}
 }
 
-// hooked serves a handler made elsewhere, if there is one; a local one is
-// hidden from other machines.
-func hooked(h fasthttp.RequestHandler, local bool) func(*fasthttp.RequestCtx, auth.Client) {
+// socket hands WebSocket upgrades over.
+func (s *Server) socket(ctx *fasthttp.RequestCtx, _ auth.Client) {
+	if s.o.WebSocket == nil {
+		notFound(ctx)
+		return
+	}
+	s.o.WebSocket(ctx)
+}
+
+// metrics serves the page for Prometheus; other machines do not see that there
+// is one.
+func (s *Server) metrics() func(*fasthttp.RequestCtx, auth.Client) {
+	if s.o.Metrics == nil {
+		return func(ctx *fasthttp.RequestCtx, _ auth.Client) { notFound(ctx) }
+	}
+	page := fasthttpadaptor.NewFastHTTPHandler(s.o.Metrics)
 	return func(ctx *fasthttp.RequestCtx, client auth.Client) {
-		if h == nil || local && !client.Local {
+		if !client.Local {
 			notFound(ctx)
 			return
 		}
-		h(ctx)
+		page(ctx)
 	}
 }
 

@@ -1,0 +1,169 @@
+// Command kalamdb is the server: kalamdb [flags] [config.toml].
+//
+// Exit codes: 0 stopped on request, 1 the start failed, 2 wrong usage, 3 the
+// data directory is locked, foreign, newer or damaged, 4 the engine failed
+// while running; nothing that was acknowledged is lost then.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+	"syscall"
+
+	"kalamdb/internal/config"
+	"kalamdb/internal/server"
+)
+
+// The exit codes.
+const (
+	exitStopped   = 0
+	exitStart     = 1
+	exitUsage     = 2
+	exitDirectory = 3
+	exitEngine    = 4
+)
+
+// version is set by the build: -ldflags "-X main.version=…".
+var version = "0.1.0-dev"
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
+}
+
+const usage = `kalamdb [flags] [config.toml]
+
+The server of KalamDB. Without a file, server.toml is looked for in the working
+directory and beside the program.
+
+  --set section.key=value  set a key; wins over environment and file; repeatable
+  --print-config           print the configuration in force and exit
+  --accept-clock           take writes although the last commit is far ahead of the clock
+  --version                print the version and exit
+  --help                   print this and exit
+`
+
+// flags are the command line.
+type flags struct {
+	file                              string
+	set                               []string
+	printConfig, acceptClock, version bool
+}
+
+// parse reads flags before and behind the one file.
+func parse(args []string) (f flags, err error) {
+	set := flag.NewFlagSet("kalamdb", flag.ContinueOnError)
+	set.SetOutput(io.Discard)
+	set.Func("set", "", func(v string) error { f.set = append(f.set, v); return nil })
+	set.BoolVar(&f.printConfig, "print-config", false, "")
+	set.BoolVar(&f.acceptClock, "accept-clock", false, "")
+	set.BoolVar(&f.version, "version", false, "")
+	for {
+		if err := set.Parse(args); err != nil {
+			return f, err
+		}
+		if set.NArg() == 0 {
+			return f, nil
+		}
+		if f.file != "" {
+			return f, fmt.Errorf("more than one configuration file: %s and %s", f.file, set.Arg(0))
+		}
+		f.file, args = set.Arg(0), set.Args()[1:]
+	}
+}
+
+func run(args, env []string, stdout, stderr io.Writer) int {
+	f, err := parse(args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprint(stdout, usage)
+		return exitStopped
+	case err != nil:
+		fmt.Fprintf(stderr, "kalamdb: %v\n\n%s", err, usage)
+		return exitUsage
+	case f.version:
+		commit, date := build()
+		fmt.Fprintln(stdout, strings.TrimSpace("kalamdb "+version+" "+commit+" "+date))
+		return exitStopped
+	}
+	loaded, err := config.Load(config.Source{
+		File: f.file, WorkDir: ".", BinaryDir: binaryDir(), Env: env, Set: f.set,
+	})
+	if err != nil {
+		fmt.Fprintf(stderr, "kalamdb: configuration:\n%v\n", err)
+		return exitStart
+	}
+	if f.printConfig {
+		for _, w := range loaded.Warnings {
+			fmt.Fprintf(stderr, "kalamdb: %s\n", w)
+		}
+		fmt.Fprint(stdout, loaded.Options.Print())
+		return exitStopped
+	}
+	return serve(f, loaded, stdout, stderr)
+}
+
+// serve runs the server until a signal asks it to stop.
+func serve(f flags, loaded *config.Loaded, stdout, stderr io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	commit, date := build()
+	s, err := server.Open(server.Options{
+		Config: loaded.Options, ConfigFile: loaded.File, Warnings: loaded.Warnings, AcceptClock: f.acceptClock,
+		Version: version, Commit: commit, BuildDate: date, Stdout: stdout, Stderr: stderr,
+		Fatal: func(format string, args ...any) {
+			fmt.Fprintf(stderr, "kalamdb: the engine has failed: "+format+"\n", args...)
+			os.Exit(exitEngine)
+		},
+	})
+	if err != nil {
+		fmt.Fprintf(stderr, "kalamdb: %v\n", err)
+		if server.RefusedDirectory(err) {
+			return exitDirectory
+		}
+		return exitStart
+	}
+	go func() {
+		<-ctx.Done()
+		stop() // a second signal ends the process at once
+	}()
+	if err := s.Run(ctx); err != nil {
+		fmt.Fprintf(stderr, "kalamdb: %v\n", err)
+		return exitEngine
+	}
+	return exitStopped
+}
+
+// binaryDir is the folder of the program, or "." when that is not known.
+func binaryDir() string {
+	path, err := os.Executable()
+	if err != nil {
+		return "."
+	}
+	return filepath.Dir(path)
+}
+
+// build returns the commit and its date, as far as the tool chain has noted
+// them.
+func build() (commit, date string) {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "", ""
+	}
+	for _, s := range info.Settings {
+		switch s.Key {
+		case "vcs.revision":
+			commit = s.Value[:min(len(s.Value), 12)]
+		case "vcs.time":
+			date = s.Value
+		}
+	}
+	return commit, date
+}

@@ -1,0 +1,198 @@
+package server
+
+import (
+	"context"
+	"math"
+	"net/http"
+	"os"
+	"runtime"
+	"sort"
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// figure is one number of one room: /metrics shows it as kalamdb_<name>,
+// system.stats as <name>.
+type figure struct {
+	name    string
+	help    string
+	value   float64
+	counter bool
+	label   string // value of the label "code", "" for none
+}
+
+func counter(name, help string, v int64) figure {
+	return figure{name: name, help: help, value: float64(v), counter: true}
+}
+
+func gauge[N int | int64 | uint64 | float64](name, help string, v N) figure {
+	return figure{name: name, help: help, value: float64(v)}
+}
+
+// figures asks every room for its Stats.
+func (s *Server) figures() []figure {
+	var all []figure
+	for _, room := range []func() []figure{s.edgeFigures, s.liveFigures, s.storeFigures, s.coldFigures, s.processFigures} {
+		all = append(all, room()...)
+	}
+	return all
+}
+
+func (s *Server) edgeFigures() []figure {
+	h, a := s.api.Stats(), s.auth.Stats()
+	out := []figure{
+		counter("http_requests_total", "Requests.", h.Requests),
+		counter("http_refused_total", "Requests refused by protection of addresses.", h.Refused),
+		counter("http_statements_total", "SQL requests that were run.", h.Statements),
+		counter("http_aborted_total", "Streamed answers that were cut off.", h.Aborted),
+		counter("http_panics_total", "Handlers that panicked.", h.Panics),
+		gauge("active_connections", "Open HTTP connections.", h.Connections),
+		gauge("active_connections_peak", "Most open HTTP connections at one time.", h.ConnectionsPeak),
+		counter("auth_logins_total", "Successful logins.", a.Logins),
+		counter("auth_failures_total", "Failed logins.", a.Failures),
+		counter("auth_refused_total", "Attempts to authenticate over the rate.", a.Refused),
+		counter("auth_tokens_total", "Tokens accepted.", a.Authenticated),
+	}
+	for code, n := range h.Faults {
+		f := counter("http_faults_total", "SQL requests that failed, by fault.", n)
+		f.label = string(code)
+		out = append(out, f)
+	}
+	return out
+}
+
+func (s *Server) liveFigures() []figure {
+	l := s.db.Hub().Stats()
+	return []figure{
+		gauge("websocket_sessions", "Open live connections.", l.Connections),
+		gauge("active_subscriptions", "Live queries.", l.Subscriptions),
+		counter("live_commits_total", "Commits that a live query was interested in.", l.Commits),
+		counter("live_evaluations_total", "Filters applied to a change.", l.Evaluations),
+		counter("live_encodings_total", "Bodies of change frames made.", l.Encodings),
+		counter("live_changes_total", "Change frames handed out.", l.Changes),
+		counter("live_lagged_total", "Times a subscription fell behind.", l.Lagged),
+		counter("live_resumed_total", "Times a subscription caught up.", l.Resumed),
+		counter("live_missed_total", "Times changes were read from disk because memory had moved on.", l.Missed),
+		counter("live_expired_total", "Subscriptions ended because their position cannot be replayed.", l.Expired),
+		gauge("live_ring_bytes", "Bytes of recent changes in memory.", l.RingBytes),
+	}
+}
+
+func (s *Server) storeFigures() []figure {
+	t := s.store.Stats()
+	free, err := s.store.FreeBytes()
+	if err != nil {
+		free = 0
+	}
+	return []figure{
+		gauge("store_disk_bytes", "Bytes of the engine's files.", t.DiskBytes),
+		gauge("store_log_bytes", "Bytes of the engine's log.", t.LogBytes),
+		gauge("store_memtable_bytes", "Bytes of keys not yet in files.", t.MemTableBytes),
+		gauge("store_cache_bytes", "Bytes of cached blocks.", t.CacheBytes),
+		counter("store_cache_hits_total", "Blocks found in the cache.", t.CacheHits),
+		counter("store_cache_misses_total", "Blocks read from files.", t.CacheMisses),
+		gauge("store_files", "Files of the engine.", t.Files),
+		gauge("store_read_amplification", "Files a read may have to look into.", t.ReadAmp),
+		counter("store_flushes_total", "Times keys in memory went to a file.", t.Flushes),
+		counter("store_compactions_total", "Compactions of the engine.", t.Compactions),
+		gauge("store_debt_bytes", "Bytes that compactions have still to move.", t.DebtBytes),
+		gauge("store_snapshots", "Open views.", t.Snapshots),
+		gauge("disk_free_bytes", "Free bytes under the data directory.", free),
+	}
+}
+
+func (s *Server) coldFigures() []figure {
+	c := s.cold.Stats()
+	return []figure{
+		counter("cold_pages_read_total", "Pages of cold files decoded.", c.PagesRead),
+		counter("cold_pages_cached_total", "Pages of cold files found in the cache.", c.PagesCached),
+		counter("cold_row_groups_total", "Row groups entered.", c.RowGroups),
+		counter("cold_files_written_total", "Cold files written.", c.FilesWritten),
+		counter("cold_files_removed_total", "Cold files removed.", c.FilesRemoved),
+		gauge("cold_open_files", "Cold files open now.", c.OpenFiles),
+		gauge("cold_cache_bytes", "Bytes of cached pages.", c.CacheBytes),
+	}
+}
+
+func (s *Server) processFigures() []figure {
+	u := s.process.usage()
+	return []figure{
+		gauge("memory_rss_bytes", "Resident memory.", u.resident),
+		gauge("memory_virtual_bytes", "Virtual memory.", u.virtual),
+		gauge("cpu_usage_percent", "Share of one processor.", u.cpuPercent),
+		gauge("uptime_seconds", "Seconds since the start.", math.Floor(s.process.uptime().Seconds())),
+		gauge("open_files_total", "Open file descriptors.", openFiles()),
+		gauge("goroutines", "Goroutines.", runtime.NumGoroutine()),
+	}
+}
+
+// collector hands the figures to Prometheus.
+type collector struct{ figures func() []figure }
+
+// Describe says nothing: the figures are known when they are collected.
+func (collector) Describe(chan<- *prometheus.Desc) {}
+
+// Collect sends all figures.
+func (c collector) Collect(to chan<- prometheus.Metric) {
+	for _, f := range c.figures() {
+		kind := prometheus.GaugeValue
+		if f.counter {
+			kind = prometheus.CounterValue
+		}
+		if f.label == "" {
+			to <- prometheus.MustNewConstMetric(prometheus.NewDesc("kalamdb_"+f.name, f.help, nil, nil), kind, f.value)
+			continue
+		}
+		d := prometheus.NewDesc("kalamdb_"+f.name, f.help, []string{"code"}, nil)
+		to <- prometheus.MustNewConstMetric(d, kind, f.value, f.label)
+	}
+}
+
+// metrics returns the page for Prometheus.
+func (s *Server) metrics() http.Handler {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collector{s.figures}, collectors.NewGoCollector())
+	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
+}
+
+// stats returns the rows of system.stats, by name: the figures, and the names
+// that existing clients ask for.
+func (s *Server) stats(ctx context.Context) [][2]string {
+	u := s.process.usage()
+	c := &s.o.Config
+	number := func(n int) string { return strconv.Itoa(n) }
+	out := [][2]string{
+		{"server_version", s.o.Version},
+		{"server_build_date", s.o.BuildDate},
+		{"server_git_commit", s.o.Commit},
+		{"server_git_branch", ""},
+		{"server_workers_configured", number(c.Server.Workers)},
+		{"server_workers_effective", number(runtime.GOMAXPROCS(0))},
+		{"max_connections", number(c.Server.MaxConnections)},
+		{"connection_backlog", "4096"},
+		{"cpu_logical_cores", number(runtime.NumCPU())},
+		{"memory_usage_mb", strconv.FormatUint(u.resident>>20, 10)},
+		{"memory_rss_mb", strconv.FormatUint(u.resident>>20, 10)},
+		{"memory_virtual_mb", strconv.FormatUint(u.virtual>>20, 10)},
+		{"memory_usage_source", u.source},
+		{"pid", number(os.Getpid())},
+		{"node_id", number(c.Server.NodeID)},
+		{"cluster_mode", "false"},
+		{"cluster_id", "standalone"},
+		{"cluster_api_addr", s.origin()},
+		{"raft_group_count", "1"},
+	}
+	for _, f := range s.figures() {
+		name := f.name
+		if f.label != "" {
+			name += "_" + f.label
+		}
+		out = append(out, [2]string{name, strconv.FormatFloat(f.value, 'f', -1, 64)})
+	}
+	out = append(out, s.catalogStats(ctx)...)
+	sort.Slice(out, func(i, j int) bool { return out[i][0] < out[j][0] })
+	return out
+}

@@ -1,0 +1,302 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"kalamdb/internal/api"
+	"kalamdb/internal/auth"
+	"kalamdb/internal/cold"
+	"kalamdb/internal/config"
+	"kalamdb/internal/core"
+	"kalamdb/internal/core/live"
+	"kalamdb/internal/disk"
+	"kalamdb/internal/schema"
+	"kalamdb/internal/store"
+)
+
+// Options say what to run.
+type Options struct {
+	// Config is the configuration in force.
+	Config config.Options
+	// ConfigFile is where it comes from, for the log; Warnings are what was odd
+	// about it.
+	ConfigFile string
+	Warnings   []string
+	// AcceptClock takes writes although the last commit is far ahead of the
+	// clock.
+	AcceptClock bool
+	// Version, Commit and BuildDate describe the binary.
+	Version, Commit, BuildDate string
+	// FS is the file system of the data; nil is the operating system's.
+	FS disk.FS
+	// Fatal ends the process when durability is lost. It never returns.
+	Fatal func(format string, args ...any)
+	// Stdout gets the line with the address, Stderr the log; nil discards.
+	Stdout, Stderr io.Writer
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+}
+
+// Server is an opened server. Run must be called, for it closes what Open has
+// opened.
+type Server struct {
+	o       Options
+	logs    *logs
+	log     *slog.Logger
+	store   *store.Store
+	cold    *cold.Tier
+	db      *core.DB
+	auth    *auth.Auth
+	api     *api.Server
+	process *process
+	address net.Addr
+}
+
+// RefusedDirectory reports whether Open has failed because the data directory
+// is locked, foreign, newer or damaged.
+func RefusedDirectory(err error) bool {
+	var refused *store.OpenError
+	return errors.As(err, &refused)
+}
+
+// Open opens everything and takes the port. What fails is a reason not to
+// start.
+func Open(o Options) (*Server, error) {
+	if o.Stdout == nil {
+		o.Stdout = io.Discard
+	}
+	if o.Stderr == nil {
+		o.Stderr = io.Discard
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.FS == nil {
+		o.FS = disk.Real()
+	}
+	s := &Server{o: o, process: newProcess(o.Now)}
+	s.logs = newLogs(o.Config.Logging, o.Stderr)
+	s.log = s.logs.logger()
+	if err := s.open(); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	return s, nil
+}
+
+func (s *Server) open() error {
+	for _, step := range []func() error{
+		s.openStore, s.openLogs, s.openCore, s.openEdge,
+	} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Server) openStore() (err error) {
+	c := &s.o.Config.Storage
+	reserve := c.Reserve
+	if reserve == 0 {
+		reserve = -1 // the store takes 0 for its default
+	}
+	s.store, err = store.Open(store.Options{
+		FS: s.o.FS, Dir: c.DataPath, Fatal: s.o.Fatal, Reserve: reserve,
+		MaxClockSkew: c.MaxClockSkew, AcceptClock: s.o.AcceptClock, Now: s.o.Now, Logger: s.log,
+	})
+	return err
+}
+
+// openLogs begins the log file, now that the data directory is known to be
+// ours, and says how the server was configured.
+func (s *Server) openLogs() error {
+	if err := s.logs.open(s.o.Config.LogsPath()); err != nil {
+		return err
+	}
+	s.log.Info("server is starting", "version", s.o.Version, "commit", s.o.Commit,
+		"config", s.o.ConfigFile, "data", s.o.Config.Storage.DataPath, "pid", os.Getpid())
+	for _, w := range s.o.Warnings {
+		s.log.Warn("configuration", "warning", w)
+	}
+	return nil
+}
+
+func (s *Server) openCore() error {
+	c := &s.o.Config
+	s.cold = cold.New(cold.Options{FS: s.o.FS, DataDir: c.Storage.DataPath})
+	passwords, err := auth.NewPasswords(auth.PasswordOptions{
+		Cost: c.Auth.BcryptCost, MinLength: c.Auth.MinPasswordLength, MaxLength: c.Auth.MaxPasswordLength,
+		AllowCommon: c.Auth.DisableCommonPasswordCheck, Complexity: c.Auth.EnforcePasswordComplexity,
+		Off: c.Auth.PasswordPolicy == "off",
+	})
+	if err != nil {
+		return err
+	}
+	secret, err := c.TokenSecret()
+	if err != nil {
+		return err
+	}
+	s.db, err = core.Open(s.coreOptions(passwords))
+	if err != nil {
+		return err
+	}
+	s.auth, err = auth.New(auth.Options{
+		Users: s.db, Accounts: s.db.Accounts(), Passwords: passwords, Secret: secret,
+		AccessLifetime: c.Auth.JWTExpiry, AttemptsPerSecond: c.RateLimit.MaxAuthRequestsPerIP,
+		LimiterEntries: c.RateLimit.CacheMaxEntries, LimiterIdle: c.RateLimit.CacheTTL,
+		Now: s.o.Now, Logger: s.log,
+	})
+	return err
+}
+
+func (s *Server) coreOptions(passwords *auth.Passwords) core.Options {
+	c := &s.o.Config
+	return core.Options{
+		Store: s.store, Cold: s.cold, Passwords: passwords,
+		NodeID: uint16(c.Server.NodeID), Now: s.o.Now, Logger: s.log,
+		Commit: core.CommitOptions{
+			Durability: schema.Durability(c.Commit.Durability), MaxRows: c.Commit.MaxRows,
+			MaxBytes: c.Commit.MaxBytes, QueueCommands: c.Commit.QueueCommands, QueueBytes: c.Commit.QueueBytes,
+		},
+		Live: live.Options{
+			RingBytes: c.Live.RingBytes, OutboxBytes: c.Live.OutboxBytes, BatchBytes: int(c.WebSocket.MaxFrameBytes),
+			MaxPerUser: c.RateLimit.MaxSubscriptionsPerUser, MaxPerConnection: c.WebSocket.MaxSubscriptionsPerConnection,
+		},
+		Limits: core.Limits{
+			DefaultQueryLimit: c.Limits.DefaultQueryLimit, MaxQueryLimit: c.Limits.MaxQueryLimit,
+			MaxResultBytes: c.Limits.MaxResultBytes, MaxSQLBytes: int(c.Limits.MaxMessageSize),
+			MaxParameters: c.Execution.MaxParameters, MaxParameterBytes: int(c.Execution.MaxParameterBytes),
+			PlanCacheEntries: c.Execution.PlanCacheEntries, MaxDepth: c.Execution.MaxExpressionDepth,
+			StatementTime: c.Execution.HandlerTimeout,
+		},
+		DeletedRetention: c.Retention.DefaultDeletedRetention,
+		HistoryAge:       c.Live.HistoryAge, HistoryBytes: c.Live.HistoryBytes,
+		DropWithSubscribers: c.DDL.DropWithSubscribers, DropNonemptyNamespace: c.DDL.DropNonemptyNamespace,
+	}
+}
+
+func (s *Server) openEdge() (err error) {
+	s.registerViews()
+	if s.api, err = api.New(s.apiOptions()); err != nil {
+		return err
+	}
+	s.address, err = s.api.Listen()
+	return err
+}
+
+func (s *Server) apiOptions() api.Options {
+	c := &s.o.Config
+	return api.Options{
+		Address: c.Address(), DB: s.db, Auth: s.auth, Metrics: s.metrics(), Node: s.node,
+		Version: s.o.Version, BuildDate: s.o.BuildDate,
+		MaxConnections: c.Server.MaxConnections, ShutdownGrace: orNone(c.Server.ShutdownGrace),
+		HandlerTimeout: c.Execution.HandlerTimeout, MaxSQLBytes: c.Limits.MaxMessageSize,
+		MaxResultBytes: c.Limits.MaxResultBytes,
+		Protection: api.Protection{
+			Off:               !c.RateLimit.EnableConnectionProtection,
+			MaxBody:           min(c.RateLimit.RequestBodyLimitBytes, c.Security.MaxRequestBodySize),
+			RequestsPerSecond: c.RateLimit.MaxRequestsPerIP, Ban: c.RateLimit.BanDuration,
+			Connections: c.RateLimit.MaxConnectionsPerIP,
+		},
+		QueriesPerSecond: c.RateLimit.MaxQueries,
+		LimiterEntries:   c.RateLimit.CacheMaxEntries, LimiterIdle: c.RateLimit.CacheTTL,
+		TrustedProxies: c.Security.ProxyRanges(),
+		CORS: api.CORS{
+			Origins: c.Security.CORS.AllowedOrigins, Methods: c.Security.CORS.AllowedMethods,
+			Headers: c.Security.CORS.AllowedHeaders, Expose: c.Security.CORS.ExposeHeaders,
+			Credentials: c.Security.CORS.AllowCredentials, MaxAge: c.Security.CORS.MaxAge,
+		},
+		CookieSecure: c.Auth.CookieSecure, AllowRemoteSetup: c.Auth.AllowRemoteSetup,
+		Now: s.o.Now, Logger: s.log,
+	}
+}
+
+// orNone says "none" in the edge's words, where 0 is the default.
+func orNone(d time.Duration) time.Duration {
+	if d == 0 {
+		return -1
+	}
+	return d
+}
+
+// URL is where the server listens.
+func (s *Server) URL() string { return "http://" + s.address.String() }
+
+// Run serves until ctx ends or something fails, then ends everything in order.
+func (s *Server) Run(ctx context.Context) error {
+	err := s.run(ctx)
+	s.log.Info("server has stopped", "uptime", s.process.uptime().String())
+	return errors.Join(err, s.close())
+}
+
+func (s *Server) run(ctx context.Context) error {
+	// Core outlives the edge: it gets a context of its own.
+	coreContext, stopCore := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopCore()
+	g, failed := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		if err := s.db.Run(coreContext); err != nil {
+			return fmt.Errorf("run the database: %w", err)
+		}
+		return nil
+	})
+	g.Go(func() error {
+		defer stopCore() // the edge has ended: nobody proposes any more
+		select {
+		case <-s.db.Ready():
+		case <-failed.Done():
+			return nil
+		}
+		if err := s.auth.Bootstrap(failed, s.o.Config.Auth.RootPassword); err != nil {
+			return fmt.Errorf("create root: %w", err)
+		}
+		s.announce()
+		return s.api.Run(failed)
+	})
+	return g.Wait()
+}
+
+// announce says where clients find the server, on one line.
+func (s *Server) announce() {
+	fmt.Fprintf(s.o.Stdout, "kalamdb %s listening on %s\n", s.o.Version, s.URL())
+	s.log.Info("server is listening", "address", s.address.String(), "started_in", s.process.uptime().String())
+}
+
+// close ends the files, the store and the log, whatever of them was opened.
+func (s *Server) close() error {
+	var faults []error
+	if s.cold != nil {
+		faults = append(faults, s.cold.Close())
+	}
+	if s.store != nil {
+		faults = append(faults, s.store.Close())
+	}
+	return errors.Join(append(faults, s.logs.close())...)
+}
+
+// node describes this process to health answers.
+func (s *Server) node() api.Node {
+	usage := s.process.usage()
+	return api.Node{
+		ID: s.o.Config.Server.NodeID, Address: s.origin(), Hostname: s.process.hostname,
+		MemoryMB: usage.resident >> 20, CPUPercent: usage.cpuPercent, Uptime: s.process.uptime(),
+	}
+}
+
+// origin is how others reach the server.
+func (s *Server) origin() string {
+	if o := s.o.Config.Server.PublicOrigin; o != "" {
+		return strings.TrimRight(o, "/")
+	}
+	return s.URL()
+}

@@ -126,3 +126,15 @@ func (m *MarkScan) land(from uint64, ok bool) error {
 
 // Close ends the look.
 func (m *MarkScan) Close() error { return m.it.Close() }
+
+// StreamExpired reports whether a stream has windows that ended at or before a
+// position: whether ExpireStream would find anything.
+func StreamExpired(r store.Reader, t *schema.Table, before uint64) (bool, error) {
+	lower := appendTable(nil, engine.KeyspaceStr, t.ID)
+	it, err := engine.NewIter(r, lower, appendStrWindow(nil, t.ID, streamWindow(t, before)))
+	if err != nil {
+		return false, err
+	}
+	some := it.First()
+	return some, it.Close()
+}

@@ -1,0 +1,121 @@
+package maint
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+
+	"kalamdb/internal/command"
+	"kalamdb/internal/schema"
+	"kalamdb/internal/store/catalog"
+	"kalamdb/internal/store/table"
+)
+
+// discard removes a file that no window names, and its reservation. What cannot
+// be removed now is removed at the next start.
+func (m *Maintainer) discard(ctx context.Context, f schema.File) {
+	view := m.o.View()
+	st, ok := view.Definitions().Storage(f.StorageID)
+	view.Release()
+	if !ok {
+		m.o.Logger.Error("the storage of a cold file is unknown", "file", f.Number, "storage", f.StorageID)
+		return
+	}
+	err := m.o.Cold.Remove(*st, f)
+	if err == nil {
+		_, err = m.commit(ctx, &command.DropFiles{Numbers: []uint64{f.Number}})
+	}
+	if err != nil {
+		m.o.Logger.Error("a cold file could not be removed", "file", f.Number, "path", f.Path, "error", err)
+	}
+}
+
+// discardUnless discards a file unless a window names it.
+func (m *Maintainer) discardUnless(ctx context.Context, f schema.File) {
+	view := m.o.View()
+	now, ok, err := table.File(view.Reader(), f.Number)
+	view.Release()
+	if err == nil && ok && now.State == schema.FileReserved {
+		m.discard(ctx, f)
+	}
+}
+
+// folderOf names the folder of a file.
+type folderOf struct{ storage, path string }
+
+// RemoveFiles deletes the files that no window names and no open view can read,
+// one by one, and the manifests of folders that no file is left in.
+func (m *Maintainer) RemoveFiles(ctx context.Context) error {
+	_, err := m.removeFiles(ctx, 0)
+	return err
+}
+
+// removal is what one look at the files has found.
+type removal struct {
+	ready   []schema.File // may be deleted
+	waiting int           // an open view may read them
+	bytes   int64         // of ready
+}
+
+// removeFiles deletes what may be deleted, of one table when it is not 0.
+func (m *Maintainer) removeFiles(ctx context.Context, of schema.TableID) (removal, error) {
+	oldest, open := m.o.OldestView()
+	var found removal
+	kept := map[folderOf]struct{}{}
+	if err := m.eachFile(ctx, func(_ *catalog.View, f schema.File) error {
+		switch {
+		case f.State != schema.FileRemoved:
+			kept[folderOf{f.StorageID, path.Dir(f.Path)}] = struct{}{}
+		case of != 0 && f.Table != of:
+		case open && oldest < f.RemovedAt:
+			found.waiting++
+			kept[folderOf{f.StorageID, path.Dir(f.Path)}] = struct{}{}
+		default:
+			found.ready = append(found.ready, f)
+			found.bytes += f.Size
+		}
+		return nil
+	}); err != nil {
+		return found, err
+	}
+	var errs []error
+	for _, f := range found.ready {
+		if err := ctx.Err(); err != nil {
+			return found, err
+		}
+		if err := m.removeFile(ctx, f, kept); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return found, errors.Join(errs...)
+}
+
+// removeFile deletes one file and forgets it.
+func (m *Maintainer) removeFile(ctx context.Context, f schema.File, kept map[folderOf]struct{}) error {
+	view := m.o.View()
+	st, ok := view.Definitions().Storage(f.StorageID)
+	view.Release()
+	if !ok {
+		m.o.Logger.Warn("a cold file stays, for its storage was dropped", "file", f.Number, "path", f.Path, "storage", f.StorageID)
+	} else if err := m.removeObjects(*st, f, kept); err != nil {
+		return err
+	}
+	if _, err := m.commit(ctx, &command.DropFiles{Numbers: []uint64{f.Number}}); err != nil {
+		return fmt.Errorf("forget file %d: %w", f.Number, err)
+	}
+	m.stats.removed.Add(1)
+	return nil
+}
+
+// removeObjects deletes the bytes of a file, and the manifest beside it when no
+// other file is kept there.
+func (m *Maintainer) removeObjects(st schema.Storage, f schema.File, kept map[folderOf]struct{}) error {
+	folder := folderOf{f.StorageID, path.Dir(f.Path)}
+	if _, others := kept[folder]; !others {
+		if err := m.o.Cold.RemoveManifest(st, folder.path); err != nil {
+			return err
+		}
+	}
+	return m.o.Cold.Remove(st, f)
+}

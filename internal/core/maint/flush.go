@@ -1,0 +1,276 @@
+package maint
+
+import (
+	"context"
+	"fmt"
+	"path"
+
+	"kalamdb/internal/cold"
+	"kalamdb/internal/command"
+	"kalamdb/internal/datum"
+	"kalamdb/internal/fault"
+	"kalamdb/internal/schema"
+	"kalamdb/internal/store/catalog"
+	"kalamdb/internal/store/table"
+)
+
+// FlushResult says what a flush has moved.
+type FlushResult struct {
+	// Rows became cold; rows that were changed meanwhile stayed hot.
+	Rows int64
+	// Files were written, one per scope that had rows.
+	Files int
+	Bytes int64
+}
+
+// Flush moves the hot rows of a USER or SHARED table to the cold tier and
+// returns when all have been moved. A second flush of the table while one runs
+// is refused with CONFLICT.
+func (m *Maintainer) Flush(ctx context.Context, id schema.TableID) (FlushResult, error) {
+	var result FlushResult
+	if m.first.err != nil {
+		return result, m.first.err
+	}
+	view := m.o.View()
+	defer view.Release()
+	t, ok := view.Definitions().TableByID(id)
+	if !ok {
+		return result, fault.New(fault.TableNotFound, "no table has the number %d", id)
+	}
+	if t.Kind != schema.User && t.Kind != schema.Shared {
+		return result, fault.New(fault.InvalidOperation, "cannot flush %s table '%s'", t.Kind, t.QualifiedName())
+	}
+	if !m.claim(id) {
+		return result, fault.New(fault.Conflict, "a flush of table '%s' is already running", t.QualifiedName())
+	}
+	defer m.giveBack(id)
+	moved, err := m.moveOn(ctx, view, t)
+	result.Rows += moved
+	if err != nil {
+		return result, err
+	}
+	for after := schema.Scope(""); ; {
+		scopes, err := table.Scopes(view.Reader(), t, after, 1000)
+		if err != nil || len(scopes) == 0 {
+			return result, err
+		}
+		for _, scope := range scopes {
+			if err := m.flushScope(ctx, view, t, scope, &result); err != nil {
+				return result, err
+			}
+		}
+		if after = scopes[len(scopes)-1]; after == "" {
+			return result, nil // the one partition of a SHARED table
+		}
+	}
+}
+
+// flushScope moves the rows of one scope.
+func (m *Maintainer) flushScope(ctx context.Context, view *catalog.View, t *schema.Table, scope schema.Scope, result *FlushResult) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	counts, err := table.Counts(view.Reader(), t, scope)
+	if err != nil || counts.HotRows == 0 {
+		return err
+	}
+	st, err := storageOf(view, t, scope)
+	if err != nil {
+		return err
+	}
+	receipt, err := m.commit(ctx, &command.FileBegin{File: schema.File{
+		StorageID: st.ID, Path: cold.FolderOf(st, t, scope), Table: t.ID, Scope: scope, State: schema.FileReserved,
+		CreatedAt: m.o.Now().UnixMicro(),
+	}})
+	if err != nil {
+		return fmt.Errorf("reserve a file for %s: %w", t.QualifiedName(), err)
+	}
+	f, window, err := m.write(ctx, view, t, st, receipt.File, counts.HotRows)
+	if err != nil || f.Rows == 0 {
+		m.discard(context.WithoutCancel(ctx), receipt.File)
+		return err
+	}
+	moved, err := m.adopt(ctx, t, st, f, window, 0)
+	result.Rows += moved
+	if err != nil {
+		m.discardUnless(context.WithoutCancel(ctx), f)
+		return err
+	}
+	result.Files++
+	result.Bytes += f.Size
+	m.stats.files.Add(1)
+	m.export(t, scope, st, path.Dir(f.Path))
+	return nil
+}
+
+// write writes the newest rows of a scope, as a view shows them, in order of
+// _seq.
+func (m *Maintainer) write(ctx context.Context, view *catalog.View, t *schema.Table, st schema.Storage, f schema.File, rows int64) (schema.File, schema.Segment, error) {
+	w, err := m.o.Cold.Create(st, f.Path, t, cold.CreateOptions{Compression: t.Options.Compression, Rows: rows})
+	if err != nil {
+		return f, schema.Segment{}, err
+	}
+	if err := copyRows(ctx, view, t, f.Scope, w); err != nil {
+		w.Abort()
+		return f, schema.Segment{}, fmt.Errorf("write %s: %w", f.Path, err)
+	}
+	info, err := w.Finish()
+	if err != nil {
+		return f, schema.Segment{}, fmt.Errorf("write %s: %w", f.Path, err)
+	}
+	f.Size, f.Checksum, f.Rows, f.Statistics, f.State = info.Size, info.Checksum, info.Rows, info.Statistics, schema.FileLive
+	return f, schema.Segment{
+		Table: t.ID, Scope: f.Scope, File: f.Number, To: info.Rows, MinSeq: info.MinSeq, MaxSeq: info.MaxSeq,
+		MinKey: info.MinKey, MaxKey: info.MaxKey, SchemaVersion: t.Version,
+	}, nil
+}
+
+func copyRows(ctx context.Context, view *catalog.View, t *schema.Table, scope schema.Scope, w *cold.Writer) error {
+	scan, err := table.NewScan(view.Reader(), t, scope, table.ScanOptions{Order: table.BySeq})
+	if err != nil {
+		return err
+	}
+	err = appendAll(ctx, t, scan, w)
+	if closeErr := scan.Close(); err == nil {
+		err = closeErr
+	}
+	return err
+}
+
+func appendAll(ctx context.Context, t *schema.Table, scan *table.Scan, w *cold.Writer) error {
+	row := make([]datum.Value, len(t.Columns))
+	seq, deleted := t.Column(schema.SeqName), t.Column(schema.DeletedName)
+	row[deleted] = datum.NewBool(false)
+	for n := 0; scan.Next(); n++ {
+		if n%sliceRows == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
+		v := scan.Version()
+		if err := t.DecodeRow(v.Row, row); err != nil {
+			return err
+		}
+		row[seq] = datum.NewInt(datum.BigInt, int64(v.Seq))
+		if _, err := w.Append(row); err != nil {
+			return err
+		}
+	}
+	return scan.Err()
+}
+
+// adopt moves the rows of a file from a row number on into its window, slice by
+// slice. Keys and versions are read back from the file, so a flush that was cut
+// off goes on in the same way.
+func (m *Maintainer) adopt(ctx context.Context, t *schema.Table, st schema.Storage, f schema.File, window schema.Segment, from uint64) (int64, error) {
+	r, err := m.o.Cold.Open(st, f)
+	if err != nil {
+		return 0, err
+	}
+	defer r.Close()
+	if r.Rows() != f.Rows {
+		return 0, fmt.Errorf("cold file %s has %d rows instead of %d: %w", f.Path, r.Rows(), f.Rows, cold.ErrDamaged)
+	}
+	seq := t.Column(schema.SeqName)
+	scan, err := r.Scan(t, append(t.KeyPositions(), seq), from, f.Rows)
+	if err != nil {
+		return 0, err
+	}
+	defer scan.Close()
+	values := make([]datum.Value, sliceRows*len(t.Columns))
+	rows := make([][]datum.Value, sliceRows)
+	for i := range rows {
+		rows[i] = values[i*len(t.Columns) : (i+1)*len(t.Columns)]
+	}
+	var moved int64
+	for {
+		first, n, err := scan.Next(ctx, rows)
+		if err != nil || n == 0 {
+			return moved, err
+		}
+		adopted := make([]command.AdoptedRow, n)
+		for i, row := range rows[:n] {
+			adopted[i] = command.AdoptedRow{Key: t.KeyOf(nil, row), Seq: uint64(row[seq].Int())}
+		}
+		receipt, err := m.commit(ctx, &command.Adopt{File: f, Scope: f.Scope, From: first, Rows: adopted, Window: window})
+		if err != nil {
+			return moved, fmt.Errorf("adopt rows %d to %d of %s: %w", first, first+uint64(n), f.Path, err)
+		}
+		moved += receipt.Rows
+		m.stats.rows.Add(receipt.Rows)
+	}
+}
+
+// moveOn adopts what flushes that were cut off have left: windows that end
+// before their file does.
+func (m *Maintainer) moveOn(ctx context.Context, view *catalog.View, t *schema.Table) (int64, error) {
+	var windows []cold.SegmentFile
+	var failed error
+	if err := table.AllSegments(view.Reader(), t.ID, func(s schema.Segment) bool {
+		f, ok, err := table.File(view.Reader(), s.File)
+		if failed = err; err != nil {
+			return false
+		}
+		if ok && f.Scope == s.Scope && s.To < f.Rows {
+			windows = append(windows, cold.SegmentFile{Segment: s, File: f})
+		}
+		return true
+	}); err != nil || failed != nil {
+		return 0, firstOf(failed, err)
+	}
+	var moved int64
+	for _, w := range windows {
+		st, ok := view.Definitions().Storage(w.File.StorageID)
+		if !ok {
+			return moved, fault.New(fault.ObjectNotFound, "Storage '%s' does not exist", w.File.StorageID)
+		}
+		from := w.Segment.To
+		w.Segment.To = w.File.Rows
+		n, err := m.adopt(ctx, t, *st, w.File, w.Segment, from)
+		moved += n
+		if err != nil {
+			return moved, err
+		}
+		m.export(t, w.Segment.Scope, *st, path.Dir(w.File.Path))
+	}
+	return moved, nil
+}
+
+func firstOf(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// export writes the manifest of a scope. It is for other readers only, so a
+// failure is logged and the next flush writes it again.
+func (m *Maintainer) export(t *schema.Table, scope schema.Scope, st schema.Storage, folder string) {
+	view := m.o.View()
+	defer view.Release()
+	if err := m.writeManifest(view, t, scope, st, folder); err != nil {
+		m.o.Logger.Error("a manifest could not be written", "table", t.QualifiedName(), "folder", folder, "error", err)
+	}
+}
+
+func (m *Maintainer) writeManifest(view *catalog.View, t *schema.Table, scope schema.Scope, st schema.Storage, folder string) error {
+	segments, err := table.Segments(view.Reader(), t.ID, scope)
+	if err != nil {
+		return err
+	}
+	var windows []cold.SegmentFile
+	for _, s := range segments {
+		f, ok, err := table.File(view.Reader(), s.File)
+		if err != nil {
+			return err
+		}
+		if ok && f.StorageID == st.ID && path.Dir(f.Path) == folder {
+			windows = append(windows, cold.SegmentFile{Segment: s, File: f})
+		}
+	}
+	text, err := cold.ManifestOf(t, scope, windows).JSON()
+	if err != nil {
+		return err
+	}
+	return m.o.Cold.PutManifest(st, folder, text)
+}

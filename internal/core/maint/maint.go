@@ -1,0 +1,270 @@
+// Package maint does the work that keeps a database in order: it moves hot rows
+// to the cold tier, removes files that nobody reads any more, forgets history
+// and purges tombstones.
+//
+// It reads views and proposes commands, at most 2,048 rows each, so writers get
+// their turn in between. Every step may be cut off: a file that no window names
+// is removed at the next start, a window that does not cover its file yet is
+// moved on, and the rest is done again.
+//
+// Goroutines: one, the schedule, in Run; flushes and cleanups run as jobs.
+// Locks: Maintainer.mu, never held across I/O.
+package maint
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"kalamdb/internal/cold"
+	"kalamdb/internal/command"
+	"kalamdb/internal/core/job"
+	"kalamdb/internal/fault"
+	"kalamdb/internal/schema"
+	"kalamdb/internal/store"
+	"kalamdb/internal/store/catalog"
+	"kalamdb/internal/store/table"
+)
+
+// sliceRows is how many rows one command moves at most.
+const sliceRows = 2048
+
+// Options say what a Maintainer works with.
+type Options struct {
+	// Committer takes the commands; required.
+	Committer command.Committer
+	// View returns the current durable moment, held for the caller; required.
+	View func() *catalog.View
+	// OldestView returns the position of the oldest open view, and false when
+	// none is open; required.
+	OldestView func() (uint64, bool)
+	// Jobs runs what statements start; required.
+	Jobs *job.Runner
+	// Cold reads and writes files; required.
+	Cold *cold.Tier
+	// Now is the clock; time.Now when nil.
+	Now func() time.Time
+	// Logger gets what operators should know; slog.Default when nil.
+	Logger *slog.Logger
+	// HistoryAge and HistoryBytes bound what can be replayed; 1 h and 1 GiB
+	// when 0.
+	HistoryAge   time.Duration
+	HistoryBytes int64
+	// DeletedRetention is how long tombstones stay where the table does not
+	// say; 7 days when 0, for ever when negative.
+	DeletedRetention time.Duration
+	// JobRetention is how long rows of finished jobs stay; 30 days when 0.
+	JobRetention time.Duration
+	// Tick is the time between two looks at history, streams and files; 10 s
+	// when 0. PurgeEvery is the time between two looks for tombstones and old
+	// jobs; 1 h when 0.
+	Tick, PurgeEvery time.Duration
+}
+
+// Maintainer does the work.
+type Maintainer struct {
+	o     Options
+	first struct { // the first file number of this life; set by New
+		number uint64
+		err    error
+	}
+	stats struct{ rows, files, removed, purged atomic.Int64 }
+	mu    struct {
+		sync.Mutex
+		busy map[schema.TableID]struct{} // tables being flushed
+	}
+}
+
+// New returns a Maintainer. Files that are reserved in this moment belong to an
+// earlier life of the server and are removed by Run.
+func New(o Options) *Maintainer {
+	set := func(d *time.Duration, value time.Duration) {
+		if *d == 0 {
+			*d = value
+		}
+	}
+	set(&o.HistoryAge, time.Hour)
+	set(&o.DeletedRetention, 7*24*time.Hour)
+	set(&o.JobRetention, 30*24*time.Hour)
+	set(&o.Tick, 10*time.Second)
+	set(&o.PurgeEvery, time.Hour)
+	if o.HistoryBytes == 0 {
+		o.HistoryBytes = 1 << 30
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	m := &Maintainer{o: o}
+	m.mu.busy = map[schema.TableID]struct{}{}
+	view := o.View()
+	defer view.Release()
+	m.first.number, m.first.err = store.NextNumber(view.Reader(), store.NumberFile)
+	return m
+}
+
+// Stats are figures since the start.
+type Stats struct{ FlushedRows, FlushedFiles, RemovedFiles, PurgedRows int64 }
+
+// Stats returns the figures.
+func (m *Maintainer) Stats() Stats {
+	return Stats{m.stats.rows.Load(), m.stats.files.Load(), m.stats.removed.Load(), m.stats.purged.Load()}
+}
+
+// Run recovers what an earlier life has left and then works by the clock until
+// ctx ends. What goes wrong is logged and tried again at the next tick.
+func (m *Maintainer) Run(ctx context.Context) error {
+	if m.first.err != nil {
+		return m.first.err
+	}
+	m.try(ctx, "recover cold files", m.Recover)
+	tick := time.NewTicker(m.o.Tick)
+	defer tick.Stop()
+	purge := time.NewTicker(m.o.PurgeEvery)
+	defer purge.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			m.try(ctx, "forget history", m.ForgetHistory)
+			m.try(ctx, "expire streams", m.ExpireStreams)
+			m.try(ctx, "remove files", m.RemoveFiles)
+		case <-purge.C:
+			m.try(ctx, "purge tombstones", m.Purge)
+			m.try(ctx, "prune jobs", func(ctx context.Context) error {
+				return m.o.Jobs.Prune(ctx, m.o.Now().Add(-m.o.JobRetention).UnixMicro())
+			})
+		}
+	}
+}
+
+// try runs one piece of work and logs what goes wrong.
+func (m *Maintainer) try(ctx context.Context, what string, work func(context.Context) error) {
+	if err := work(ctx); err != nil && ctx.Err() == nil {
+		m.o.Logger.Error("maintenance was interrupted", "work", what, "error", err)
+	}
+}
+
+// commit proposes a command of the server itself.
+func (m *Maintainer) commit(ctx context.Context, body command.Body) (command.Receipt, error) {
+	return m.o.Committer.Commit(ctx, &command.Command{Time: m.o.Now().UnixMicro(), Body: body})
+}
+
+// claim takes a table for a flush.
+func (m *Maintainer) claim(id schema.TableID) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if _, busy := m.mu.busy[id]; busy {
+		return false
+	}
+	m.mu.busy[id] = struct{}{}
+	return true
+}
+
+func (m *Maintainer) giveBack(id schema.TableID) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.mu.busy, id)
+}
+
+// Recover removes what an earlier life has reserved and never filled, and moves
+// windows on that do not cover their file yet.
+func (m *Maintainer) Recover(ctx context.Context) error {
+	var stale []schema.File
+	unfinished := map[schema.TableID]struct{}{}
+	var order []schema.TableID
+	if err := m.eachFile(ctx, func(_ *catalog.View, f schema.File) error {
+		switch {
+		case f.Number >= m.first.number:
+		case f.State == schema.FileReserved:
+			stale = append(stale, f)
+		case f.State == schema.FileLive:
+			if _, known := unfinished[f.Table]; !known {
+				unfinished[f.Table] = struct{}{}
+				order = append(order, f.Table)
+			}
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	for _, f := range stale {
+		m.o.Logger.Info("removing a cold file that was never filled", "file", f.Number, "path", f.Path)
+		m.discard(ctx, f)
+	}
+	for _, id := range order {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if _, err := m.resume(ctx, id); err != nil {
+			m.o.Logger.Error("a flush could not be moved on", "table", id, "error", err)
+		}
+	}
+	return m.RemoveFiles(ctx)
+}
+
+// resume claims a table and moves its unfinished windows on.
+func (m *Maintainer) resume(ctx context.Context, id schema.TableID) (int64, error) {
+	if !m.claim(id) {
+		return 0, nil // the flush that has it does the same first
+	}
+	defer m.giveBack(id)
+	view := m.o.View()
+	defer view.Release()
+	t, ok := view.Definitions().TableByID(id)
+	if !ok {
+		return 0, nil
+	}
+	return m.moveOn(ctx, view, t)
+}
+
+// eachFile visits every cold file of one moment by number.
+func (m *Maintainer) eachFile(ctx context.Context, visit func(*catalog.View, schema.File) error) error {
+	view := m.o.View()
+	defer view.Release()
+	for after := uint64(0); ; {
+		files, err := table.Files(view.Reader(), after, 1000)
+		if err != nil || len(files) == 0 {
+			return err
+		}
+		for _, f := range files {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if err := visit(view, f); err != nil {
+				return err
+			}
+		}
+		after = files[len(files)-1].Number
+	}
+}
+
+// storageOf returns the storage of a scope's files: the table's, or the user's
+// own where the table allows it.
+func storageOf(view *catalog.View, t *schema.Table, scope schema.Scope) (schema.Storage, error) {
+	id := t.Options.StorageID
+	if id == "" {
+		id = schema.LocalStorage
+	}
+	if t.Options.UseUserStorage && t.Kind == schema.User {
+		user, ok, err := catalog.Users().Get(view.Reader(), string(scope))
+		if err != nil {
+			return schema.Storage{}, err
+		}
+		if ok && user.StorageID != "" {
+			if st, known := view.Definitions().Storage(user.StorageID); known {
+				return *st, nil
+			}
+		}
+	}
+	st, ok := view.Definitions().Storage(id)
+	if !ok {
+		return schema.Storage{}, fault.New(fault.ObjectNotFound, "Storage '%s' does not exist", id)
+	}
+	return *st, nil
+}

@@ -1,0 +1,184 @@
+package relation
+
+import (
+	"bytes"
+	"context"
+
+	"kalamdb/internal/datum"
+	"kalamdb/internal/schema"
+	"kalamdb/internal/sql/source"
+	"kalamdb/internal/store/table"
+)
+
+const (
+	// aheadBytes bounds the rows that a scan by key holds ahead.
+	aheadBytes = 16 << 20
+	// aheadMost bounds them in number.
+	aheadMost = 64 << 10
+	// valueBytes is what a value takes beside its text.
+	valueBytes = 32
+)
+
+// keyScan merges hot rows and places of cold rows by key. Cold rows are read
+// for a stretch of keys at a time, file by file: the stretch grows while it is
+// cheap, so that a long scan reads each page of a file few times.
+type keyScan struct {
+	source *rowSource
+	r      source.Request
+	hot    *table.Scan
+	places *table.Locations
+	files  *coldFiles
+	hasHot bool // hot stands at a row
+	hasLoc bool // places stands at a row
+	begun  bool
+
+	slab    slab
+	ahead   [][]datum.Value // rows not delivered yet, in slab
+	stretch int             // how many rows the next fill takes
+	cold    struct {        // cold rows of the present fill
+		places []schema.Location
+		rows   [][]datum.Value
+	}
+}
+
+func (s *rowSource) scanKey(r source.Request) (source.Rows, error) {
+	o := s.options(r)
+	o.Order = table.ByKey
+	hot, err := table.NewScan(s.view.reader(), s.def, s.scope, o)
+	if err != nil {
+		return nil, err
+	}
+	places, err := table.NewLocations(s.view.reader(), s.def, s.scope, o.Low, o.High)
+	if err != nil {
+		_ = hot.Close() // the first error is the one to report
+		return nil, err
+	}
+	return &keyScan{
+		source: s, r: r, hot: hot, places: places, files: s.view.coldFiles(s.def), stretch: batchRows(r),
+		slab: slab{width: len(s.def.Columns)},
+	}, nil
+}
+
+// Next returns the next batch.
+func (s *keyScan) Next(ctx context.Context) (*source.Batch, error) {
+	if s.hot == nil {
+		return nil, nil
+	}
+	if len(s.ahead) == 0 {
+		if err := s.fill(ctx); err != nil {
+			return nil, err
+		}
+	}
+	n := min(len(s.ahead), source.BatchRows)
+	if n == 0 {
+		return nil, nil
+	}
+	batch := &source.Batch{Rows: s.ahead[:n]}
+	s.ahead = s.ahead[n:]
+	return batch, nil
+}
+
+// fill reads the next stretch.
+func (s *keyScan) fill(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if !s.begun {
+		s.begun = true
+		s.hasHot = s.hot.Next()
+		s.stepPlace()
+	}
+	rows := s.slab.take(s.stretch)
+	s.cold.places, s.cold.rows = s.cold.places[:0], s.cold.rows[:0]
+	n := 0
+	for n < len(rows) && (s.hasHot || s.hasLoc) {
+		if err := s.take(rows[n]); err != nil {
+			return err
+		}
+		n++
+	}
+	if err := s.hot.Err(); err != nil {
+		return err
+	}
+	if err := s.places.Err(); err != nil {
+		return err
+	}
+	if len(s.cold.places) > 0 {
+		if err := s.files.fetch(ctx, s.r.Columns, s.cold.places, s.cold.rows); err != nil {
+			return err
+		}
+	}
+	s.ahead = rows[:n]
+	s.grow(rows[:n])
+	return nil
+}
+
+// take puts the lesser of the two next rows into row, a cold one as a place to
+// be read.
+func (s *keyScan) take(row []datum.Value) error {
+	if s.hasHot {
+		v := s.hot.Version()
+		if !s.hasLoc || bytes.Compare(v.Key, s.places.Key()) < 0 {
+			if err := s.source.decode(&v, row); err != nil {
+				return err
+			}
+			s.hasHot = s.hot.Next()
+			return nil
+		}
+	}
+	s.cold.places = append(s.cold.places, s.places.Location())
+	s.cold.rows = append(s.cold.rows, row)
+	s.stepPlace()
+	return nil
+}
+
+// stepPlace moves to the next place within the bounds of seq.
+func (s *keyScan) stepPlace() {
+	for s.hasLoc = s.places.Next(); s.hasLoc && !within(s.r, s.places.Location().Seq); {
+		s.hasLoc = s.places.Next()
+	}
+}
+
+// grow doubles the stretch: up to a full batch always, beyond that after
+// mostly cold rows, while two of its size fit.
+func (s *keyScan) grow(rows [][]datum.Value) {
+	if s.stretch < source.BatchRows {
+		s.stretch = min(2*s.stretch, source.BatchRows)
+		return
+	}
+	if len(s.cold.places)*2 < len(rows) || s.stretch >= aheadMost {
+		return
+	}
+	size := 0
+	for _, row := range rows {
+		size += rowSize(row)
+	}
+	if size*2 <= aheadBytes {
+		s.stretch *= 2
+	}
+}
+
+// rowSize is about what a row takes in memory.
+func rowSize(row []datum.Value) int {
+	size := len(row) * valueBytes
+	for i := range row {
+		switch kind := row[i].Kind(); {
+		case kind.IsString() || kind == datum.Bytes:
+			size += len(row[i].Text())
+		case kind == datum.Embedding:
+			size += 4 * row[i].Dim()
+		}
+	}
+	return size
+}
+
+// Close releases what the scan holds. It may be called more than once.
+func (s *keyScan) Close() {
+	if s.hot == nil {
+		return
+	}
+	_ = s.hot.Close()    // a broken iterator has told its error already
+	_ = s.places.Close() // the same
+	s.files.close()
+	s.hot, s.places, s.ahead = nil, nil, nil
+}

@@ -1,0 +1,248 @@
+package apply
+
+import (
+	"errors"
+	"slices"
+
+	"kalamdb/internal/command"
+	"kalamdb/internal/schema"
+	"kalamdb/internal/store"
+	"kalamdb/internal/store/catalog"
+)
+
+// The ceiling of relaxed positions is raised by ceilingStep of clock at a time,
+// when less than ceilingAhead is left.
+const (
+	ceilingStepMicros  = 10_000_000
+	ceilingAheadMicros = 5_000_000
+)
+
+// group is what one batch has committed and who waits for it.
+type group struct {
+	requests []*request
+	commits  []command.Commit
+	users    []schema.UserID // whose rows changed
+	batch    *store.Batch    // nil when every command was refused
+	view     *catalog.View   // nil likewise
+}
+
+// build makes groups until the queue is closed and empty. It reports false when
+// the publisher ended before.
+func (l *Local) build() bool {
+	var held *request // taken, but of no use for the group before
+	for {
+		if !l.slot() {
+			return false
+		}
+		first := held
+		if held = nil; first == nil {
+			first = l.queue.take()
+		}
+		if first == nil {
+			<-l.slots
+			return true
+		}
+		var requests []*request
+		requests, held = l.gather(first)
+		if !l.commit(requests) {
+			return false
+		}
+	}
+}
+
+// slot waits until fewer than groupsMax groups wait for their fsync.
+func (l *Local) slot() bool {
+	select {
+	case l.slots <- struct{}{}:
+		return true
+	case <-l.dead:
+		return false
+	}
+}
+
+// gather takes all who wait into the group of the first one, within its
+// bounds. What belongs to the next group is held.
+func (l *Local) gather(first *request) (requests []*request, held *request) {
+	requests = append(requests, first)
+	if Alone(first.command) {
+		return requests, nil
+	}
+	bytes := first.bytes
+	for len(requests) < groupCommandsMax {
+		r := l.queue.tryTake()
+		if r == nil {
+			return requests, nil
+		}
+		if bytes += r.bytes; bytes > groupBytesMax || Alone(r.command) {
+			return requests, r
+		}
+		requests = append(requests, r)
+	}
+	return requests, nil
+}
+
+// commit builds a group in the slot that is taken, and where relaxed commits
+// need it, one that raises the ceiling: before, when the group would reach it,
+// or behind, ahead of need. It reports false when the publisher has ended.
+func (l *Local) commit(requests []*request) bool {
+	relaxed, bound := l.reach(requests)
+	if relaxed && bound >= l.machine.Ceiling() {
+		l.raise(bound)
+		if !l.slot() {
+			return false
+		}
+	}
+	l.group(requests)
+	if relaxed && bound+micros(ceilingAheadMicros) >= l.machine.Ceiling() {
+		if !l.slot() {
+			return false
+		}
+		l.raise(bound)
+	}
+	return true
+}
+
+// reach reports whether a group has relaxed commands, and a position that its
+// last one cannot reach.
+func (l *Local) reach(requests []*request) (relaxed bool, bound uint64) {
+	relaxed = slices.ContainsFunc(requests, func(r *request) bool { return r.command.Durability == schema.Relaxed })
+	if !relaxed {
+		return false, 0
+	}
+	at := schema.SeqTime(l.machine.Position())
+	rows := 0
+	for _, r := range requests {
+		at = max(at, r.command.Time)
+		n, _ := measure(r.command.Body)
+		rows += max(n, 1)
+	}
+	const perMilli = 4096 // positions in a millisecond
+	return true, schema.SeqFloor(at + int64(rows/perMilli+len(requests)+2)*1000)
+}
+
+// micros returns a span of clock as a distance of positions.
+func micros(n int64) uint64 {
+	return schema.SeqFloor(schema.SeqEpochMillis*1000+n) - schema.SeqFloor(schema.SeqEpochMillis*1000)
+}
+
+// raise makes a group that raises the ceiling above a position.
+func (l *Local) raise(bound uint64) {
+	now := l.o.Now().UnixMicro()
+	to := schema.SeqFloor(max(now, schema.SeqTime(bound)) + ceilingStepMicros)
+	r := &request{done: make(chan struct{}, 1), command: &command.Command{Time: now, Body: command.RaiseCeiling{To: to}}}
+	l.group([]*request{r})
+}
+
+// group applies commands in one batch, hands it to the engine, and passes the
+// group on to the publisher.
+func (l *Local) group(requests []*request) {
+	g := &group{requests: requests[:0], batch: l.o.Store.NewBatch()}
+	full := l.space.full()
+	sync := false
+	l.machine.Begin(l.o.Store.Reader(), g.batch)
+	for _, r := range requests {
+		err := full
+		if err == nil || frees(r.command.Body) {
+			err = l.apply(g, r)
+		}
+		if stale(err) {
+			l.answer(r, err) // the proposer looks again, and sees only what is applied
+			continue
+		}
+		r.err = err
+		sync = sync || err == nil && r.command.Durability != schema.Relaxed
+		g.requests = append(g.requests, r)
+	}
+	accepted, err := l.machine.Finish()
+	if err != nil {
+		l.fatal(err)
+	}
+	if accepted == 0 {
+		g.batch.Close()
+		g.batch = nil
+	} else {
+		l.hand(g, sync)
+	}
+	for _, r := range g.requests {
+		r.notify()
+	}
+	l.pending <- g
+}
+
+// apply applies one command to the batch of a group.
+func (l *Local) apply(g *group, r *request) error {
+	o, err := l.machine.Apply(r.command)
+	if err != nil {
+		if !Refusal(err) {
+			l.fatal(err)
+		}
+		return err
+	}
+	r.receipt = o.Receipt
+	g.commits = append(g.commits, o.Commit)
+	if o.User != "" {
+		g.users = append(g.users, o.User)
+	}
+	l.stats.rows.Add(o.Receipt.Rows)
+	if r.command.Durability == schema.Relaxed {
+		l.stats.relaxed.Add(1)
+	}
+	return nil
+}
+
+// hand gives a batch to the engine and shows it to writers.
+func (l *Local) hand(g *group, sync bool) {
+	l.space.written(g.batch.Len())
+	if err := g.batch.Commit(sync); err != nil {
+		l.fatal(err)
+	}
+	g.view = l.openView()
+	l.definitions.Store(g.view.Definitions())
+	l.applied.Swap(g.view.Retain()).Release()
+	l.stats.groups.Add(1)
+	l.stats.commits.Add(int64(len(g.commits)))
+}
+
+// fatal ends the process: the state in memory and the one on disk may differ.
+func (l *Local) fatal(err error) {
+	l.o.Fatal("apply: %v", err)
+	panic("the fatal call of apply returned")
+}
+
+// answer ends a command that was refused before its group.
+func (l *Local) answer(r *request, err error) {
+	r.notify()
+	l.stats.refused.Add(1)
+	r.err = err
+	r.done <- struct{}{}
+}
+
+// stale reports whether an error tells the proposer to look again.
+func stale(err error) bool {
+	return errors.Is(err, command.ErrStaleRow) || errors.Is(err, command.ErrStaleSchema)
+}
+
+// publish makes groups current in their order, once they are on disk.
+func (l *Local) publish() {
+	for g := range l.pending {
+		if g.batch != nil {
+			if err := g.batch.Wait(); err != nil {
+				l.fatal(err)
+			}
+			g.batch.Close()
+			old := l.current.Swap(g.view)
+			for _, id := range g.users {
+				l.users.Forget(id)
+			}
+			l.o.Publish(g.commits)
+			old.Release()
+		}
+		for _, r := range g.requests {
+			if r.err != nil {
+				l.stats.refused.Add(1)
+			}
+			r.done <- struct{}{}
+		}
+		<-l.slots
+	}
+}

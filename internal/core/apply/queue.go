@@ -1,0 +1,174 @@
+package apply
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"kalamdb/internal/command"
+	"kalamdb/internal/fault"
+)
+
+// What commands without rows count for in the queue.
+const (
+	rowOverhead     = 64
+	commandOverhead = 512
+)
+
+// request is a command on its way.
+type request struct {
+	command *command.Command
+	bytes   int64
+	done    chan struct{} // one token when receipt and err are set
+	receipt command.Receipt
+	err     error
+	// notified says that the command's OnApplied has been called.
+	notified bool
+}
+
+// notify calls OnApplied, once.
+func (r *request) notify() {
+	if !r.notified && r.command.OnApplied != nil {
+		r.command.OnApplied()
+	}
+	r.notified = true
+}
+
+// queue holds the commands that wait for the builder.
+type queue struct {
+	commands chan *request
+	closing  chan struct{} // closed when no command is taken any more
+	maxBytes int64
+	bytes    atomic.Int64
+	mu       struct {
+		sync.RWMutex // held for reading while sending, so that nothing comes after close
+		closed       bool
+	}
+	free sync.Pool // of requests
+}
+
+func newQueue(commands int, bytes int64) queue {
+	return queue{commands: make(chan *request, commands), closing: make(chan struct{}), maxBytes: bytes}
+}
+
+// enqueue adds a command or refuses it: SERVER_BUSY when the queue is full,
+// SHUTTING_DOWN when it is closed.
+func (q *queue) enqueue(c *command.Command, bytes int64) (*request, error) {
+	q.mu.RLock()
+	defer q.mu.RUnlock()
+	if q.mu.closed {
+		return nil, fault.New(fault.ShuttingDown, "the server is stopping and takes no more changes")
+	}
+	if waiting := q.bytes.Add(bytes); waiting > q.maxBytes && waiting > bytes {
+		q.bytes.Add(-bytes)
+		return nil, fault.New(fault.ServerBusy, "%d bytes of changes are waiting already (commit.queue_bytes); try again", waiting-bytes)
+	}
+	r, _ := q.free.Get().(*request)
+	if r == nil {
+		r = &request{done: make(chan struct{}, 1)}
+	}
+	r.command, r.bytes = c, bytes
+	select {
+	case q.commands <- r:
+		return r, nil
+	default:
+		q.bytes.Add(-bytes)
+		q.recycle(r)
+		return nil, fault.New(fault.ServerBusy, "%d changes are waiting already (commit.queue_commands); try again", cap(q.commands))
+	}
+}
+
+// take returns the next command, waiting for it, or nil when the queue is
+// closed and empty.
+func (q *queue) take() *request {
+	select {
+	case r := <-q.commands:
+		return q.taken(r)
+	default:
+	}
+	select {
+	case r := <-q.commands:
+		return q.taken(r)
+	case <-q.closing:
+		return q.tryTake()
+	}
+}
+
+// tryTake returns the next command if one is waiting, or nil.
+func (q *queue) tryTake() *request {
+	select {
+	case r := <-q.commands:
+		return q.taken(r)
+	default:
+		return nil
+	}
+}
+
+func (q *queue) taken(r *request) *request {
+	q.bytes.Add(-r.bytes)
+	return r
+}
+
+// close refuses all that comes after.
+func (q *queue) close() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !q.mu.closed {
+		q.mu.closed = true
+		close(q.closing)
+	}
+}
+
+func (q *queue) load() (commands int, bytes int64) { return len(q.commands), q.bytes.Load() }
+
+// recycle gives back a request that nobody waits for any more.
+func (q *queue) recycle(r *request) {
+	*r = request{done: r.done}
+	q.free.Put(r)
+}
+
+// measure returns the rows of a command and about its bytes in memory.
+func measure(body command.Body) (rows int, bytes int64) {
+	bytes = commandOverhead
+	switch b := body.(type) {
+	case *command.Write:
+		return measureWrite(b)
+	case command.Write:
+		return measureWrite(&b)
+	case command.Adopt:
+		bytes += measureAdopt(&b)
+	case *command.Adopt:
+		bytes += measureAdopt(b)
+	case command.PurgeRows:
+		bytes += measurePurge(&b)
+	case *command.PurgeRows:
+		bytes += measurePurge(b)
+	}
+	return 0, bytes
+}
+
+func measureWrite(b *command.Write) (rows int, bytes int64) {
+	bytes = commandOverhead
+	for i := range b.Tables {
+		list := b.Tables[i].Rows
+		rows += len(list)
+		for j := range list {
+			r := &list[j]
+			bytes += int64(rowOverhead + len(r.Scope) + len(r.Key) + len(r.Row) + len(r.Old))
+		}
+	}
+	return rows, bytes
+}
+
+func measureAdopt(b *command.Adopt) (bytes int64) {
+	for i := range b.Rows {
+		bytes += int64(rowOverhead + len(b.Rows[i].Key))
+	}
+	return bytes
+}
+
+func measurePurge(b *command.PurgeRows) (bytes int64) {
+	for _, key := range b.Keys {
+		bytes += int64(rowOverhead + len(key))
+	}
+	return bytes
+}

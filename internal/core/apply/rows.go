@@ -1,0 +1,166 @@
+package apply
+
+import (
+	"errors"
+	"strings"
+
+	"kalamdb/internal/command"
+	"kalamdb/internal/fault"
+	"kalamdb/internal/schema"
+	"kalamdb/internal/store/table"
+)
+
+// write applies changes of rows: first every check, then every change.
+func (m *Machine) write(c *command.Command, b *command.Write) (Outcome, error) {
+	m.tables = m.tables[:0]
+	rows := 0
+	for i := range b.Tables {
+		t, ok := m.definitions.TableByID(b.Tables[i].Table)
+		if !ok || t.Version != b.Tables[i].SchemaVersion {
+			return Outcome{}, command.ErrStaleSchema
+		}
+		m.tables = append(m.tables, t)
+		rows += len(b.Tables[i].Rows)
+	}
+	first := schema.NextSeq(m.position, c.Time, m.node)
+	at := 0
+	for i := range b.Tables {
+		for j := range b.Tables[i].Rows {
+			row := rowChange(&b.Tables[i].Rows[j])
+			if err := m.rows.Check(m.tables[i], &row, schema.SeqAt(first, at)); err != nil {
+				m.rows.Reject()
+				return Outcome{}, rowRefusal(m.tables[i], &row, err)
+			}
+			at++
+		}
+	}
+	m.rows.Accept()
+	position := schema.SeqAt(first, max(rows, 1)-1)
+	changes := make([]command.Change, rows)
+	at = 0
+	for i := range b.Tables {
+		for j := range b.Tables[i].Rows {
+			m.change(m.tables[i], &b.Tables[i].Rows[j], at, schema.SeqAt(first, at), position, &changes[at])
+			at++
+		}
+	}
+	m.rows.Done()
+	return Outcome{
+		Receipt: command.Receipt{Position: position, FirstSeq: first, Rows: int64(rows)},
+		Commit:  command.Commit{Changes: changes},
+	}, nil
+}
+
+// change makes one change and describes it for subscribers.
+func (m *Machine) change(t *schema.Table, w *command.RowWrite, i int, seq, position uint64, out *command.Change) {
+	row := rowChange(w)
+	prev, old := m.rows.Write(t, &row, i, seq, position)
+	*out = command.Change{
+		Table: t.ID, SchemaVersion: t.Version, Scope: w.Scope, Op: w.Op,
+		Position: position, Seq: seq, PrevSeq: prev,
+		Key: w.Key, Row: w.Row, Old: old,
+	}
+	if t.Kind == schema.Stream {
+		out.Key = nil // events have no key, live or replayed
+		if w.Op == command.Delete {
+			out.Row = old
+		}
+	}
+}
+
+func rowChange(w *command.RowWrite) table.RowChange {
+	return table.RowChange{Op: table.Op(w.Op), Scope: w.Scope, Key: w.Key, ReadSeq: w.ReadSeq, Fresh: w.Fresh, Row: w.Row, Old: w.Old}
+}
+
+// rowRefusal words what the row store has refused.
+func rowRefusal(t *schema.Table, row *table.RowChange, err error) error {
+	switch {
+	case errors.Is(err, table.ErrStale):
+		return command.ErrStaleRow
+	case errors.Is(err, table.ErrDuplicate):
+		return duplicate(t, row.Key)
+	case errors.Is(err, table.ErrMalformed):
+		return fault.Wrap(fault.InvalidOperation, err, "%s on table %s", row.Op, t.QualifiedName())
+	}
+	return err
+}
+
+// duplicate names the key that exists.
+func duplicate(t *schema.Table, key []byte) error {
+	values, err := table.KeyValues(t, key)
+	if err != nil {
+		return err
+	}
+	texts, columns := make([]string, len(values)), make([]string, len(values))
+	for i, v := range values {
+		texts[i] = v.String()
+		columns[i] = t.Columns[t.ColumnByID(t.Key[i])].Name
+	}
+	return fault.New(fault.DuplicateKey, "value '%s' already exists in column '%s'",
+		strings.Join(texts, ", "), strings.Join(columns, ", "))
+}
+
+// beginFile reserves number and path of a cold file.
+func (m *Machine) beginFile(c *command.Command, f schema.File) (schema.File, error) {
+	if _, ok := m.definitions.TableByID(f.Table); !ok {
+		return f, command.ErrStaleSchema
+	}
+	if f.CreatedAt == 0 {
+		f.CreatedAt = c.Time
+	}
+	return m.rows.ReserveFile(m.batch, f)
+}
+
+// adopt moves a slice of rows to their file. Each row takes a seq, for the
+// marker that may cover it.
+func (m *Machine) adopt(c *command.Command, b *command.Adopt, o *Outcome) error {
+	t, ok := m.definitions.TableByID(b.File.Table)
+	if !ok {
+		return command.ErrStaleSchema
+	}
+	if len(b.Rows) == 0 || len(b.Rows) > command.SliceRows {
+		return fault.New(fault.LimitExceeded, "a slice has 1 to %d rows, not %d", command.SliceRows, len(b.Rows))
+	}
+	first := m.next(c)
+	adopted, err := m.rows.Adopt(&table.Adoption{
+		Table: t, File: b.File, Scope: b.Scope, From: b.From, Window: b.Window,
+		Rows: len(b.Rows), Row: func(i int) ([]byte, uint64) { return b.Rows[i].Key, b.Rows[i].Seq },
+		First: first, Floor: m.history.Floor,
+	})
+	if err != nil {
+		return err
+	}
+	o.Receipt.Position = schema.SeqAt(first, len(b.Rows)-1)
+	o.Receipt.FirstSeq, o.Receipt.Rows = first, adopted
+	return nil
+}
+
+// purge deletes keys for good.
+func (m *Machine) purge(b *command.PurgeRows, o *Outcome) error {
+	t, ok := m.definitions.TableByID(b.Table)
+	if !ok {
+		return command.ErrStaleSchema
+	}
+	if len(b.Keys) > command.SliceRows {
+		return fault.New(fault.LimitExceeded, "a slice has up to %d keys, not %d", command.SliceRows, len(b.Keys))
+	}
+	purged, more, err := m.rows.Purge(t, b.Scope, b.Keys, b.Before, o.Receipt.Position)
+	if errors.Is(err, table.ErrMalformed) {
+		return fault.Wrap(fault.InvalidOperation, err, "purge of table %s", t.QualifiedName())
+	}
+	o.Receipt.Rows, o.Receipt.More = purged, more
+	return err
+}
+
+// expire drops the windows of a stream that are over.
+func (m *Machine) expire(b *command.ExpireStream) error {
+	t, ok := m.definitions.TableByID(b.Table)
+	if !ok {
+		return command.ErrStaleSchema
+	}
+	if t.Kind != schema.Stream {
+		return fault.New(fault.InvalidOperation, "%s is not a STREAM table", t.QualifiedName())
+	}
+	_, err := m.rows.ExpireStream(t, b.Before)
+	return err
+}

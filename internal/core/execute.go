@@ -290,7 +290,8 @@ func (db *DB) prepare(n *parse.Normalized, view *relation.View, namespace string
 		return nil, err
 	}
 	if p.table() != nil {
-		db.plans.keep(key, p)
+		// Parsing may have put literals back into the key.
+		db.plans.keep(planKey{namespace, n.Key}, p)
 	}
 	return p, nil
 }

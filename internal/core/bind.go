@@ -47,7 +47,27 @@ func (db *DB) bind(stmt parse.Statement, explicit int, view *relation.View, name
 	if err != nil {
 		return nil, err
 	}
-	return p, nil
+	return p, refuseUnfinished(p)
+}
+
+// refuseUnfinished answers what can be bound but not yet run.
+func refuseUnfinished(p *prepared) error {
+	returning := false
+	switch {
+	case p.insert != nil:
+		if p.insert.Query != nil {
+			return fault.New(fault.NotImplemented, "INSERT … SELECT is not supported yet; INSERT … VALUES is")
+		}
+		returning = len(p.insert.Returning) > 0
+	case p.update != nil:
+		returning = len(p.update.Returning) > 0
+	case p.delete != nil:
+		returning = len(p.delete.Returning) > 0
+	}
+	if returning {
+		return fault.New(fault.NotImplemented, "RETURNING is not supported yet")
+	}
+	return nil
 }
 
 // refuseUnwritable answers DML on the server's own tables.

@@ -33,7 +33,6 @@ import (
 	"kalamdb/internal/schema"
 	"kalamdb/internal/sql/exec"
 	"kalamdb/internal/store"
-	"kalamdb/internal/store/table"
 )
 
 // Options say what a DB is made of. Store and Cold are required; they belong to
@@ -54,6 +53,9 @@ type Options struct {
 	Entropy func([]byte)
 	// Logger gets what operators should know; nil is slog.Default.
 	Logger *slog.Logger
+	// Fatal ends the process when a commit can neither be applied nor refused.
+	// It never returns; nil panics.
+	Fatal func(format string, args ...any)
 
 	// Commit bounds and paces commits.
 	Commit CommitOptions
@@ -257,8 +259,3 @@ func (db *DB) Position() uint64 {
 }
 
 func (db *DB) execLimits() exec.Limits { return exec.Limits{MaxBytes: db.o.Limits.MaxResultBytes} }
-
-// tableOptions of the row store.
-func (db *DB) tableStore() *table.Store {
-	return table.New(table.Options{HistoryWindow: db.o.HistoryAge / 12})
-}

@@ -151,6 +151,10 @@ func (v Value) embeddingAt(i int) float32 {
 	return math.Float32frombits(uint32(b[0]) | uint32(b[1])<<8 | uint32(b[2])<<16 | uint32(b[3])<<24)
 }
 
+// Size returns the bytes that a value holds beside its fixed part: those of
+// texts, byte strings and embeddings.
+func (v Value) Size() int { return len(v.s) }
+
 // Interval returns the parts of an INTERVAL.
 func (v Value) Interval() (months, days int32, micros int64) {
 	return v.months, v.days(), v.n

@@ -3,6 +3,7 @@ package ddl
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"kalamdb/internal/command"
 	"kalamdb/internal/datum"
@@ -247,4 +248,19 @@ func (d *Definer) AlterTable(ctx context.Context, actor schema.UserID, namespace
 		return "", err
 	}
 	return fmt.Sprintf("Table %s altered successfully: %s (version %d)", t.QualifiedName(), what, next.Version), nil
+}
+
+// kindNamed reads the kind of a table; "" is none.
+func kindNamed(text string) (schema.Kind, error) {
+	switch strings.ToLower(text) {
+	case "":
+		return 0, nil
+	case "user":
+		return schema.User, nil
+	case "shared":
+		return schema.Shared, nil
+	case "stream":
+		return schema.Stream, nil
+	}
+	return 0, fault.New(fault.InvalidDefinition, "unknown table TYPE '%s'; use USER, SHARED or STREAM", text)
 }

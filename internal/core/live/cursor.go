@@ -8,6 +8,7 @@ import (
 	"kalamdb/internal/core/relation"
 	"kalamdb/internal/fault"
 	"kalamdb/internal/schema"
+	"kalamdb/internal/sql/plan"
 )
 
 const (
@@ -23,11 +24,12 @@ const (
 type reader struct {
 	event event
 	pair  pair
+	env   plan.Env
 }
 
 // frame returns the frame of the decoded event for one subscription.
 func (r *reader) frame(sub *subscription, q *Query, v verdict) (Frame, error) {
-	c, err := r.pair.change(&r.event, q.shape, v)
+	c, err := r.pair.change(&r.event, q.shape, v, &r.env)
 	if err != nil {
 		return Frame{}, err
 	}
@@ -82,7 +84,6 @@ type advancing struct {
 	dst   []Frame
 	bytes int
 	seen  int
-	now   int64
 }
 
 // read appends frames from the change index until the slice is full, which it
@@ -99,7 +100,8 @@ func (a *advancing) read(ctx context.Context) (more bool, err error) {
 		return false, err
 	}
 	to := v.Position()
-	a.now = h.o.Now().UnixMicro()
+	a.c.read.env = a.q.match.env
+	a.c.read.env.Now = h.o.Now().UnixMicro()
 	err = v.Changes(ctx, a.q.table, a.q.o.Scope, a.sub.cursor, to, func(ch *command.Change) error {
 		if ch.Seq <= a.sub.cursor {
 			return nil
@@ -132,10 +134,10 @@ func (a *advancing) read(ctx context.Context) (more bool, err error) {
 // change appends the frame of one change.
 func (a *advancing) change(ctx context.Context, v *relation.View, ch *command.Change) error {
 	r := &a.c.read
-	if err := r.event.decode(a.q.table, ch, a.now); err != nil {
+	if err := r.event.decode(a.q.table, ch); err != nil {
 		return err
 	}
-	is, err := r.event.judge(a.q.match)
+	is, err := r.event.judge(a.q.match, &r.env)
 	if err != nil {
 		return err
 	}
@@ -247,10 +249,12 @@ func (s *shard) replayEntry(sub *subscription, e *entry) bool {
 // concern it.
 func (s *shard) replayed(sub *subscription, ch *command.Change) (Frame, error) {
 	r := &s.reader
-	if err := r.event.decode(sub.feed.table, ch, s.hub.o.Now().UnixMicro()); err != nil {
+	if err := r.event.decode(sub.feed.table, ch); err != nil {
 		return Frame{}, err
 	}
-	is, err := r.event.judge(sub.query.match)
+	r.env = sub.query.match.env
+	r.env.Now = s.hub.o.Now().UnixMicro()
+	is, err := r.event.judge(sub.query.match, &r.env)
 	if err != nil || is == untouched {
 		return Frame{}, err
 	}

@@ -45,8 +45,8 @@ type Column struct {
 	Name       string
 	Type       datum.Type
 	PrimaryKey bool // alone, or part of it
-	Unique     bool // alone the primary key
 	NotNull    bool
+	Unique     bool
 }
 
 // Row is one row of a frame: values beside their names.

@@ -6,6 +6,7 @@ import (
 	"kalamdb/internal/command"
 	"kalamdb/internal/datum"
 	"kalamdb/internal/schema"
+	"kalamdb/internal/sql/plan"
 )
 
 // verdict is what a change means for a result.
@@ -40,13 +41,11 @@ type event struct {
 	gone    []datum.Value // was as a delete shows it, if hasGone
 	hasWas  bool
 	hasGone bool
-	now     int64 // the moment that NOW() means
 }
 
 // decode reads a change under a definition of its table.
-func (e *event) decode(t *schema.Table, ch *command.Change, now int64) error {
-	e.change, e.hasWas, e.hasGone, e.now = ch, false, false, now
-	e.table = t
+func (e *event) decode(t *schema.Table, ch *command.Change) error {
+	e.table, e.change, e.hasWas, e.hasGone = t, ch, false, false
 	e.row = resize(e.row, len(t.Columns))
 	body, was := ch.Row, ch.Old
 	if ch.Op == command.Delete {
@@ -101,9 +100,9 @@ func stamp(t *schema.Table, row []datum.Value, seq uint64, deleted bool) {
 // judge returns what the event means for a result. An update whose old version
 // is unknown is taken to have belonged to it: a delete too many is harmless, a
 // row too many is not.
-func (e *event) judge(m *matcher) (verdict, error) {
+func (e *event) judge(m *matcher, env *plan.Env) (verdict, error) {
 	if e.change.Op != command.Delete {
-		is, err := m.matches(e.row, e.now)
+		is, err := m.matches(e.row, env)
 		switch {
 		case err != nil:
 			return untouched, err
@@ -117,7 +116,7 @@ func (e *event) judge(m *matcher) (verdict, error) {
 		return untouched, nil
 	}
 	if e.hasWas {
-		was, err := m.matches(e.was, e.now)
+		was, err := m.matches(e.was, env)
 		if err != nil || !was {
 			return untouched, err
 		}
@@ -132,7 +131,7 @@ func (e *event) judge(m *matcher) (verdict, error) {
 type pair struct{ row, old Row }
 
 // change fills in what a frame says of the event.
-func (p *pair) change(e *event, s *shape, v verdict) (*Change, error) {
+func (p *pair) change(e *event, s *shape, v verdict, env *plan.Env) (*Change, error) {
 	p.row.reset()
 	p.old.reset()
 	c := &Change{Kind: v.kind()}
@@ -140,20 +139,20 @@ func (p *pair) change(e *event, s *shape, v verdict) (*Change, error) {
 	switch v {
 	case inserted:
 		c.Row = &p.row
-		err = s.full(&p.row, e.row, e.now)
+		err = s.full(&p.row, e.row, env)
 	case updated:
 		c.Row = &p.row
 		var was []datum.Value
 		if e.hasWas {
 			c.Old, was = &p.old, e.was
 		}
-		err = s.updated(&p.row, &p.old, e.row, was, e.now)
+		err = s.updated(&p.row, &p.old, e.row, was, env)
 	case removed:
 		c.Old = &p.old
-		err = s.deleted(&p.old, e.row, e.rowID(), e.now)
+		err = s.deleted(&p.old, e.row, e.rowID(), env)
 	case left:
 		c.Old = &p.old
-		err = s.deleted(&p.old, e.leaving(), e.rowID(), e.now)
+		err = s.deleted(&p.old, e.leaving(), e.rowID(), env)
 	}
 	return c, err
 }

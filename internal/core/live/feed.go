@@ -31,6 +31,7 @@ type feed struct {
 // filter is one distinct filter of live subscriptions.
 type filter struct {
 	match  *matcher
+	env    plan.Env // keeps compiled patterns from change to change
 	groups []*group
 	routes []route // where the filter stands in keyed; none in always
 	shown  uint64  // generation of the last change it was shown
@@ -80,7 +81,7 @@ func (f *feed) insert(sub *subscription) {
 	q := sub.query
 	fl := f.filters[q.match.key]
 	if fl == nil {
-		fl = &filter{match: q.match}
+		fl = &filter{match: q.match, env: q.match.env}
 		f.filters[q.match.key] = fl
 		f.index(fl)
 	}
@@ -233,7 +234,7 @@ func (p *projection) body(s *shard, v verdict, enc Encoder) ([]byte, error) {
 			return p.bodies[i].bytes, nil
 		}
 	}
-	c, err := s.reader.pair.change(&s.reader.event, p.shape, v)
+	c, err := s.reader.pair.change(&s.reader.event, p.shape, v, &s.reader.env)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"kalamdb/internal/core/relation"
 	"kalamdb/internal/datum"
 	"kalamdb/internal/fault"
+	"kalamdb/internal/sql/plan"
 	"kalamdb/internal/sql/source"
 )
 
@@ -62,6 +63,7 @@ type paging struct {
 	cut    bool   // it is full in bytes, not in rows
 	newest uint64 // greatest _seq of the page
 	row    Row
+	env    plan.Env
 }
 
 // read fills the page with the rows of a scan that match, until it is full; then
@@ -97,14 +99,15 @@ func (p *paging) scan(ctx context.Context, v *relation.View, r source.Request) e
 		return err
 	}
 	defer rows.Close()
-	now := p.c.hub.o.Now().UnixMicro()
+	p.env = p.q.match.env
+	p.env.Now = p.c.hub.o.Now().UnixMicro()
 	for !p.more {
 		b, err := rows.Next(ctx)
 		if err != nil || b == nil {
 			return err
 		}
 		for _, row := range b.Rows {
-			if err := p.add(row, now); err != nil {
+			if err := p.add(row); err != nil {
 				return err
 			}
 			if p.more {
@@ -116,8 +119,8 @@ func (p *paging) scan(ctx context.Context, v *relation.View, r source.Request) e
 }
 
 // add takes a row of the scan into the page.
-func (p *paging) add(row []datum.Value, now int64) error {
-	is, err := p.q.match.matches(row, now)
+func (p *paging) add(row []datum.Value) error {
+	is, err := p.q.match.matches(row, &p.env)
 	if err != nil || !is {
 		return err
 	}
@@ -130,7 +133,7 @@ func (p *paging) add(row []datum.Value, now int64) error {
 		return nil
 	}
 	p.row.reset()
-	if err := p.q.shape.full(&p.row, row, now); err != nil {
+	if err := p.q.shape.full(&p.row, row, &p.env); err != nil {
 		return err
 	}
 	if p.batch.Rows, err = p.c.o.Encoder.AppendRow(p.batch.Rows, &p.row); err != nil {

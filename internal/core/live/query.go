@@ -192,7 +192,7 @@ type matcher struct {
 	key   string    // equal keys decide alike
 	eval  exec.Eval // nil takes every row
 	equal [][]plan.EqCond
-	env   plan.Env // what evaluation may see; copied before use
+	env   plan.Env // what evaluation may see, to be copied
 }
 
 // newMatcher compiles the filter of a query.
@@ -218,14 +218,12 @@ func environment(c relation.Caller) plan.Env {
 	return plan.Env{User: c.User, Role: c.Role, Namespace: c.Namespace, Now: c.Now}
 }
 
-// matches reports whether the filter is TRUE for a row. now is the moment that
-// NOW() means, in microseconds.
-func (m *matcher) matches(row []datum.Value, now int64) (bool, error) {
+// matches reports whether the filter is TRUE for a row. env is one of the
+// matcher's own, used by one goroutine at a time.
+func (m *matcher) matches(row []datum.Value, env *plan.Env) (bool, error) {
 	if m.eval == nil {
 		return true, nil
 	}
-	env := m.env
-	env.Now = now
-	v, err := m.eval(row, &env)
+	v, err := m.eval(row, env)
 	return err == nil && v.Kind() == datum.Bool && v.Bool(), err
 }

@@ -119,7 +119,7 @@ func (g *gap) before(ctx context.Context, v *relation.View, q *Query, key []byte
 		return nil, true, err
 	}
 	stamp(q.table, row, seq, false)
-	is, err := q.match.matches(row, g.reader.event.now)
+	is, err := q.match.matches(row, &g.reader.env)
 	if err != nil || !is {
 		return nil, true, err
 	}
@@ -154,7 +154,8 @@ func newRemoval(c *Conn, sub *subscription, q *Query) *removal {
 // next finds some deletes, and reports whether there may be more.
 func (r *removal) next(ctx context.Context) (more bool, err error) {
 	r.frames, r.bytes = r.frames[:0], 0
-	r.gap.reader.event.now = r.c.hub.o.Now().UnixMicro()
+	r.gap.reader.env = r.q.match.env
+	r.gap.reader.env.Now = r.c.hub.o.Now().UnixMicro()
 	v := r.c.hub.o.Relations.View()
 	defer v.Release()
 	if r.q.table.Kind == schema.Stream {
@@ -213,7 +214,7 @@ func (r *removal) chunk(ctx context.Context, v *relation.View) (more bool, err e
 func (r *removal) row(ctx context.Context, v *relation.View, row []datum.Value) error {
 	q := r.q
 	if !deletedRow(q.table, row) {
-		if is, err := q.match.matches(row, r.gap.reader.event.now); err != nil || is {
+		if is, err := q.match.matches(row, &r.gap.reader.env); err != nil || is {
 			return err
 		}
 	}
@@ -233,7 +234,7 @@ func (r *removal) row(ctx context.Context, v *relation.View, row []datum.Value) 
 // add appends the frame of a delete.
 func (r *removal) add(row []datum.Value, id string) error {
 	r.pair.old.reset()
-	if err := r.q.shape.deleted(&r.pair.old, row, id, r.gap.reader.event.now); err != nil {
+	if err := r.q.shape.deleted(&r.pair.old, row, id, &r.gap.reader.env); err != nil {
 		return err
 	}
 	body, err := r.c.o.Encoder.AppendBody(nil, &Change{Kind: KindDelete, Old: &r.pair.old})
@@ -250,7 +251,7 @@ func (r *removal) add(row []datum.Value, id string) error {
 // stream collects the deletes of events that a client may have: those hidden
 // after the position he has seen, which were there before it.
 func (r *removal) stream(ctx context.Context, v *relation.View) (more bool, err error) {
-	e, now := &r.gap.reader.event, r.gap.reader.event.now
+	e := &r.gap.reader.event
 	err = v.Changes(ctx, r.q.table, r.q.o.Scope, r.last, r.gap.upTo, func(ch *command.Change) error {
 		if ch.Seq <= r.last {
 			return nil
@@ -262,10 +263,10 @@ func (r *removal) stream(ctx context.Context, v *relation.View) (more bool, err 
 		if ch.Op != command.Delete || ch.PrevSeq > r.gap.from {
 			return nil
 		}
-		if err := e.decode(r.q.table, ch, now); err != nil {
+		if err := e.decode(r.q.table, ch); err != nil {
 			return err
 		}
-		if is, err := e.judge(r.q.match); err != nil || is == untouched {
+		if is, err := e.judge(r.q.match, &r.gap.reader.env); err != nil || is == untouched {
 			return err
 		}
 		return r.add(e.row, e.rowID())

@@ -28,7 +28,6 @@ type shape struct {
 	columns []Column
 	needed  []int // positions read by outputs and rest
 	seq     int   // position of _seq
-	env     plan.Env
 }
 
 // output is one projected column.
@@ -44,11 +43,12 @@ type output struct {
 // newShape compiles the select list of a query.
 func newShape(p *plan.Query, c relation.Caller) (*shape, error) {
 	t := p.Table
-	s := &shape{all: p.Star, stream: t.Kind == schema.Stream, seq: systemPosition(t, schema.SeqColumn), env: environment(c)}
+	s := &shape{all: p.Star, stream: t.Kind == schema.Stream, seq: systemPosition(t, schema.SeqColumn)}
+	env := environment(c)
 	fault.Assert(s.seq >= 0, "table %s has no _seq", t.QualifiedName())
 	var key strings.Builder
 	for i := range p.Outputs {
-		out, err := s.output(t, &p.Outputs[i])
+		out, err := s.output(t, &p.Outputs[i], &env)
 		if err != nil {
 			return nil, err
 		}
@@ -65,14 +65,14 @@ func newShape(p *plan.Query, c relation.Caller) (*shape, error) {
 }
 
 // output compiles one item of the select list.
-func (s *shape) output(t *schema.Table, o *plan.Output) (output, error) {
+func (s *shape) output(t *schema.Table, o *plan.Output, env *plan.Env) (output, error) {
 	out := output{name: o.Name, position: o.Column, text: o.X.String()}
 	if o.Column >= 0 {
 		out.system = t.Columns[o.Column].System != schema.NotSystem
 		out.inKey = !out.system && t.IsKey(o.Column)
 		s.needed = append(s.needed, o.Column)
 	} else {
-		x, err := plan.Settle(o.X, &s.env)
+		x, err := plan.Settle(o.X, env)
 		if err != nil {
 			return out, err
 		}
@@ -108,25 +108,23 @@ func describe(t *schema.Table, o *plan.Output, out output) Column {
 		return c
 	}
 	c.PrimaryKey = out.inKey
-	c.Unique = out.inKey && len(t.Key) == 1
+	c.Unique = out.inKey
 	c.NotNull = t.Columns[out.position].NotNull || out.system || out.inKey
 	return c
 }
 
 // value returns what an output shows of a row.
-func (s *shape) value(o *output, row []datum.Value, now int64) (datum.Value, error) {
+func (s *shape) value(o *output, row []datum.Value, env *plan.Env) (datum.Value, error) {
 	if o.position >= 0 {
 		return row[o.position], nil
 	}
-	env := s.env
-	env.Now = now
-	return o.eval(row, &env)
+	return o.eval(row, env)
 }
 
 // full adds all projected columns of a row, as in snapshots and inserts.
-func (s *shape) full(dst *Row, row []datum.Value, now int64) error {
+func (s *shape) full(dst *Row, row []datum.Value, env *plan.Env) error {
 	for i := range s.outputs {
-		v, err := s.value(&s.outputs[i], row, now)
+		v, err := s.value(&s.outputs[i], row, env)
 		if err != nil {
 			return err
 		}
@@ -141,7 +139,7 @@ func (s *shape) full(dst *Row, row []datum.Value, now int64) error {
 // updated adds what an update says: of the new row the key, _seq and all
 // columns that are not NULL; of the old one the key, _seq and the columns that
 // have changed. was may be nil.
-func (s *shape) updated(dst, old *Row, row, was []datum.Value, now int64) error {
+func (s *shape) updated(dst, old *Row, row, was []datum.Value, env *plan.Env) error {
 	s.named(dst, row)
 	if was != nil {
 		s.named(old, was)
@@ -151,7 +149,7 @@ func (s *shape) updated(dst, old *Row, row, was []datum.Value, now int64) error 
 		if o.system {
 			continue
 		}
-		v, err := s.value(o, row, now)
+		v, err := s.value(o, row, env)
 		if err != nil {
 			return err
 		}
@@ -161,7 +159,7 @@ func (s *shape) updated(dst, old *Row, row, was []datum.Value, now int64) error 
 		if was == nil {
 			continue
 		}
-		before, err := s.value(o, was, now)
+		before, err := s.value(o, was, env)
 		if err != nil {
 			return err
 		}
@@ -183,7 +181,7 @@ func (s *shape) named(dst *Row, row []datum.Value) {
 
 // deleted adds what a delete says: the key, and the last values. rowID names
 // the event of a STREAM table that is hidden; unprojected it comes alone.
-func (s *shape) deleted(dst *Row, row []datum.Value, rowID string, now int64) error {
+func (s *shape) deleted(dst *Row, row []datum.Value, rowID string, env *plan.Env) error {
 	if s.stream {
 		dst.add(rowIDName, datum.NewText(rowID))
 		if s.all {
@@ -194,7 +192,7 @@ func (s *shape) deleted(dst *Row, row []datum.Value, rowID string, now int64) er
 	for i := range s.rest {
 		dst.add(s.rest[i].name, row[s.rest[i].position])
 	}
-	return s.full(dst, row, now)
+	return s.full(dst, row, env)
 }
 
 // same reports whether a column has not changed.

@@ -189,15 +189,17 @@ func (s *shard) change(f *feed, ch *command.Change, now time.Time) {
 	if f.live == 0 {
 		return
 	}
-	if err := s.reader.event.decode(f.table, ch, now.UnixMicro()); err != nil {
+	if err := s.reader.event.decode(f.table, ch); err != nil {
 		s.endFeed(f, err)
 		return
 	}
 	s.generation++
+	s.reader.env.Now = now.UnixMicro()
 	s.found, s.hash = f.candidates(s.found[:0], &s.reader.event, s.generation, s.hash)
 	for _, fl := range s.found {
 		s.hub.counters.evaluations.Add(1)
-		v, err := s.reader.event.judge(fl.match)
+		fl.env.Now = now.UnixMicro()
+		v, err := s.reader.event.judge(fl.match, &fl.env)
 		if err != nil {
 			s.endFilter(fl, err)
 			continue

@@ -60,7 +60,7 @@ type removal struct {
 
 // removeFiles deletes what may be deleted, of one table when it is not 0.
 func (m *Maintainer) removeFiles(ctx context.Context, of schema.TableID) (removal, error) {
-	oldest, open := m.o.OldestView()
+	oldest := m.o.OldestView()
 	var found removal
 	kept := map[folderOf]struct{}{}
 	if err := m.eachFile(ctx, func(_ *catalog.View, f schema.File) error {
@@ -68,7 +68,7 @@ func (m *Maintainer) removeFiles(ctx context.Context, of schema.TableID) (remova
 		case f.State != schema.FileRemoved:
 			kept[folderOf{f.StorageID, path.Dir(f.Path)}] = struct{}{}
 		case of != 0 && f.Table != of:
-		case open && oldest < f.RemovedAt:
+		case oldest < f.RemovedAt:
 			found.waiting++
 			kept[folderOf{f.StorageID, path.Dir(f.Path)}] = struct{}{}
 		default:

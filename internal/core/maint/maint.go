@@ -37,9 +37,8 @@ type Options struct {
 	Committer command.Committer
 	// View returns the current durable moment, held for the caller; required.
 	View func() *catalog.View
-	// OldestView returns the position of the oldest open view, and false when
-	// none is open; required.
-	OldestView func() (uint64, bool)
+	// OldestView returns the position of the oldest open view; required.
+	OldestView func() uint64
 	// Jobs runs what statements start; required.
 	Jobs *job.Runner
 	// Cold reads and writes files; required.

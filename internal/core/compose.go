@@ -1,0 +1,55 @@
+package core
+
+import (
+	"fmt"
+
+	"kalamdb/internal/command"
+	"kalamdb/internal/core/apply"
+	"kalamdb/internal/core/ddl"
+	"kalamdb/internal/core/job"
+	"kalamdb/internal/core/live"
+	"kalamdb/internal/core/maint"
+	"kalamdb/internal/core/relation"
+	"kalamdb/internal/core/write"
+)
+
+// compose makes the rooms and joins them: apply is the one Committer, and every
+// room that changes something proposes to it.
+func (db *DB) compose() error {
+	o := &db.o
+	local, err := apply.Open(apply.Options{
+		Store: o.Store, NodeID: o.NodeID, Now: o.Now, Logger: o.Logger, Fatal: o.Fatal,
+		QueueCommands: o.Commit.QueueCommands, QueueBytes: o.Commit.QueueBytes,
+		MaxRows: o.Commit.MaxRows, MaxBytes: o.Commit.MaxBytes,
+		// The hub is made below, before Run starts the publisher.
+		Publish: func(commits []command.Commit) { db.hub.Committed(commits) },
+	})
+	if err != nil {
+		return fmt.Errorf("open the commit log: %w", err)
+	}
+	db.apply = local
+	db.ids.start(o.NodeID, local.Position(), o.Now)
+	db.relations = relation.New(relation.Options{
+		Cold: o.Cold, View: local.View, Applied: local.Applied, NodeID: o.NodeID, Now: o.Now, Logger: o.Logger,
+	})
+	o.Live.Relations, o.Live.NodeID = db.relations, o.NodeID
+	o.Live.DeletedRetention, o.Live.Now, o.Live.Logger = o.DeletedRetention, o.Now, o.Logger
+	db.hub = live.NewHub(o.Live)
+	db.writer = write.New(write.Options{
+		Relations: db.relations, Committer: local, MaxRows: o.Commit.MaxRows, MaxBytes: o.Commit.MaxBytes,
+		Durability: o.Commit.Durability, Limits: db.execLimits(),
+	})
+	db.definer = ddl.New(ddl.Options{
+		Committer: local, Definitions: local.Definitions, User: local.User, Subscribers: db.hub.OnTable,
+		Now: o.Now, Passwords: o.Passwords,
+		DropWithSubscribers: o.DropWithSubscribers, DropNonemptyNamespace: o.DropNonemptyNamespace,
+	})
+	db.jobs = job.New(job.Options{Committer: local, View: local.View, NodeID: o.NodeID, Now: o.Now, Logger: o.Logger})
+	db.maint = maint.New(maint.Options{
+		Committer: local, View: local.View, OldestView: local.OldestView, Jobs: db.jobs, Cold: o.Cold,
+		Now: o.Now, Logger: o.Logger, HistoryAge: o.HistoryAge, HistoryBytes: o.HistoryBytes,
+		DeletedRetention: o.DeletedRetention,
+	})
+	db.registerViews()
+	return nil
+}

@@ -1,0 +1,222 @@
+package api
+
+import (
+	"bytes"
+	"errors"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/klauspost/compress/gzip"
+
+	"kalamdb/internal/core"
+)
+
+const (
+	// writePiece is how much is joined into one write.
+	writePiece = 64 << 10
+	// compressFrom is the length from which acks and batches are compressed.
+	compressFrom = 512
+)
+
+// frameKind is what a frame of the hub is.
+type frameKind = core.LiveFrameKind
+
+// joinedBuffers are the buffers that frames are joined in; idle sockets have none.
+var joinedBuffers = sync.Pool{New: func() any { return new([]byte) }}
+
+// squeezer is a compressor and its output.
+type squeezer struct {
+	out bytes.Buffer
+	gz  *gzip.Writer
+}
+
+var squeezers = sync.Pool{New: func() any {
+	s := new(squeezer)
+	s.gz, _ = gzip.NewWriterLevel(&s.out, gzip.BestSpeed) // the level is valid
+	return s
+}}
+
+// deliver writes what the hub has for the client, pings it, and closes when it
+// is not heard of any more. It returns when nothing more will be written.
+func (s *socket) deliver() {
+	heartbeat := time.NewTicker(s.w.o.Heartbeat)
+	defer heartbeat.Stop()
+	idle := time.NewTimer(s.w.o.ClientTimeout)
+	defer idle.Stop()
+	ok := true
+	for ok {
+		select {
+		case <-s.live.Ready():
+			ok, _ = s.flush()
+		case <-s.control:
+			ok = s.pong()
+		case <-heartbeat.C:
+			ok = s.ping()
+		case <-idle.C:
+			if rest := s.patience(); rest > 0 {
+				idle.Reset(rest)
+				continue
+			}
+			s.w.stats.timeouts.Add(1)
+			s.end(closeNormal, "Heartbeat timeout")
+		case <-s.live.Done():
+			s.end(closePolicy, "Connection ended by the server")
+		case <-s.ending:
+			s.finish()
+			return
+		}
+	}
+	s.end(0, "")
+	_ = s.c.Close() // the client takes nothing: there is no way to tell it
+}
+
+// patience returns how long the client may still be silent.
+func (s *socket) patience() time.Duration {
+	last := time.Unix(0, max(s.heard.Load(), s.taken.Load()))
+	return s.w.o.ClientTimeout - time.Since(last)
+}
+
+// ping sends a ping. It does not count as taken: it fits the buffers of a
+// machine whose user is gone.
+func (s *socket) ping() bool { return s.write(appendFrame(nil, opPing)) }
+
+// pong answers the newest ping.
+func (s *socket) pong() bool {
+	s.mu.Lock()
+	payload := s.mu.pong
+	s.mu.pong = nil
+	s.mu.Unlock()
+	return payload == nil || s.write(appendFrame(nil, opPong, payload))
+}
+
+// finish writes what is due, the close frame, and ends the reader's wait.
+func (s *socket) finish() {
+	ok, more := true, true
+	for ok && more && time.Now().UnixNano() < s.closeBy.Load() {
+		ok, more = s.flush()
+	}
+	if ok && s.pong() {
+		s.close(s.lastWords())
+	}
+	_ = s.c.SetReadDeadline(time.Now().Add(closeWait))
+}
+
+// flush takes frames from the hub and writes them together. It reports whether
+// the connection goes on, and whether there was anything.
+func (s *socket) flush() (ok, some bool) {
+	frames, err := s.live.Take(s.ctx, nil, writePiece)
+	if err != nil || len(frames) == 0 {
+		return true, false // the hub's end shows in Done
+	}
+	buffer := joinedBuffers.Get().(*[]byte)
+	defer func() {
+		if cap(*buffer) > 4*writePiece {
+			*buffer = nil
+		}
+		joinedBuffers.Put(buffer)
+	}()
+	b := (*buffer)[:0]
+	for i := range frames {
+		f := &frames[i]
+		if f.Len() > writePiece/2 {
+			// A long body is not worth copying.
+			if !s.writeData(b) || !s.writeLong(f) {
+				return false, true
+			}
+			b = b[:0]
+			continue
+		}
+		if b = s.appendData(b, f); len(b) >= writePiece {
+			if !s.writeData(b) {
+				return false, true
+			}
+			b = b[:0]
+		}
+	}
+	s.w.stats.frames.Add(int64(len(frames)))
+	*buffer = b
+	return s.writeData(b), true
+}
+
+// compresses reports whether a frame is to be compressed.
+func (s *socket) compresses(f *core.LiveFrame) bool {
+	if !s.gzip {
+		return false
+	}
+	switch f.Kind {
+	case core.LiveReply:
+		return f.Len() >= compressFrom
+	case core.LiveChangeFrame:
+		return f.Len() > s.w.o.CompressChangeBytes
+	}
+	return false
+}
+
+// appendData appends a frame, compressed where that is due and worth it.
+func (s *socket) appendData(dst []byte, f *core.LiveFrame) []byte {
+	if s.compresses(f) {
+		z := squeezers.Get().(*squeezer)
+		defer squeezers.Put(z)
+		if small := z.squeeze(f); len(small) < f.Len() {
+			return appendFrame(dst, opBinary, small)
+		}
+	}
+	return appendFrame(dst, opText, f.Head, f.Body)
+}
+
+// writeLong writes one long frame.
+func (s *socket) writeLong(f *core.LiveFrame) bool {
+	if s.compresses(f) {
+		return s.writeData(s.appendData(nil, f))
+	}
+	return s.writeData(appendFrameHeader(nil, opText, f.Len())) && s.writeData(f.Head) && s.writeData(f.Body)
+}
+
+// squeeze compresses a frame; the bytes are valid until the next call.
+func (z *squeezer) squeeze(f *core.LiveFrame) []byte {
+	z.out.Reset()
+	z.gz.Reset(&z.out)
+	_, _ = z.gz.Write(f.Head) // a bytes.Buffer takes everything
+	_, _ = z.gz.Write(f.Body)
+	_ = z.gz.Close()
+	return z.out.Bytes()
+}
+
+// writeData writes bytes of data frames and notes that the client takes them.
+func (s *socket) writeData(b []byte) bool {
+	for len(b) > 0 {
+		n := min(len(b), writePiece)
+		if !s.write(b[:n]) {
+			return false
+		}
+		s.taken.Store(time.Now().UnixNano())
+		b = b[n:]
+	}
+	return true
+}
+
+// write writes bytes to the connection. A client may be slow, but it must take
+// something within the client timeout.
+func (s *socket) write(b []byte) bool {
+	for len(b) > 0 {
+		deadline := time.Now().Add(s.w.o.ClientTimeout)
+		_ = s.c.SetWriteDeadline(deadline) // a broken connection shows at the write
+		if by := s.closeBy.Load(); by != 0 && by < deadline.UnixNano() {
+			_ = s.c.SetWriteDeadline(time.Unix(0, by))
+		}
+		n, err := s.c.Write(b)
+		s.w.stats.writes.Add(1)
+		s.w.stats.bytes.Add(int64(n))
+		b = b[n:]
+		var network net.Error
+		switch {
+		case err == nil:
+		case n > 0 && !s.hasEnded() && errors.As(err, &network) && network.Timeout():
+			// It has taken some.
+		default:
+			return false
+		}
+	}
+	return true
+}

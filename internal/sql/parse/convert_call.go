@@ -37,9 +37,23 @@ func (c *converter) call(f *pg.FuncCall) Expr {
 	if special && out.Name == "position" && len(out.Args) == 2 {
 		out.Args[0], out.Args[1] = out.Args[1], out.Args[0]
 	}
+	if out.Name == "file" || out.Name == "extract" {
+		c.constant(out.Args)
+	}
 	out.Filter = c.optional(f.GetAggFilter())
 	out.OrderBy = c.orderBy(f.GetAggOrder())
 	return out
+}
+
+// constant keeps the first argument out of the automatic parameters: the meaning
+// of the call depends on it.
+func (c *converter) constant(args []Expr) {
+	if len(args) == 0 || c.slots == nil {
+		return
+	}
+	if l, ok := args[0].(*Literal); ok && l.Slot >= 0 {
+		c.slots.wrong = true
+	}
 }
 
 // fileKey converts the key of FILE("key"), which names a part of the request

@@ -26,7 +26,7 @@ const (
 // keywordOf classifies a word without allocating.
 func keywordOf(word string) keyword {
 	var upper [10]byte
-	if len(word) > len(upper) {
+	if len(word) < 2 || len(word) > len(upper) {
 		return 0
 	}
 	for i := range len(word) {

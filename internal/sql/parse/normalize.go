@@ -46,13 +46,22 @@ func normalize(text string, places bool) (*Normalized, []span, error) {
 	if err := checkText(text); err != nil {
 		return nil, nil, err
 	}
-	n := &Normalized{Text: text, Key: text}
-	z := normalizer{lexer: lexer{src: text}, n: n, keep: places}
+	room := &literalRoom{Normalized: Normalized{Text: text, Key: text}}
+	n := &room.Normalized
+	z := normalizer{lexer: lexer{src: text}, n: n, room: room, keep: places}
 	if !z.run() {
 		n.Literals, n.Untyped = nil, nil
 		return n, nil, nil
 	}
 	return n, z.spans, nil
+}
+
+// literalRoom is a Normalized with room for the literals of a short statement,
+// so that they cost no allocation of their own.
+type literalRoom struct {
+	Normalized
+	values  [6]datum.Value
+	untyped [6]bool
 }
 
 // role is what the token before a literal was.
@@ -70,7 +79,8 @@ const (
 type normalizer struct {
 	lexer
 	n     *Normalized
-	key   []byte
+	room  *literalRoom
+	key   strings.Builder
 	done  int // bytes of the text that are in key
 	keep  bool
 	spans []span
@@ -140,7 +150,8 @@ func (z *normalizer) finish() bool {
 	if len(z.n.Literals) == 0 || z.whole || z.n.Several || z.depth != 0 {
 		return false
 	}
-	z.n.Key = string(append(z.key, z.src[z.done:]...))
+	z.key.WriteString(z.src[z.done:])
+	z.n.Key = z.key.String()
 	return true
 }
 
@@ -248,9 +259,9 @@ func (z *normalizer) number(t token, before role) {
 	if before == roleMinus && !strings.HasPrefix(z.src[t.end:], "::") {
 		start = z.minus
 	}
-	text := z.src[t.start:t.end]
-	if start < t.start {
-		text = "-" + text
+	text := z.src[start:t.end]
+	if t.start-start > 1 {
+		text = "-" + z.src[t.start:t.end]
 	}
 	v, err := numberValue(text)
 	if err != nil {
@@ -268,19 +279,17 @@ func (z *normalizer) param(t token) {
 
 // take writes the text up to a literal and the literal's class to the key.
 func (z *normalizer) take(start, end int, v datum.Value, untyped bool) {
-	if z.key == nil {
-		z.key = make([]byte, 0, len(z.src)+8)
+	if z.n.Literals == nil {
+		z.key.Grow(len(z.src) + 16)
+		z.n.Literals, z.n.Untyped = z.room.values[:0], z.room.untyped[:0]
 	}
-	if cap(z.n.Literals) == 0 {
-		z.n.Literals = make([]datum.Value, 0, 8)
-		z.n.Untyped = make([]bool, 0, 8)
-	}
-	z.key = append(z.key, z.src[z.done:start]...)
-	z.key = append(z.key, 0)
+	z.key.WriteString(z.src[z.done:start])
+	z.key.WriteByte(0)
 	if z.src[start] == '-' {
-		z.key = append(z.key, '-')
+		z.key.WriteByte('-')
 	}
-	z.key = append(z.key, byte(v.Kind())+'A', v.Scale()+'0')
+	z.key.WriteByte(byte(v.Kind()) + 'A')
+	z.key.WriteByte(v.Scale() + '0')
 	z.done = end
 	z.n.Literals = append(z.n.Literals, v)
 	z.n.Untyped = append(z.n.Untyped, untyped)

@@ -14,8 +14,11 @@ import (
 // the narrowest of INT, BIGINT and DECIMAL for integers, DECIMAL with a point,
 // DOUBLE with an exponent.
 func numberValue(text string) (datum.Value, error) {
-	if n, ok := smallInteger(text); ok {
-		return integerValue(n), nil
+	if n, scale, ok := smallNumber(text); ok {
+		if scale < 0 {
+			return integerValue(n), nil
+		}
+		return datum.NewDecimal128(n>>63, uint64(n), uint8(scale))
 	}
 	text = strings.ReplaceAll(text, "_", "")
 	digits := strings.TrimPrefix(text, "-")
@@ -36,14 +39,20 @@ func numberValue(text string) (datum.Value, error) {
 		}
 		return datum.NewDouble(f), nil
 	}
-	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
-		return integerValue(n), nil
+	point := strings.IndexByte(digits, '.')
+	if point < 0 {
+		if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+			return integerValue(n), nil
+		}
 	}
 	sign := text[:len(text)-len(digits)]
-	if strings.HasPrefix(digits, ".") {
-		digits = "0" + digits
+	switch point {
+	case 0:
+		return datum.ParseDecimal(sign + "0" + digits)
+	case len(digits) - 1:
+		return datum.ParseDecimal(text[:len(text)-1])
 	}
-	return datum.ParseDecimal(sign + strings.TrimSuffix(digits, "."))
+	return datum.ParseDecimal(text)
 }
 
 // integerValue returns the narrowest of INT and BIGINT.
@@ -54,24 +63,37 @@ func integerValue(n int64) datum.Value {
 	return datum.NewInt(datum.BigInt, n)
 }
 
-// smallInteger reads up to 18 decimal digits with an optional minus.
-func smallInteger(text string) (n int64, ok bool) {
+// smallNumber reads up to 18 digits with an optional minus and an optional
+// point: the digits as a whole number, and how many stand behind the point, -1
+// without one.
+func smallNumber(text string) (n int64, scale int, ok bool) {
 	digits := text
 	if digits != "" && digits[0] == '-' {
 		digits = digits[1:]
 	}
 	if len(digits) == 0 || len(digits) > 18 {
-		return 0, false
+		return 0, 0, false
 	}
+	scale = -1
 	for i := range len(digits) {
 		c := digits[i] - '0'
-		if c > 9 {
-			return 0, false
+		switch {
+		case c <= 9:
+			n = n*10 + int64(c)
+		case digits[i] == '.' && scale < 0 && len(digits) > 1:
+			scale = len(digits) - i - 1
+		default:
+			return 0, 0, false
 		}
-		n = n*10 + int64(c)
 	}
 	if len(digits) < len(text) {
 		n = -n
 	}
-	return n, true
+	return n, scale, true
+}
+
+// smallInteger reads up to 18 decimal digits with an optional minus.
+func smallInteger(text string) (n int64, ok bool) {
+	n, scale, ok := smallNumber(text)
+	return n, ok && scale < 0
 }

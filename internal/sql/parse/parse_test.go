@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/cockroachdb/datadriven"
@@ -110,4 +111,25 @@ func normalized(text string) string {
 		return strings.Join(append(out, faultText(err)), "\n")
 	}
 	return strings.Join(append(out, Print(st)), "\n")
+}
+
+// TestConcurrent shows that parsers do not meet: the grammar's state belongs to
+// the thread that runs it.
+func TestConcurrent(t *testing.T) {
+	const text = "SELECT a, 'x' FROM t WHERE b IN (1, 2) AND c = = 1"
+	want := parsed(text)
+	var group sync.WaitGroup
+	for range 8 {
+		group.Go(func() {
+			for range 200 {
+				if got := parsed(text); got != want {
+					t.Errorf("got %s", got)
+				}
+				if got := parsed("SELECT 1"); !strings.HasPrefix(got, "Select") {
+					t.Errorf("got %s", got)
+				}
+			}
+		})
+	}
+	group.Wait()
 }

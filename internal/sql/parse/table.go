@@ -190,62 +190,27 @@ func (p *statementParser) tableClause(st *CreateTable) error {
 		return err
 	case p.accept("WITH"):
 		options, err := p.options()
-		if err != nil {
-			return err
-		}
-		for _, o := range options {
-			if err := st.addOption(o); err != nil {
-				return err
-			}
-		}
-		return nil
+		st.Options = append(st.Options, options...)
+		return err
 	case p.accept("LOCATION", "REFERENCE"):
 		o, err := p.optionValue("STORAGE_ID")
-		if err != nil {
-			return err
-		}
-		return st.addOption(o)
+		st.Options = append(st.Options, o)
+		return err
 	case p.accept("FLUSH", "POLICY"):
 		o, err := p.flushPolicy()
-		if err != nil {
-			return err
-		}
-		return st.addOption(o)
+		st.Options = append(st.Options, o)
+		return err
 	}
 	switch word := p.word(); word {
 	case "LOCATION", "RETENTION", "DELETED_RETENTION", "EPHEMERAL", "MAX_BUFFER", "STORAGE_ID", "TTL_SECONDS":
 		p.i++
 		p.acceptPunct('=')
 		o, err := p.optionValue(word)
-		if err != nil {
-			return err
-		}
 		o.Offset = offset
-		return st.addOption(o)
+		st.Options = append(st.Options, o)
+		return err
 	}
 	return p.unexpected()
-}
-
-// addOption adds an option once. RETENTION is the older name of TTL_SECONDS and
-// takes a duration.
-func (st *CreateTable) addOption(o Option) error {
-	if o.Name == "RETENTION" {
-		seconds, err := secondsOf(o.Value, o.Offset)
-		if err != nil {
-			return err
-		}
-		o.Name, o.Value = "TTL_SECONDS", seconds
-	}
-	if len(st.Options) >= maxOptions {
-		return fault.At(fault.LimitExceeded, o.Offset, "a statement takes at most %d options", maxOptions)
-	}
-	for _, other := range st.Options {
-		if other.Name == o.Name {
-			return fault.At(fault.InvalidDefinition, o.Offset, "table option '%s' is given twice", o.Name)
-		}
-	}
-	st.Options = append(st.Options, o)
-	return nil
 }
 
 // resolveKind makes the option TYPE and the prefix agree.

@@ -43,7 +43,9 @@ const (
 	clLetter
 	clDigit
 	clOperator
-	clIdent // letter, digit or $
+	clIdent  // letter, digit or $
+	clPrefix // a letter that may stand before a string
+	clDash   // may begin a comment
 )
 
 // classes is never written after the program has started.
@@ -64,6 +66,11 @@ func byteClasses() (t [256]uint8) {
 			t[c] = clOperator
 		}
 	}
+	for _, c := range "eEbBxXuU" {
+		t[c] |= clPrefix
+	}
+	t['-'] |= clDash
+	t['/'] |= clDash
 	return t
 }
 
@@ -76,10 +83,17 @@ type lexer struct {
 
 // next returns the next token, skipping blanks and comments.
 func (l *lexer) next() token {
-	if open, ok := l.skipSpace(); !ok {
-		return token{kind: tokOpen, start: open, end: len(l.src)}
-	}
 	start := l.pos
+	for start < len(l.src) && classes[l.src[start]] == clSpace {
+		start++
+	}
+	l.pos = start
+	if start < len(l.src) && classes[l.src[start]]&clDash != 0 {
+		if open, ok := l.skipSpace(); !ok {
+			return token{kind: tokOpen, start: open, end: len(l.src)}
+		}
+		start = l.pos
+	}
 	if start >= len(l.src) {
 		return token{kind: tokEnd, start: start, end: start}
 	}
@@ -159,6 +173,7 @@ func (l *lexer) skipSpace() (int, bool) {
 func (l *lexer) word(c byte) token {
 	start := l.pos
 	switch next := l.byteAt(1); {
+	case classes[c]&clPrefix == 0:
 	case next == '\'' && (c == 'e' || c == 'E'):
 		return l.quoted(tokEscape, start, start+1)
 	case next == '\'' && (c == 'x' || c == 'X' || c == 'b' || c == 'B'):

@@ -163,6 +163,9 @@ func parseFormat(text string) (uint64, bool) {
 		return 0, false
 	}
 	number, err := strconv.ParseUint(strings.TrimRight(digits, "\r\n"), 10, 64)
+	if errors.Is(err, strconv.ErrRange) { // a number all the same: the greatest
+		return number, true
+	}
 	return number, err == nil && number > 0
 }
 
@@ -210,28 +213,30 @@ func (d *directory) mayPrecede(name string, begun bool) (bool, error) {
 	return len(inside) == 0, err
 }
 
-// prepare empties tmp, and in a fresh directory removes what an interrupted
-// first start has left, after saying durably that it is being made.
+// prepare says durably that a fresh directory is being made, and removes what
+// an interrupted first start has left.
 func (d *directory) prepare() error {
-	if d.fresh {
-		if err := disk.WriteFile(d.fs, d.join(newFormatName), []byte(formatText)); err != nil {
-			return fmt.Errorf("write %s: %w", d.join(newFormatName), err)
-		}
-		if err := disk.RemoveAll(d.fs, d.hot()); err != nil {
-			return fmt.Errorf("empty %s: %w", d.hot(), err)
-		}
+	if !d.fresh {
+		return nil
 	}
+	if err := disk.WriteFile(d.fs, d.join(newFormatName), []byte(formatText)); err != nil {
+		return fmt.Errorf("write %s: %w", d.join(newFormatName), err)
+	}
+	if err := disk.RemoveAll(d.fs, d.hot()); err != nil {
+		return fmt.Errorf("remove %s: %w", d.hot(), err)
+	}
+	return nil
+}
+
+// finish empties tmp, and makes FORMAT appear once all else of a fresh
+// directory is durable.
+func (d *directory) finish() error {
 	if err := disk.RemoveAll(d.fs, d.join(tempName)); err != nil {
 		return fmt.Errorf("empty %s: %w", d.join(tempName), err)
 	}
 	if err := d.fs.MkdirAll(d.join(tempName)); err != nil {
 		return fmt.Errorf("make %s: %w", d.join(tempName), err)
 	}
-	return nil
-}
-
-// finish makes FORMAT appear once all else of a fresh directory is durable.
-func (d *directory) finish() error {
 	if !d.fresh {
 		return nil
 	}

@@ -14,8 +14,8 @@ type Batch struct {
 	db     *DB
 	pebble *pebble.Batch
 	// done gets the outcome of Apply, and of a sync batch's fsync after it.
-	done    chan error
-	waiting bool // applied with sync and not yet waited for
+	done chan error
+	held bool // Pebble may still use it
 }
 
 // NewBatch returns an empty batch, to be closed by the caller.
@@ -31,11 +31,13 @@ func (db *DB) NewBatch() *Batch {
 func (db *DB) Apply(b *Batch, sync bool) error {
 	db.doom.check()
 	b.done = make(chan error, 2)
+	b.held = true
 	go b.run(sync)
-	if err := db.doom.await(b.done); err != nil {
+	err := db.doom.await(b.done)
+	b.held = sync && err == nil
+	if err != nil {
 		return fmt.Errorf("apply batch: %w", err)
 	}
-	b.waiting = sync
 	return nil
 }
 
@@ -55,12 +57,12 @@ func (b *Batch) run(sync bool) {
 // Wait returns when a batch applied with sync is durable, at once for another
 // one. It does not return when durability is lost. The error is always nil.
 func (b *Batch) Wait() error {
-	if !b.waiting {
+	if !b.held {
 		b.db.doom.check()
 		return nil
 	}
 	err := b.db.doom.await(b.done)
-	b.waiting = false
+	b.held = false
 	if err != nil {
 		b.db.doom.refuse("sync", "log", err)
 		b.db.doom.end()
@@ -69,21 +71,22 @@ func (b *Batch) Wait() error {
 }
 
 // Close gives the batch back. One that was applied with sync and not waited
-// for is waited for first, since the log still reads it.
+// for is waited for first, since the log still reads it. After durability is
+// lost, one that Pebble holds stays there.
 func (b *Batch) Close() {
 	if b.pebble == nil {
 		return
 	}
-	if b.waiting {
+	if b.db.Broken() == nil && b.held {
 		select {
 		case <-b.done: // who cares for the outcome has called Wait
-		case <-b.db.doom.came: // it stays with the log for ever
-			b.pebble = nil
-			return
+			b.held = false
+		case <-b.db.doom.came:
 		}
-		b.waiting = false
 	}
-	_ = b.pebble.Close() // reports misuse only, which Pebble panics about
+	if !b.held {
+		_ = b.pebble.Close() // reports misuse only, which Pebble panics about
+	}
 	b.pebble = nil
 }
 
@@ -98,7 +101,7 @@ func (b *Batch) Empty() bool { return b.pebble.Empty() }
 
 // Reset forgets all changes of a batch that was not applied.
 func (b *Batch) Reset() {
-	fault.Assert(!b.waiting, "batch reset before its sync")
+	fault.Assert(!b.held, "batch reset before its sync")
 	b.pebble.Reset()
 }
 

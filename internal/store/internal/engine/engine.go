@@ -100,15 +100,35 @@ type DB struct {
 func Open(fsys disk.FS, dir string, o Options) (*DB, error) {
 	o = o.withDefaults()
 	db := &DB{logger: o.Logger, doom: newDoom(o.Fatal)}
-	cache := pebble.NewCache(o.CacheBytes)
-	defer cache.Unref() // Pebble holds its own reference
-	p, err := pebble.Open(dir, db.pebbleOptions(fsys, cache, o))
-	if err != nil {
+	if err := db.open(fsys, dir, o); err != nil {
 		return nil, fmt.Errorf("open engine %s: %w", dir, mark(err))
 	}
-	db.pebble = p
 	db.doom.armed.Store(true)
 	return db, nil
+}
+
+// open opens Pebble on a stack of its own, on which it may give up.
+func (db *DB) open(fsys disk.FS, dir string, o Options) error {
+	done := make(chan error, 1)
+	go func() {
+		defer func() { // Pebble panics over some refused syncs
+			if r := recover(); r != nil {
+				fault.Assert(db.doom.cause() != nil, "open: %v", r)
+				done <- db.doom.cause()
+			}
+		}()
+		cache := pebble.NewCache(o.CacheBytes)
+		defer cache.Unref() // Pebble holds its own reference
+		p, err := pebble.Open(dir, db.pebbleOptions(fsys, cache, o))
+		db.pebble = p
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-db.doom.stuck:
+		return db.doom.cause()
+	}
 }
 
 func (db *DB) pebbleOptions(fsys disk.FS, cache *pebble.Cache, o Options) *pebble.Options {

@@ -20,6 +20,7 @@ type doom struct {
 	armed atomic.Bool // the engine is open; before, errors end Open
 	first atomic.Pointer[doomError]
 	came  chan struct{} // closed when first is set
+	stuck chan struct{} // closed when Pebble gave up before armed was set
 }
 
 // doomError says which operation has lost durability.
@@ -34,7 +35,7 @@ func (e *doomError) Error() string { return fmt.Sprintf("%s %s: %v", e.op, e.nam
 func (e *doomError) Unwrap() error { return e.err }
 
 func newDoom(fatal func(format string, args ...any)) *doom {
-	return &doom{fatal: fatal, came: make(chan struct{})}
+	return &doom{fatal: fatal, came: make(chan struct{}), stuck: make(chan struct{})}
 }
 
 // cause returns why the end has come, or nil.
@@ -60,6 +61,13 @@ func (d *doom) refuse(op, name string, err error) {
 	if d.first.CompareAndSwap(nil, &doomError{op, name, err}) {
 		close(d.came)
 	}
+}
+
+// giveUp is called on Pebble's stack when it cannot go on. It does not return.
+func (d *doom) giveUp(err error) {
+	d.come("run", "pebble", err)
+	close(d.stuck) // nothing else runs while the engine is being opened
+	select {}
 }
 
 // hold is called on Pebble's stack before a file is changed and does not

@@ -68,7 +68,16 @@ func (s *fileSystem) open(name string, mode disk.Mode, opts ...vfs.OpenOption) (
 	return wrapped, nil
 }
 
+// Create makes the entries before a marker durable first: Pebble syncs the
+// directory once for a manifest and the marker that names it, and not every
+// file system keeps the order of the two.
 func (s *fileSystem) Create(name string, _ vfs.DiskWriteCategory) (vfs.File, error) {
+	if strings.HasPrefix(path.Base(name), "marker.") {
+		err := s.change("sync", name, func() error { return disk.SyncDir(s.disk, path.Dir(name)) })
+		if err != nil {
+			return nil, err
+		}
+	}
 	return s.open(name, disk.ModeCreate)
 }
 

@@ -21,8 +21,7 @@ func (l *logger) Errorf(format string, args ...any) {
 
 // Fatalf is called by Pebble when it cannot go on, and must not return.
 func (l *logger) Fatalf(format string, args ...any) {
-	l.doom.come("run", "pebble", fmt.Errorf(format, args...))
-	l.doom.end()
+	l.doom.giveUp(fmt.Errorf(format, args...))
 }
 
 // events reports what an operator should see.

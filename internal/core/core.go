@@ -204,7 +204,9 @@ func (db *DB) Run(ctx context.Context) error {
 	})
 	err := rooms.Wait()
 	stopApply()
-	return errors.Join(err, engine.Wait())
+	err = errors.Join(err, engine.Wait())
+	db.apply.Close()
+	return err
 }
 
 // bootstrap makes what every database has: the namespaces default and system

@@ -252,7 +252,7 @@ func (z *normalizer) text(t token) string {
 
 // number takes a number, with its sign if it has one.
 func (z *normalizer) number(t token, before role) {
-	if !z.on || z.typedAt != 0 {
+	if !z.on || z.typedAt != 0 || before != roleOperator && before != roleMinus {
 		return
 	}
 	start := t.start

@@ -90,11 +90,11 @@ func (b *binder) values(p *Insert, s *parse.Insert) error {
 	for i, row := range s.Values {
 		switch n := len(row); {
 		case n > len(p.Columns):
-			return fault.At(fault.Syntax, row[len(p.Columns)].Pos(), "INSERT has %d values for %d columns", n, len(p.Columns))
+			return fault.At(fault.Syntax, row[len(p.Columns)].Pos(), "INSERT has more values (%d) than columns (%d)", n, len(p.Columns))
 		case n != len(s.Values[0]):
 			return fault.At(fault.Syntax, row[0].Pos(), "the rows of VALUES differ in length: row %d has %d values, row 1 has %d", i+1, n, len(s.Values[0]))
 		case n < len(p.Columns) && s.Columns != nil:
-			return fault.At(fault.Syntax, s.Columns[n].Offset, "INSERT has %d columns but %d values", len(p.Columns), n)
+			return fault.At(fault.Syntax, s.Columns[n].Offset, "INSERT has more columns (%d) than values (%d)", len(p.Columns), n)
 		}
 		cells, err := b.cells(row)
 		if err != nil {
@@ -133,9 +133,9 @@ func (b *binder) source(p *Insert, s *parse.Insert, sc Scope) error {
 	}
 	switch n := len(q.Outputs); {
 	case n > len(p.Columns):
-		return fault.At(fault.Syntax, s.Select.Offset, "INSERT selects %d values for %d columns", n, len(p.Columns))
+		return fault.At(fault.Syntax, s.Select.Offset, "INSERT selects more values (%d) than it has columns (%d)", n, len(p.Columns))
 	case n < len(p.Columns) && s.Columns != nil:
-		return fault.At(fault.Syntax, s.Columns[n].Offset, "INSERT has %d columns but selects %d values", len(p.Columns), n)
+		return fault.At(fault.Syntax, s.Columns[n].Offset, "INSERT has more columns (%d) than it selects values (%d)", len(p.Columns), n)
 	}
 	p.Query = q
 	p.Columns = p.Columns[:len(q.Outputs)]

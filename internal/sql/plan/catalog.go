@@ -143,6 +143,15 @@ func (f *Function) Signature() string {
 	return b.String()
 }
 
+// Arguments names what each argument must be; the last one may repeat when
+// variadic is true.
+func (f *Function) Arguments() (names []string, variadic bool) {
+	for _, p := range f.args {
+		names = append(names, p.String())
+	}
+	return names, f.variadic
+}
+
 // ResultName names the result type in the documentation.
 func (f *Function) ResultName() string {
 	if f.shows != "" {

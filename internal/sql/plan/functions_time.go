@@ -140,9 +140,13 @@ func makingFunctions() []Function {
 	}
 	return []Function{
 		{Name: "make_date", Doc: "The date of a year, a month and a day.", args: []pattern{intArg, intArg, intArg}, result: dateType,
-			call3: func(_ *Env, y, m, d value) (value, error) { return datum.ParseDate(dateText(y.Int(), m.Int(), d.Int())) }},
+			call3: func(_ *Env, y, m, d value) (value, error) {
+				return datum.ParseDate(dateText(y.Int(), m.Int(), d.Int()))
+			}},
 		{Name: "make_time", Doc: "The time of an hour, a minute and seconds.", args: []pattern{intArg, intArg, doubleArg}, result: timeType,
-			call3: func(_ *Env, h, m, s value) (value, error) { return datum.ParseTime(timeText(h.Int(), m.Int(), s.Float())) }},
+			call3: func(_ *Env, h, m, s value) (value, error) {
+				return datum.ParseTime(timeText(h.Int(), m.Int(), s.Float()))
+			}},
 		{Name: "make_timestamp", Doc: "The moment of a year, a month, a day, an hour, a minute and seconds.", args: []pattern{intArg, intArg, intArg, intArg, intArg, doubleArg}, result: timestampType,
 			calls: func(_ *Env, a []value) (value, error) {
 				return datum.ParseTimestamp(dateText(a[0].Int(), a[1].Int(), a[2].Int()) + " " + timeText(a[3].Int(), a[4].Int(), a[5].Float()))

@@ -157,14 +157,14 @@ func (q *Query) String() string {
 	} else {
 		line(q.Access.describe(q.Table))
 		if q.Needed != nil {
-			line("read: ", q.columnNames())
+			line("read: ", orElse(q.columnNames(), "nothing"))
 		}
 	}
 	if q.Filter != nil {
 		line("filter: ", q.Filter.String())
 	}
 	if q.Grouped {
-		line("group: ", list(q.Groups))
+		line("group: ", orElse(list(q.Groups), "all rows"))
 		for _, a := range q.Aggregates {
 			line("aggregate: ", a.String(), " ", a.Type.String())
 		}
@@ -172,8 +172,12 @@ func (q *Query) String() string {
 	if q.Having != nil {
 		line("having: ", q.Having.String())
 	}
-	for _, o := range q.Outputs {
-		line("output: ", o.Name, " ", o.Type.String(), " = ", o.X.String())
+	if q.Star {
+		line("output: *")
+	} else {
+		for _, o := range q.Outputs {
+			line("output: ", o.Name, " ", o.Type.String(), " = ", o.X.String())
+		}
 	}
 	if q.Distinct {
 		line("distinct")
@@ -188,6 +192,13 @@ func (q *Query) String() string {
 		line("offset: ", q.Offset.String())
 	}
 	return b.String()
+}
+
+func orElse(text, other string) string {
+	if text == "" {
+		return other
+	}
+	return text
 }
 
 // String prints the key and its direction.
@@ -237,7 +248,7 @@ func (p *Insert) String() string {
 				text[i] = x.String()
 			}
 		}
-		b.WriteString("row: " + strings.Join(text, ", ") + "\n")
+		b.WriteString("row: " + orElse(strings.Join(text, ", "), "DEFAULT VALUES") + "\n")
 	}
 	if p.Query != nil {
 		b.WriteString(p.Query.String())

@@ -1,7 +1,9 @@
 package plan
 
 import (
+	"errors"
 	"regexp"
+	"regexp/syntax"
 	"strings"
 	"unicode/utf8"
 
@@ -66,8 +68,12 @@ func compileRegexp(flags, pattern string) (*regexp.Regexp, error) {
 	}
 	re, err := regexp.Compile(flags + pattern)
 	if err != nil {
-		reason := strings.TrimPrefix(err.Error(), "error parsing regexp: ")
-		return nil, fault.New(fault.InvalidValue, "invalid regular expression '%s': %s", shorten(pattern), shorten(reason))
+		reason := "it cannot be used"
+		var broken *syntax.Error
+		if errors.As(err, &broken) {
+			reason = broken.Code.String()
+		}
+		return nil, fault.New(fault.InvalidValue, "invalid regular expression '%s': %s", shorten(pattern), reason)
 	}
 	return re, nil
 }

@@ -1,0 +1,309 @@
+package exec
+
+import (
+	"context"
+	"math"
+
+	"kalamdb/internal/datum"
+	"kalamdb/internal/fault"
+	"kalamdb/internal/sql/plan"
+	"kalamdb/internal/sql/source"
+)
+
+// Limits bound what one execution may hold and return.
+type Limits struct {
+	// MaxBytes bounds the rows that a sort, a grouping or DISTINCT keeps, and
+	// apart from that the bytes of the whole result; 0 means 1 GiB.
+	MaxBytes int64
+}
+
+// defaultMaxBytes is the default of limits.max_result_bytes.
+const defaultMaxBytes = 1 << 30
+
+// Program is a compiled query. It is immutable and may be run by several
+// goroutines at a time.
+type Program struct {
+	query         *plan.Query
+	access        *access
+	filter        pred
+	groups        []Eval
+	aggregates    []aggregate
+	having        pred
+	outputs       []output
+	order         []sortKey
+	limit, offset Eval
+	cells         int
+}
+
+// output computes one column of the result.
+type output struct {
+	eval Eval
+	// column is the position in the row when the output is a plain column.
+	column int
+	// scale is what decimals are brought to; fixed says that they must be.
+	to    datum.Type
+	fixed bool
+}
+
+// NewProgram compiles a query.
+func NewProgram(q *plan.Query) (*Program, error) {
+	c := compiler{hoist: true}
+	p := &Program{query: q}
+	var err error
+	if p.access, err = c.access(q); err != nil {
+		return nil, err
+	}
+	if q.Filter != nil {
+		if p.filter, err = c.pred(q.Filter); err != nil {
+			return nil, err
+		}
+	}
+	if p.groups, err = c.values(q.Groups); err != nil {
+		return nil, err
+	}
+	for _, a := range q.Aggregates {
+		compiled, err := c.aggregate(a)
+		if err != nil {
+			return nil, err
+		}
+		p.aggregates = append(p.aggregates, compiled)
+	}
+	c.groups = len(q.Groups)
+	if q.Having != nil {
+		if p.having, err = c.pred(q.Having); err != nil {
+			return nil, err
+		}
+	}
+	if err := p.compileResult(&c); err != nil {
+		return nil, err
+	}
+	p.cells = c.cells
+	return p, nil
+}
+
+func (p *Program) compileResult(c *compiler) error {
+	q := p.query
+	p.outputs = make([]output, len(q.Outputs))
+	for i, o := range q.Outputs {
+		eval, err := c.value(o.X)
+		if err != nil {
+			return err
+		}
+		p.outputs[i] = output{eval: eval, column: -1, to: o.Type, fixed: o.Type.Kind == datum.Decimal}
+		if col, ok := o.X.(*plan.Col); ok && !q.Grouped {
+			p.outputs[i].column, p.outputs[i].fixed = col.Position, false
+		}
+	}
+	for _, o := range q.Order {
+		key, err := c.sortKey(o)
+		if err != nil {
+			return err
+		}
+		p.order = append(p.order, key)
+	}
+	var err error
+	if q.Limit != nil {
+		if p.limit, err = c.value(q.Limit); err != nil {
+			return err
+		}
+	}
+	if q.Offset != nil {
+		p.offset, err = c.value(q.Offset)
+	}
+	return err
+}
+
+// value computes an output, with the number of fraction digits that the column
+// of the result promises.
+func (o *output) value(row []datum.Value, env *Env) (datum.Value, error) {
+	if o.column >= 0 {
+		return row[o.column], nil
+	}
+	v, err := o.eval(row, env)
+	if err != nil || !o.fixed || v.Kind() != datum.Decimal || v.Scale() == o.to.Scale {
+		return v, err
+	}
+	return datum.Cast(v, o.to)
+}
+
+// Run compiles and starts a query; t is nil for one without FROM.
+func Run(ctx context.Context, q *plan.Query, t source.Table, env *Env, o Limits) (*Result, error) {
+	p, err := NewProgram(q)
+	if err != nil {
+		return nil, err
+	}
+	return p.Run(ctx, t, env, o)
+}
+
+// Run starts the query; t is nil for one without FROM. The caller closes the
+// result.
+func (p *Program) Run(ctx context.Context, t source.Table, env *Env, o Limits) (*Result, error) {
+	x, err := p.execution(env, o)
+	if err != nil {
+		return nil, err
+	}
+	limit, err := x.count(p.limit, "LIMIT")
+	if err != nil {
+		return nil, err
+	}
+	offset, err := x.count(p.offset, "OFFSET")
+	if err != nil {
+		return nil, err
+	}
+	if offset < 0 {
+		offset = 0
+	}
+	r := &Result{outputs: p.query.Outputs, budget: x.newBudget()}
+	if limit == 0 {
+		return r, nil
+	}
+	r.stage, err = x.chain(ctx, t, limit, offset)
+	return r, err
+}
+
+// execution is one run of a program.
+type execution struct {
+	*Program
+	env *Env
+	max int64
+}
+
+func (p *Program) execution(env *Env, o Limits) (*execution, error) {
+	env, err := env.Prepare(p.query.Params)
+	if err != nil {
+		return nil, err
+	}
+	env.Reserve(p.cells)
+	if o.MaxBytes <= 0 {
+		o.MaxBytes = defaultMaxBytes
+	}
+	return &execution{p, env, o.MaxBytes}, nil
+}
+
+// count evaluates LIMIT or OFFSET: -1 for none.
+func (x *execution) count(eval Eval, clause string) (int64, error) {
+	if eval == nil {
+		return -1, nil
+	}
+	v, err := eval(nil, x.env)
+	if err != nil || v.IsNull() {
+		return -1, err
+	}
+	return v.Int(), plan.CheckCount(v.Int(), clause)
+}
+
+// chain builds the stages of the query; limit is -1 for none.
+func (x *execution) chain(ctx context.Context, t source.Table, limit, offset int64) (stage, error) {
+	q := x.query
+	most := int64(-1) // rows that are wanted before OFFSET
+	if limit >= 0 && limit <= math.MaxInt64-offset {
+		most = limit + offset
+	}
+	s, err := x.rows(ctx, t, most)
+	if err != nil {
+		return nil, err
+	}
+	if q.Grouped {
+		if s, err = x.grouped(ctx, s, t); err != nil {
+			return nil, err
+		}
+	}
+	switch {
+	case len(x.order) > 0 && q.Distinct:
+		s = x.sorted(s, -1)
+	case len(x.order) > 0:
+		s = x.sorted(s, most)
+	default:
+		s = x.projected(s)
+	}
+	if q.Distinct {
+		s = &distinctStage{from: s, budget: x.newBudget(), seen: map[string]struct{}{}}
+	}
+	if limit >= 0 || offset > 0 {
+		s = &limitStage{from: s, skip: offset, left: limit}
+	}
+	return s, nil
+}
+
+// rows starts the scan, with what the table may leave out.
+func (x *execution) rows(ctx context.Context, t source.Table, most int64) (stage, error) {
+	q := x.query
+	if q.Table == nil {
+		return &oneRow{filter: x.filter, env: x.env, empty: q.Access.Empty}, nil
+	}
+	r, empty, exact, err := x.access.request(x.env)
+	if err != nil {
+		return nil, err
+	}
+	if empty {
+		return &oneRow{empty: true}, nil
+	}
+	r.Columns = q.Needed
+	if exact && !q.Grouped && len(q.Order) == 0 && !q.Distinct && most >= 0 && most <= math.MaxInt {
+		r.Limit = int(most)
+	}
+	return &scanStage{table: t, request: r, filter: x.filter, env: x.env}, nil
+}
+
+// Matching calls each with every full row that the query's filter selects, as
+// UPDATE and DELETE need them. A row is valid until each returns.
+func Matching(ctx context.Context, q *plan.Query, t source.Table, env *Env, each func(row []datum.Value) error) error {
+	c := compiler{hoist: true}
+	p := &Program{query: q}
+	var err error
+	if p.access, err = c.access(q); err != nil {
+		return err
+	}
+	if q.Filter != nil {
+		if p.filter, err = c.pred(q.Filter); err != nil {
+			return err
+		}
+	}
+	p.cells = c.cells
+	x, err := p.execution(env, Limits{})
+	if err != nil {
+		return err
+	}
+	r, empty, _, err := p.access.request(x.env)
+	if err != nil || empty {
+		return err
+	}
+	s := &scanStage{table: t, request: r, filter: p.filter, env: x.env}
+	defer s.close()
+	for {
+		rows, err := s.next(ctx)
+		if err != nil || rows == nil {
+			return err
+		}
+		for _, row := range rows {
+			if err := each(row); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// budget counts bytes against a limit.
+type budget struct{ used, max int64 }
+
+func (x *execution) newBudget() *budget { return &budget{max: x.max} }
+
+// take adds n bytes, or gives up.
+func (b *budget) take(n int64) error {
+	if b.used += n; b.used > b.max {
+		return fault.New(fault.LimitExceeded, "the result needs more than %d bytes; limits.max_result_bytes raises that", b.max)
+	}
+	return nil
+}
+
+// valueBytes is what a value takes beside its text.
+const valueBytes = 32
+
+// sizeOf is about what a row takes in memory.
+func sizeOf(row []datum.Value) int64 {
+	n := len(row) * valueBytes
+	for i := range row {
+		n += len(row[i].Bytes())
+	}
+	return int64(n)
+}

@@ -1,0 +1,194 @@
+package plan
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/cockroachdb/datadriven"
+
+	"kalamdb/internal/datum"
+	"kalamdb/internal/fault"
+	"kalamdb/internal/schema"
+	"kalamdb/internal/sql/parse"
+)
+
+// tables are what the statements of the tests can name.
+type tables map[string]*schema.Table
+
+func (s tables) Table(n parse.Name) (*schema.Table, error) {
+	namespace := n.Namespace
+	if namespace == "" {
+		namespace = "app"
+	}
+	if t, ok := s[namespace+"."+n.Name]; ok {
+		return t, nil
+	}
+	return nil, fault.New(fault.TableNotFound, "%s.%s", namespace, n.Name)
+}
+
+// table makes a definition from "name TYPE [not null]" and the names of the key.
+func table(t testing.TB, name string, kind schema.Kind, key string, columns ...string) *schema.Table {
+	t.Helper()
+	def := &schema.Table{ID: 1, Namespace: "app", Name: name, Kind: kind, Version: 1}
+	for i, text := range columns {
+		text, notNull := strings.CutSuffix(text, " not null")
+		name, typ, _ := strings.Cut(text, " ")
+		column := schema.Column{ID: schema.ColumnID(i + 1), Name: name, NotNull: notNull, Type: typeOf(t, typ)}
+		switch name {
+		case schema.SeqName:
+			column.System = schema.SeqColumn
+		case schema.DeletedName:
+			column.System = schema.DeletedColumn
+		}
+		def.Columns = append(def.Columns, column)
+	}
+	for _, k := range strings.Fields(key) {
+		at := def.Column(k)
+		def.Columns[at].NotNull = true
+		def.Key = append(def.Key, def.Columns[at].ID)
+	}
+	return def
+}
+
+func typeOf(t testing.TB, text string) datum.Type {
+	t.Helper()
+	name, rest, _ := strings.Cut(text, "(")
+	var args []int
+	for _, f := range strings.FieldsFunc(rest, func(r rune) bool { return r == ',' || r == ')' }) {
+		var n int
+		if _, err := fmt.Sscan(f, &n); err != nil {
+			t.Fatal(err)
+		}
+		args = append(args, n)
+	}
+	typ, err := datum.ParseType(name, args)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return typ
+}
+
+func testTables(t testing.TB) tables {
+	system := []string{"_seq BIGINT not null", "_deleted BOOLEAN not null"}
+	return tables{
+		"app.note": table(t, "note", schema.User, "id", append([]string{
+			"id BIGINT", "body TEXT not null", "n INT", "price DECIMAL(10,2)", "f DOUBLE", "r FLOAT", "ok BOOLEAN", "at TIMESTAMP",
+			"due DATE", "clock TIME", "z DATETIME", "doc JSON", "u UUID", "b BYTES", "e EMBEDDING(3)", "s SMALLINT"}, system...)...),
+		"app.pair":   table(t, "pair", schema.Shared, "a b", append([]string{"v INT", "b TEXT", "a INT"}, system...)...),
+		"app.event":  table(t, "event", schema.Stream, "", append([]string{"kind TEXT", "v INT"}, system...)...),
+		"app.byuuid": table(t, "byuuid", schema.Shared, "u", append([]string{"u UUID", "v INT"}, system...)...),
+		"app.sys":    table(t, "sys", schema.System, "id", "id TEXT", "v INT"),
+	}
+}
+
+// show prints a fault as its code, its sentence and its place.
+func show(err error) string {
+	var f *fault.Error
+	if !errors.As(err, &f) {
+		return "error: " + err.Error() + "\n"
+	}
+	if f.Offset >= 0 {
+		return fmt.Sprintf("%s at %d: %s\n", f.Code, f.Offset, f.Sentence())
+	}
+	return fmt.Sprintf("%s: %s\n", f.Code, f.Sentence())
+}
+
+// bind binds a statement; normalized says that literals become parameters.
+func bind(sc Scope, text string, normalized bool) (fmt.Stringer, []ParamInfo, error) {
+	var stmt parse.Statement
+	var err error
+	o := Options{}
+	if normalized {
+		n, err := parse.Normalize(text)
+		if err != nil {
+			return nil, nil, err
+		}
+		o.Params = n.Params
+		stmt, err = parse.ParseNormalized(n)
+		if err != nil {
+			return nil, nil, err
+		}
+	} else if stmt, err = parse.Parse(text); err != nil {
+		return nil, nil, err
+	}
+	switch s := stmt.(type) {
+	case *parse.Select:
+		q, err := BindSelect(s, sc, o)
+		if err != nil {
+			return nil, nil, err
+		}
+		return q, q.Params, nil
+	case *parse.Insert:
+		p, err := BindInsert(s, sc, o)
+		if err != nil {
+			return nil, nil, err
+		}
+		return p, p.Params, nil
+	case *parse.Update:
+		p, err := BindUpdate(s, sc, o)
+		if err != nil {
+			return nil, nil, err
+		}
+		return p, p.Params, nil
+	case *parse.Delete:
+		p, err := BindDelete(s, sc, o)
+		if err != nil {
+			return nil, nil, err
+		}
+		return p, p.Params, nil
+	}
+	return nil, nil, fmt.Errorf("a %T has no plan", stmt)
+}
+
+// TestPlans binds the statements of testdata. Commands: plan prints the plan of
+// one statement, cached the one with literals as parameters, each one line per
+// statement, which is its error or ok.
+func TestPlans(t *testing.T) {
+	datadriven.Walk(t, "testdata/plan", func(t *testing.T, path string) {
+		sc := testTables(t)
+		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
+			switch d.Cmd {
+			case "plan", "cached":
+				p, params, err := bind(sc, d.Input, d.Cmd == "cached")
+				if err != nil {
+					return show(err)
+				}
+				text := p.String()
+				for i, info := range params {
+					text += fmt.Sprintf("param %d: %s loose=%t\n", i, &Param{i, info}, info.Loose)
+				}
+				return text
+			case "each":
+				var b strings.Builder
+				for _, line := range strings.Split(d.Input, "\n") {
+					if _, _, err := bind(sc, line, false); err != nil {
+						b.WriteString(show(err))
+					} else {
+						b.WriteString("ok\n")
+					}
+				}
+				return b.String()
+			case "equalities":
+				e, err := parse.ParseExpr(d.Input)
+				if err != nil {
+					return show(err)
+				}
+				x, err := BindFilter(e, sc["app.note"])
+				if err != nil {
+					return show(err)
+				}
+				text := x.String() + "\n"
+				for _, alternative := range Equalities(x) {
+					for _, c := range alternative {
+						text += fmt.Sprintf(" %s=%s", sc["app.note"].Columns[c.Column].Name, c.Value)
+					}
+					text += "\n"
+				}
+				return text
+			}
+			return "unknown command " + d.Cmd
+		})
+	})
+}

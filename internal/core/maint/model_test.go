@@ -17,7 +17,6 @@ import (
 	"kalamdb/internal/disk"
 	"kalamdb/internal/schema"
 	"kalamdb/internal/sql/source"
-	"kalamdb/internal/testkit"
 )
 
 // version is one version of a row in the model.
@@ -38,7 +37,7 @@ type model struct {
 type world struct {
 	t      *testing.T
 	rnd    *rand.Rand
-	node   *testkit.Node
+	node   *node
 	def    *schema.Table
 	model  model
 	log    []string // what was done, for a failure
@@ -60,7 +59,7 @@ func notesTable() schema.Table {
 }
 
 func newWorld(t *testing.T, seed int64) *world {
-	w := &world{t: t, rnd: rand.New(rand.NewSource(seed)), node: testkit.OpenNode(t, testkit.NodeOptions{})}
+	w := &world{t: t, rnd: rand.New(rand.NewSource(seed)), node: openNode(t, nodeOptions{})}
 	w.model.rows = map[schema.Scope]map[string][]version{"alice": {}, "bob": {}}
 	def := notesTable()
 	w.def = w.node.Commit(&command.CreateTable{Table: def}).Table
@@ -217,7 +216,7 @@ func (w *world) reopen(crash bool) {
 	}
 	w.node.Close()
 	w.note("reopen, crash %v", crash)
-	w.node = testkit.OpenNode(w.t, testkit.NodeOptions{FS: fs, Clock: w.node.Clock})
+	w.node = openNode(w.t, nodeOptions{FS: fs, Clock: w.node.Clock})
 	if err := w.node.Maint.Recover(context.Background()); err != nil {
 		w.fatalf("recover: %v", err)
 	}

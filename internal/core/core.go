@@ -253,6 +253,12 @@ func (db *DB) Flush(ctx context.Context, namespace, name string) (maint.FlushRes
 	return db.maint.Flush(ctx, t.ID)
 }
 
+// Maintain does now what maintenance does by the clock: it forgets history,
+// ends the rows of streams and purges tombstones whose time has passed.
+func (db *DB) Maintain(ctx context.Context) error {
+	return errors.Join(db.maint.ForgetHistory(ctx), db.maint.ExpireStreams(ctx), db.maint.Purge(ctx))
+}
+
 // Position is the last published position.
 func (db *DB) Position() uint64 {
 	view := db.relations.View()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"kalamdb/internal/fault"
 	"kalamdb/internal/store/internal/engine"
 )
 
@@ -63,14 +64,9 @@ type Number string
 
 // The numbers that are given out.
 const (
-	NumberTable     Number = "table"
-	NumberIndex     Number = "index"
-	NumberFile      Number = "file"
-	NumberStorage   Number = "storage"
-	NumberNamespace Number = "namespace"
-	NumberJob       Number = "job"
-	NumberTopic     Number = "topic"
-	NumberAudit     Number = "audit"
+	NumberTable Number = "table"
+	NumberIndex Number = "index"
+	NumberFile  Number = "file"
 )
 
 // NextNumber returns the number to give out next; the first one is 1.
@@ -104,8 +100,9 @@ func LostRanges(r Reader) ([]Range, error) {
 	return ranges, nil
 }
 
-// SetLostRanges stores the lost ranges.
+// SetLostRanges stores the lost ranges, of which there are less than 65,536.
 func SetLostRanges(b *Batch, ranges []Range) {
+	fault.Assert(len(ranges) < rangesMax, "%d lost ranges", len(ranges))
 	if len(ranges) == 0 {
 		engine.SysDelete(b.engine, sysLostRanges)
 		return

@@ -32,7 +32,7 @@ func (db *DB) Apply(b *Batch, sync bool) error {
 	db.doom.check()
 	b.done = make(chan error, 2)
 	b.held = true
-	go b.run(sync)
+	go run(db.pebble, b.pebble, sync, b.done)
 	err := db.doom.await(b.done)
 	b.held = sync && err == nil
 	if err != nil {
@@ -41,16 +41,17 @@ func (db *DB) Apply(b *Batch, sync bool) error {
 	return nil
 }
 
-// run takes the batch through Pebble on a stack of its own.
-func (b *Batch) run(sync bool) {
+// run takes a batch through Pebble on a stack of its own. It touches nothing of
+// the Batch, whose owner may have been ended.
+func run(db *pebble.DB, b *pebble.Batch, sync bool, done chan<- error) {
 	if !sync {
-		b.done <- b.db.pebble.Apply(b.pebble, pebble.NoSync)
+		done <- db.Apply(b, pebble.NoSync)
 		return
 	}
-	err := b.db.pebble.ApplyNoSyncWait(b.pebble, pebble.Sync)
-	b.done <- err
+	err := db.ApplyNoSyncWait(b, pebble.Sync)
+	done <- err
 	if err == nil {
-		b.done <- b.pebble.SyncWait()
+		done <- b.SyncWait()
 	}
 }
 

@@ -72,7 +72,7 @@ func (s *fileSystem) open(name string, mode disk.Mode, opts ...vfs.OpenOption) (
 // directory once for a manifest and the marker that names it, and not every
 // file system keeps the order of the two.
 func (s *fileSystem) Create(name string, _ vfs.DiskWriteCategory) (vfs.File, error) {
-	if strings.HasPrefix(path.Base(name), "marker.") {
+	if strings.HasPrefix(path.Base(name), "marker.manifest.") {
 		err := s.change("sync", name, func() error { return disk.SyncDir(s.disk, path.Dir(name)) })
 		if err != nil {
 			return nil, err

@@ -37,6 +37,7 @@ const (
 	kindExpireStream  = 17
 	kindRaiseCeiling  = 18
 	kindLosePositions = 19
+	kindDropWindows   = 20
 )
 
 // The durabilities as stored.
@@ -128,6 +129,8 @@ func Plain(b Body) Body {
 	case *PurgeRows:
 		return *b
 	case *ExpireStream:
+		return *b
+	case *DropWindows:
 		return *b
 	case *RaiseCeiling:
 		return *b

@@ -45,6 +45,7 @@ func samples() map[string]*command.Command {
 		command.ExpireStream{Table: 7, Before: 77},
 		command.RaiseCeiling{To: 1 << 40},
 		command.LosePositions{From: 5, To: 1 << 40},
+		command.DropWindows{Table: 7, Scope: "al"},
 	}
 	all := map[string]*command.Command{}
 	for i, body := range bodies {

@@ -195,6 +195,14 @@ type ExpireStream struct {
 	Before uint64
 }
 
+// DropWindows removes the windows of a scope of which no row is cold any more;
+// files that no window names then are removed at its position. It is refused
+// with CONFLICT while a row is cold or a window is still being filled.
+type DropWindows struct {
+	Table schema.TableID
+	Scope schema.Scope
+}
+
 // RaiseCeiling raises the synced ceiling of relaxed positions.
 type RaiseCeiling struct{ To uint64 }
 
@@ -218,6 +226,7 @@ func (DropFiles) body()     {}
 func (ForgetHistory) body() {}
 func (PurgeRows) body()     {}
 func (ExpireStream) body()  {}
+func (DropWindows) body()   {}
 func (RaiseCeiling) body()  {}
 func (LosePositions) body() {}
 

@@ -180,6 +180,8 @@ func (r *reader) maintenance(kind byte) Body {
 		return r.purge()
 	case kindExpireStream:
 		return ExpireStream{Table: schema.TableID(r.uint32()), Before: r.uvarint()}
+	case kindDropWindows:
+		return DropWindows{Table: schema.TableID(r.uint32()), Scope: schema.Scope(r.string())}
 	case kindRaiseCeiling:
 		return RaiseCeiling{To: r.uvarint()}
 	case kindLosePositions:

@@ -135,6 +135,10 @@ func (w *writer) maintenance(b Body) byte {
 		w.uvarint(uint64(b.Table))
 		w.uvarint(b.Before)
 		return kindExpireStream
+	case DropWindows:
+		w.uvarint(uint64(b.Table))
+		w.string(string(b.Scope))
+		return kindDropWindows
 	case RaiseCeiling:
 		w.uvarint(b.To)
 		return kindRaiseCeiling

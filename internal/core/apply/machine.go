@@ -197,6 +197,8 @@ func (m *Machine) maintain(c *command.Command, body command.Body, o *Outcome) (e
 		err = m.purge(&b, o)
 	case command.ExpireStream:
 		err = m.expire(&b)
+	case command.DropWindows:
+		err = m.dropWindows(&b, o)
 	case command.RaiseCeiling:
 		m.ceiling = max(m.ceiling, b.To)
 		store.SetCeiling(m.batch, m.ceiling)

@@ -164,3 +164,14 @@ func (m *Machine) expire(b *command.ExpireStream) error {
 	_, err := m.rows.ExpireStream(t, b.Before)
 	return err
 }
+
+// dropWindows forgets the windows of a scope without cold rows.
+func (m *Machine) dropWindows(b *command.DropWindows, o *Outcome) error {
+	t, ok := m.definitions.TableByID(b.Table)
+	if !ok {
+		return command.ErrStaleSchema
+	}
+	dropped, err := m.rows.DropWindows(t, b.Scope, o.Receipt.Position)
+	o.Receipt.Rows = dropped
+	return err
+}

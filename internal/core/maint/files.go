@@ -95,6 +95,9 @@ func (m *Maintainer) removeFiles(ctx context.Context, of schema.TableID) (remova
 func (m *Maintainer) removeFile(ctx context.Context, f schema.File, kept map[folderOf]struct{}) error {
 	view := m.o.View()
 	st, ok := view.Definitions().Storage(f.StorageID)
+	if _, lives := view.Definitions().TableByID(f.Table); lives {
+		kept[folderOf{f.StorageID, path.Dir(f.Path)}] = struct{}{} // its manifest says what is there now
+	}
 	view.Release()
 	if !ok {
 		m.o.Logger.Warn("a cold file stays, for its storage was dropped", "file", f.Number, "path", f.Path, "storage", f.StorageID)

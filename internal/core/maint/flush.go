@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path"
+	"slices"
 
 	"kalamdb/internal/cold"
 	"kalamdb/internal/command"
@@ -21,6 +22,9 @@ type FlushResult struct {
 	// Files were written, one per scope that had rows.
 	Files int
 	Bytes int64
+	// Dropped counts windows whose rows have all been deleted since, and whose
+	// files have gone.
+	Dropped int64
 }
 
 // Flush moves the hot rows of a USER or SHARED table to the cold tier and
@@ -32,35 +36,48 @@ func (m *Maintainer) Flush(ctx context.Context, id schema.TableID) (FlushResult,
 		return result, m.first.err
 	}
 	view := m.o.View()
-	defer view.Release()
 	t, ok := view.Definitions().TableByID(id)
 	if !ok {
+		view.Release()
 		return result, fault.New(fault.TableNotFound, "no table has the number %d", id)
 	}
+	err := m.flushTable(ctx, view, t, &result)
+	view.Release() // it may be the last one that reads what goes now
+	if err == nil && result.Dropped > 0 {
+		_, err = m.removeFiles(ctx, id)
+	}
+	return result, err
+}
+
+// flushTable moves the rows that a view shows.
+func (m *Maintainer) flushTable(ctx context.Context, view *catalog.View, t *schema.Table, result *FlushResult) error {
 	if t.Kind != schema.User && t.Kind != schema.Shared {
-		return result, fault.New(fault.InvalidOperation, "cannot flush %s table '%s'", t.Kind, t.QualifiedName())
+		return fault.New(fault.InvalidOperation, "cannot flush %s table '%s'", t.Kind, t.QualifiedName())
 	}
-	if !m.claim(id) {
-		return result, fault.New(fault.Conflict, "a flush of table '%s' is already running", t.QualifiedName())
+	if !m.claim(t.ID) {
+		return fault.New(fault.Conflict, "a flush of table '%s' is already running", t.QualifiedName())
 	}
-	defer m.giveBack(id)
+	defer m.giveBack(t.ID)
 	moved, err := m.moveOn(ctx, view, t)
 	result.Rows += moved
 	if err != nil {
-		return result, err
+		return err
+	}
+	if err := m.dropWindows(ctx, view, t, result); err != nil {
+		return err
 	}
 	for after := schema.Scope(""); ; {
 		scopes, err := table.Scopes(view.Reader(), t, after, 1000)
 		if err != nil || len(scopes) == 0 {
-			return result, err
+			return err
 		}
 		for _, scope := range scopes {
-			if err := m.flushScope(ctx, view, t, scope, &result); err != nil {
-				return result, err
+			if err := m.flushScope(ctx, view, t, scope, result); err != nil {
+				return err
 			}
 		}
 		if after = scopes[len(scopes)-1]; after == "" {
-			return result, nil // the one partition of a SHARED table
+			return nil // the one partition of a SHARED table
 		}
 	}
 }
@@ -273,4 +290,81 @@ func (m *Maintainer) writeManifest(view *catalog.View, t *schema.Table, scope sc
 		return err
 	}
 	return m.o.Cold.PutManifest(st, folder, text)
+}
+
+// deadScopes returns the scopes of a table that have windows and no cold row.
+func deadScopes(ctx context.Context, view *catalog.View, t *schema.Table, most int) ([]schema.Scope, error) {
+	var dead []schema.Scope
+	var failed error
+	last, begun := schema.Scope(""), false
+	err := table.AllSegments(view.Reader(), t.ID, func(s schema.Segment) bool {
+		if failed = ctx.Err(); failed != nil {
+			return false
+		}
+		if begun && s.Scope == last {
+			return true
+		}
+		last, begun = s.Scope, true
+		counts, err := table.Counts(view.Reader(), t, s.Scope)
+		if failed = err; err == nil && counts.ColdRows == 0 {
+			dead = append(dead, s.Scope)
+		}
+		return err == nil && len(dead) < most
+	})
+	return dead, firstOf(failed, err)
+}
+
+// deadMost is how many scopes lose their windows in one flush.
+const deadMost = 10_000
+
+// dropWindows forgets windows of which every row has been deleted.
+func (m *Maintainer) dropWindows(ctx context.Context, view *catalog.View, t *schema.Table, result *FlushResult) error {
+	dead, err := deadScopes(ctx, view, t, deadMost)
+	if err != nil {
+		return err
+	}
+	for _, scope := range dead {
+		segments, err := table.Segments(view.Reader(), t.ID, scope)
+		if err != nil {
+			return err
+		}
+		receipt, err := m.commit(ctx, &command.DropWindows{Table: t.ID, Scope: scope})
+		if fault.Is(err, fault.Conflict) {
+			continue // a flush that was cut off has moved a row since
+		}
+		if err != nil {
+			return fmt.Errorf("drop windows of %s: %w", t.QualifiedName(), err)
+		}
+		result.Dropped += receipt.Rows
+		for _, folder := range m.folders(view, segments) {
+			m.export(t, scope, folder.storage, folder.path)
+		}
+	}
+	return nil
+}
+
+// folder is a folder of a storage.
+type folder struct {
+	storage schema.Storage
+	path    string
+}
+
+// folders returns the folders that the files of windows are in.
+func (m *Maintainer) folders(view *catalog.View, segments []schema.Segment) []folder {
+	var all []folder
+	for _, s := range segments {
+		f, ok, err := table.File(view.Reader(), s.File)
+		if err != nil || !ok {
+			continue
+		}
+		st, ok := view.Definitions().Storage(f.StorageID)
+		at := folder{path: path.Dir(f.Path)}
+		if ok {
+			at.storage = *st
+		}
+		if ok && !slices.Contains(all, at) {
+			all = append(all, at)
+		}
+	}
+	return all
 }

@@ -658,3 +658,55 @@ func TestColdReadsAreFew(t *testing.T) {
 		t.Errorf("a point read gave %d rows and entered %d row groups", got, groups()-before)
 	}
 }
+
+// When every row of a scope has been deleted, the next flush leaves no file of
+// it and a manifest without segments; marks of other scopes' rows stay.
+func TestEmptyWindowsGo(t *testing.T) {
+	n := openNode(t, nodeOptions{})
+	ctx := context.Background()
+	user := notesTable()
+	def := n.Commit(&command.CreateTable{Table: user}).Table
+	insert(n, def, "alice", 0, 5)
+	insert(n, def, "bob", 0, 5)
+	if _, err := n.Maint.Flush(ctx, def.ID); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 5 {
+		change(t, n, def, "alice", i, "")
+		if i < 4 {
+			change(t, n, def, "bob", i, "")
+		}
+	}
+	message, err := n.Maint.StartFlush(ctx, "root", def)
+	if err != nil || !strings.HasPrefix(message, "Storage flush started") {
+		t.Fatalf("the statement answers %q, %v", message, err)
+	}
+	if j, err := n.Jobs.Wait(ctx, message[strings.LastIndex(message, " ")+1:]); err != nil || j.Status != schema.JobCompleted {
+		t.Fatalf("the job ended as %+v, %v", j, err)
+	}
+	want := []string{"default/notes/alice/manifest.json", "default/notes/bob/batch-0.parquet", "default/notes/bob/manifest.json"}
+	if got := files(t, n.FS, "/data/storage"); !slices.Equal(got, want) {
+		t.Errorf("the storage holds %q", got)
+	}
+	text, err := disk.ReadFile(n.FS, "/data/storage/default/notes/alice/manifest.json")
+	if err != nil || !strings.Contains(string(text), `"segments":[]`) {
+		t.Errorf("the manifest says %s, %v", text, err)
+	}
+	if got := bodies(t, n, def, "bob"); len(got) != 1 {
+		t.Errorf("bob has %d rows", len(got))
+	}
+	message, err = n.Maint.StartFlush(ctx, "root", def)
+	if err != nil || !strings.HasPrefix(message, "Storage flush skipped: no pending writes") {
+		t.Errorf("the statement answers %q, %v", message, err)
+	}
+	insert(n, def, "alice", 0, 5)
+	if _, err := n.Maint.Flush(ctx, def.ID); err != nil {
+		t.Fatal(err)
+	}
+	if got := bodies(t, n, def, "alice"); len(got) != 5 {
+		t.Errorf("alice has %d rows", len(got))
+	}
+	if got := files(t, n.FS, "/data/storage/default/notes/alice"); !slices.Equal(got, []string{"batch-1.parquet", "manifest.json"}) {
+		t.Errorf("the folder holds %q", got)
+	}
+}

@@ -101,7 +101,11 @@ func (m *Maintainer) pending(t *schema.Table) (bool, error) {
 	view := m.o.View()
 	defer view.Release()
 	counts, err := table.TotalCounts(view.Reader(), t)
-	return counts.HotRows > 0, err
+	if err != nil || counts.HotRows > 0 {
+		return err == nil, err
+	}
+	dead, err := deadScopes(context.Background(), view, t, 1)
+	return len(dead) > 0, err
 }
 
 func (m *Maintainer) submitFlush(ctx context.Context, actor schema.UserID, t *schema.Table) (schema.Job, bool, error) {
@@ -112,7 +116,7 @@ func (m *Maintainer) submitFlush(ctx context.Context, actor schema.UserID, t *sc
 			if err != nil {
 				return "", err
 			}
-			if result.Files == 0 && result.Rows == 0 {
+			if result.Files == 0 && result.Rows == 0 && result.Dropped == 0 {
 				return fmt.Sprintf("No pending writes for table '%s'", t.QualifiedName()), nil
 			}
 			return fmt.Sprintf("Flushed %d row(s) of table '%s' to %d file(s), %d bytes", result.Rows, t.QualifiedName(), result.Files, result.Bytes), nil

@@ -14,26 +14,25 @@ import (
 // samples are arguments by what a function takes: an ordinary one first, then
 // empty and extreme ones.
 var samples = map[string][]string{
-	"any":           {"'text'", "7", "''"},
-	"same":          {"3", "5", "-9223372036854775808"},
-	"TEXT":          {"'Hello, World'", "''", "'日本語 ßÄ'"},
-	"BYTES":         {`'\x00ff41'::bytes`, `''::bytes`},
-	"BYTES|TEXT":    {`'\x00ff41'::bytes`, "''"},
-	"BOOLEAN":       {"TRUE", "FALSE"},
-	"integer":       {"7", "0", "-1", "9223372036854775807", "-9223372036854775808"},
-	"DECIMAL":       {"2.50", "0.0", "-99999999999999999999999999999999999999"},
-	"DOUBLE":        {"2.5e0", "0e0", "-1e308", "'NaN'::double", "'Infinity'::double"},
-	"number":        {"7", "2.50", "2.5e0", "0", "32767::smallint"},
-	"DATE":          {"DATE '2024-02-29'", "DATE '0001-01-01'"},
-	"TIME":          {"TIME '23:59:59.999999'", "TIME '00:00:00'"},
-	"TIMESTAMP":     {"TIMESTAMP '2024-02-29 12:34:56.789'", "TIMESTAMP '0001-01-01 00:00:00'"},
-	"DATETIME":      {"CAST('2024-02-29 12:34:56Z' AS DATETIME)", "CAST('9999-12-31 23:59:59Z' AS DATETIME)"},
-	"INTERVAL":      {"INTERVAL '1 month 2 days 03:00:00'", "INTERVAL '0'"},
-	"JSON|TEXT":     {`'{"k":[1,"x"]}'::json`, "'[]'", "'not json'"},
-	"TEXT|integer":  {"'k'", "0", "''"},
-	"UUID":          {"'0190163d-8694-739b-aea5-966c26f8ad90'::uuid"},
-	"EMBEDDING":     {"'[1,2]'::embedding(2)", "'[0,0]'::embedding(2)"},
-	"EMBEDDING odd": {"'[1]'::embedding(1)"},
+	"any":          {"'text'", "7", "''"},
+	"same":         {"3", "5", "-9223372036854775808"},
+	"TEXT":         {"'Hello, World'", "''", "'日本語 ßÄ'"},
+	"BYTES":        {`'\x00ff41'::bytes`, `''::bytes`},
+	"BYTES|TEXT":   {`'\x00ff41'::bytes`, "''"},
+	"BOOLEAN":      {"TRUE", "FALSE"},
+	"integer":      {"7", "0", "-1", "9223372036854775807", "-9223372036854775808"},
+	"DECIMAL":      {"2.50", "0.0", "-99999999999999999999999999999999999999"},
+	"DOUBLE":       {"2.5e0", "0e0", "-1e308", "'NaN'::double", "'Infinity'::double"},
+	"number":       {"7", "2.50", "2.5e0", "0", "32767::smallint"},
+	"DATE":         {"DATE '2024-02-29'", "DATE '0001-01-01'"},
+	"TIME":         {"TIME '23:59:59.999999'", "TIME '00:00:00'"},
+	"TIMESTAMP":    {"TIMESTAMP '2024-02-29 12:34:56.789'", "TIMESTAMP '0001-01-01 00:00:00'"},
+	"DATETIME":     {"CAST('2024-02-29 12:34:56Z' AS DATETIME)", "CAST('9999-12-31 23:59:59Z' AS DATETIME)"},
+	"INTERVAL":     {"INTERVAL '1 month 2 days 03:00:00'", "INTERVAL '0'"},
+	"JSON|TEXT":    {`'{"k":[1,"x"]}'::json`, "'[]'", "'not json'"},
+	"TEXT|integer": {"'k'", "0", "''"},
+	"UUID":         {"'0190163d-8694-739b-aea5-966c26f8ad90'::uuid"},
+	"EMBEDDING":    {"'[1,2]'::embedding(2)", "'[0,0]'::embedding(2)"},
 }
 
 // wrong is an argument that a function does not take.
@@ -57,6 +56,10 @@ var special = map[string][]string{
 // write makes a call of the arguments as SQL.
 func write(f *plan.Function, args []string) string {
 	switch {
+	case f.Name == "extract":
+		return "EXTRACT(" + args[0] + " FROM " + args[1] + ")"
+	case f.Name == "position":
+		return "POSITION(" + args[0] + " IN " + args[1] + ")"
 	case !f.Operator:
 		return f.Name + "(" + strings.Join(args, ", ") + ")"
 	case len(args) == 1:

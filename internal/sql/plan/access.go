@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 
-	"kalamdb/internal/datum"
 	"kalamdb/internal/schema"
 )
 
@@ -313,7 +312,3 @@ var codeNames = map[Code]string{Eq: "=", Lt: "<", Le: "<=", Gt: ">", Ge: ">="}
 
 // Keyed reports whether the query names the full keys of all rows it selects.
 func (q *Query) Keyed() bool { return q.Table != nil && q.Access.Keys != nil }
-
-// rawKind reports whether values of two kinds have the same key bytes when they
-// are equal, so that a bound may be taken from one for the other.
-func rawKind(a, b datum.Kind) bool { return a == b || a.IsInteger() && b.IsInteger() }

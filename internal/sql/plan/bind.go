@@ -31,6 +31,7 @@ type binder struct {
 	fixed bool          // literals are constants, $n is refused
 
 	params   []ParamInfo
+	indexes  map[ParamInfo]int // of params
 	explicit int
 	// aliases are the output names, for a hint only.
 	aliases []parse.Output
@@ -164,13 +165,16 @@ func locate(err error, at int) error {
 // param returns the parameter for one use; equal uses share one entry. Until
 // place is called a parameter has no index, for its type is not yet certain.
 func (b *binder) param(info ParamInfo) *Param {
-	for i, p := range b.params {
-		if p == info {
-			return &Param{i, info}
+	i, known := b.indexes[info]
+	if !known {
+		if b.indexes == nil {
+			b.indexes = map[ParamInfo]int{}
 		}
+		i = len(b.params)
+		b.indexes[info] = i
+		b.params = append(b.params, info)
 	}
-	b.params = append(b.params, info)
-	return &Param{len(b.params) - 1, info}
+	return &Param{i, info}
 }
 
 // literal binds a constant or an automatic parameter.

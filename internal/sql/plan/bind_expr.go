@@ -223,17 +223,49 @@ func (b *binder) comparable(l, r Expr, op string, at, atL, atR int) (Expr, Expr,
 			r, err = b.coerce(r, textType, atR)
 		}
 	case tl.Kind == datum.Null:
-		l, err = b.convert(l, looseTarget(tr), true, atL)
+		l, err = b.beside(l, r, atL)
 	case tr.Kind == datum.Null:
-		r, err = b.convert(r, looseTarget(tl), true, atR)
+		r, err = b.beside(r, l, atR)
 	case isRawUnit(r) && tl.Kind.IsTemporal():
 		r, err = b.rawUnit(r, tl, atR)
 	case isRawUnit(l) && tr.Kind.IsTemporal():
 		l, err = b.rawUnit(l, tr, atL)
 	case familyOf(tl.Kind) != familyOf(tr.Kind), familyOf(tl.Kind) == noFamily, tl.Kind == datum.Embedding:
-		err = fault.At(fault.TypeMismatch, at, "operator %s cannot compare %s with %s", strings.ToUpper(op), typeName(tl), typeName(tr))
+		err = fault.At(fault.TypeMismatch, at, "operator %s cannot compare %s with %s", strings.ToUpper(op), described(l), described(r))
 	}
 	return l, r, err
+}
+
+// described names an operand and its type.
+func described(x Expr) string { return shown(x) + " (" + typeName(x.Type()) + ")" }
+
+// beside gives an untyped operand the type of the one it is compared with. Its
+// faults name the column, when that is one.
+func (b *binder) beside(x, other Expr, at int) (Expr, error) {
+	y, err := b.convert(x, looseTarget(other.Type()), true, at)
+	col, ok := other.(*Col)
+	if !ok {
+		return y, err
+	}
+	if err != nil {
+		return y, forColumn(err, col.Name)
+	}
+	if p, ok := y.(*Param); ok {
+		info := p.Info
+		info.Column = col.Name
+		y = &Param{-1, info}
+	}
+	return y, nil
+}
+
+// forColumn names the column that a fault is about.
+func forColumn(err error, column string) error {
+	f := *fault.Of(err)
+	if f.Code == fault.Internal {
+		return err
+	}
+	f.Message = "column '" + column + "': " + f.Message
+	return &f
 }
 
 // looseTarget is the type that a string or parameter takes beside a type it is

@@ -25,7 +25,7 @@ func BindSelect(s *parse.Select, sc Scope, o Options) (*Query, error) {
 func (b *binder) selectFrom(s *parse.Select, sc Scope) (*Query, error) {
 	switch {
 	case s.Complex != "":
-		return nil, fault.At(fault.NotImplemented, s.Offset, "%s is not supported yet; a query reads one table", s.Complex)
+		return nil, fault.At(fault.NotImplemented, s.Offset, "%s is not supported yet", s.Complex)
 	case len(s.DistinctOn) > 0:
 		return nil, fault.At(fault.NotImplemented, s.Offset, "DISTINCT ON is not supported yet")
 	}
@@ -440,7 +440,7 @@ func (b *binder) order(q *Query) {
 	case len(q.Order) == 0 && seq >= 0:
 		q.Access.Order = OrderSeq
 	case len(q.Order) == 0:
-	case seq >= 0 && isColumn(q.Order[0].X, seq):
+	case seq >= 0 && q.Access.Keys == nil && isColumn(q.Order[0].X, seq):
 		q.Access.Order = OrderSeq
 		if q.Order[0].Desc {
 			q.Access.Order = OrderSeqDesc

@@ -3,6 +3,7 @@ package plan
 import (
 	"crypto/rand"
 	"regexp"
+	"strconv"
 	"time"
 
 	"kalamdb/internal/datum"
@@ -56,6 +57,8 @@ type ParamInfo struct {
 	// Loose keeps a number of any numeric type where a number is wanted,
 	// because comparison is exact across them.
 	Loose bool
+	// Column is the column it is compared with, or "".
+	Column string
 }
 
 // Prepare returns a copy of e for one execution with the parameters converted
@@ -77,16 +80,19 @@ func (e *Env) Prepare(infos []ParamInfo) (*Env, error) {
 	return &out, nil
 }
 
-// explain names the parameter a fault is about; literals speak for themselves.
+// explain names the column and the parameter a fault is about.
 func (p ParamInfo) explain(err error) error {
-	if p.Automatic {
-		return err
-	}
 	f := *fault.Of(err)
 	if f.Code == fault.Internal {
 		return err
 	}
-	return fault.Wrap(f.Code, err, "parameter $%d: %s", p.Source+1, f.Message)
+	if p.Column != "" {
+		f.Message = "column '" + p.Column + "': " + f.Message
+	}
+	if !p.Automatic {
+		f.Message = "parameter $" + strconv.Itoa(p.Source+1) + ": " + f.Message
+	}
+	return &f
 }
 
 // convert gives a parameter the wanted type.
@@ -173,7 +179,7 @@ const (
 const maxPatterns = 64
 
 // patterns are the compiled patterns of one execution: the last one used, which
-// is nearly always the one wanted, and a bounded map.
+// is nearly always the one wanted, and a bounded map; and the time zones met.
 type patterns struct {
 	lastFlags   string
 	lastPattern string
@@ -182,4 +188,5 @@ type patterns struct {
 	lastLike    likeKey
 	like        *likePattern
 	likes       map[likeKey]*likePattern
+	zones       map[string]*time.Location
 }

@@ -173,20 +173,19 @@ func cuttingFunctions() []Function {
 // cut returns count characters of s from the 1-based position from; what lies
 // before the text counts but gives nothing. A negative count means all.
 func cut(s string, from, count int64) string {
-	end := int64(len(s)) + 1 // no text has more characters than bytes
-	if count >= 0 && from < end {
-		if from < 0 && count > end-from { // also guards the addition
-			count = end - from
-		}
-		end = min(end, from+count)
-	}
 	if from < 1 {
+		if before := 1 - uint64(from); count >= 0 && uint64(count) <= before {
+			return ""
+		} else if count >= 0 {
+			count -= int64(before)
+		}
 		from = 1
 	}
-	if end <= from {
-		return ""
+	s = runesFrom(s, from-1)
+	if count < 0 {
+		return s
 	}
-	return runesFrom(runesUntil(s, end-1), from-1)
+	return runesUntil(s, count)
 }
 
 // runesUntil returns the first n characters.

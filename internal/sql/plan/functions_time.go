@@ -95,11 +95,11 @@ func dateBin(_ *Env, stride, at, origin value) (value, error) {
 	if width <= 0 {
 		return value{}, fault.New(fault.InvalidValue, "the interval of date_bin must be above zero, but is %s", stride)
 	}
-	rest := (at.Int() - origin.Int()) % width
+	rest := (at.Int()%width - origin.Int()%width) % width
 	if rest < 0 {
 		rest += width
 	}
-	return datum.NewInt(at.Kind(), at.Int()-rest), nil
+	return instantOf(at.Kind(), at.Int()-rest)
 }
 
 // age is the difference in calendar fields; a day that is missing is borrowed
@@ -149,7 +149,15 @@ func makingFunctions() []Function {
 			}},
 		{Name: "make_timestamp", Doc: "The moment of a year, a month, a day, an hour, a minute and seconds.", args: []pattern{intArg, intArg, intArg, intArg, intArg, doubleArg}, result: timestampType,
 			calls: func(_ *Env, a []value) (value, error) {
-				return datum.ParseTimestamp(dateText(a[0].Int(), a[1].Int(), a[2].Int()) + " " + timeText(a[3].Int(), a[4].Int(), a[5].Float()))
+				date, err := datum.ParseDate(dateText(a[0].Int(), a[1].Int(), a[2].Int()))
+				if err != nil {
+					return date, err
+				}
+				clock, err := datum.ParseTime(timeText(a[3].Int(), a[4].Int(), a[5].Float()))
+				if err != nil {
+					return clock, err
+				}
+				return datum.Add(date, clock)
 			}},
 		{Name: "to_timestamp", Doc: "The moment so many seconds after 1970-01-01.", args: []pattern{doubleArg}, result: datetimeType, call1: pure1(fromSeconds)},
 		{Name: "to_timestamp", Doc: "The moment that a text in ISO form names.", args: []pattern{textArg}, result: datetimeType,
@@ -200,8 +208,8 @@ func fromSeconds(v value) (value, error) {
 func zoneFunctions() []Function {
 	return []Function{
 		{Name: "timezone", Doc: "x AT TIME ZONE z of a TIMESTAMP: the moment at which clocks in the zone show it.", Volatility: Stable, args: []pattern{textArg, timestampArg}, result: datetimeType,
-			call2: func(_ *Env, zone, v value) (value, error) {
-				place, err := location(zone.Text())
+			call2: func(env *Env, zone, v value) (value, error) {
+				place, err := env.location(zone.Text())
 				if err != nil {
 					return value{}, err
 				}
@@ -210,8 +218,8 @@ func zoneFunctions() []Function {
 				return instantOf(datum.DateTime, there.UnixMicro())
 			}},
 		{Name: "timezone", Doc: "x AT TIME ZONE z of a DATETIME: what clocks in the zone show.", Volatility: Stable, args: []pattern{textArg, datetimeArg}, result: timestampType,
-			call2: func(_ *Env, zone, v value) (value, error) {
-				place, err := location(zone.Text())
+			call2: func(env *Env, zone, v value) (value, error) {
+				place, err := env.location(zone.Text())
 				if err != nil {
 					return value{}, err
 				}
@@ -219,6 +227,22 @@ func zoneFunctions() []Function {
 				return instantOf(datum.Timestamp, v.Int()+int64(offset)*1_000_000)
 			}},
 	}
+}
+
+// location finds a zone, once per execution.
+func (e *Env) location(name string) (*time.Location, error) {
+	if place, known := e.patterns.zones[name]; known {
+		return place, nil
+	}
+	place, err := location(name)
+	if err != nil {
+		return nil, err
+	}
+	if e.patterns.zones == nil || len(e.patterns.zones) >= maxPatterns {
+		e.patterns.zones = map[string]*time.Location{}
+	}
+	e.patterns.zones[name] = place
+	return place, nil
 }
 
 // location finds a zone by its name or by its distance from UTC.

@@ -1,0 +1,142 @@
+package plan
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"kalamdb/internal/datum"
+)
+
+const docsPath = "../../../docs/sql/functions.md"
+
+// TestDocs compares docs/sql/functions.md with the catalogue; with -rewrite it
+// writes the file anew.
+func TestDocs(t *testing.T) {
+	want := docs()
+	if f := flag.Lookup("rewrite"); f != nil && f.Value.String() == "true" {
+		if err := os.WriteFile(filepath.FromSlash(docsPath), []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	have, err := os.ReadFile(filepath.FromSlash(docsPath))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(have) != want {
+		t.Errorf("%s differs from the catalogue; go test ./internal/sql/plan -rewrite writes it", docsPath)
+	}
+}
+
+// docs prints the catalogue as a page.
+func docs() string {
+	var b strings.Builder
+	b.WriteString(docsHead)
+	chapter := ""
+	var last *Function
+	for _, f := range Functions() {
+		if strings.HasPrefix(f.Name, "_") {
+			continue
+		}
+		if f.Chapter != chapter {
+			chapter, last = f.Chapter, nil
+			b.WriteString("\n## " + chapter + "\n\n| form | gives | meaning |\n|---|---|---|\n")
+		}
+		b.WriteString("| " + docsForm(f) + " | " + docsCell(f.ResultName()) + " | " + docsMeaning(f, last) + " |\n")
+		last = f
+	}
+	b.WriteString(docsTail())
+	return b.String()
+}
+
+const docsHead = `# Operators, functions and casts
+
+This page is printed from the catalogue in ` + "`internal/sql/plan`" + ` by its tests. NULL as an argument gives NULL unless a line says otherwise.
+*Stable* functions have one value per statement, *volatile* ones are called anew for each row; all others depend on their arguments only.
+"number" is any numeric type, "integer" SMALLINT, INT or BIGINT, "any" every type, "same" the common type of all such arguments; "…" repeats the last argument.
+
+A quoted string without a type, and a parameter, take the type that their place asks for. Of several forms the one that needs the fewest conversions is
+taken; integers become DECIMAL or DOUBLE, a DATE becomes a TIMESTAMP, JSON and FILE are taken as TEXT, nothing else is converted by itself.
+No function builds more than 64 MiB.
+`
+
+func docsForm(f *Function) string {
+	form := f.Signature()
+	switch {
+	case len(f.args) == 0 && f.Form == FormAggregate:
+		form = "count(*)"
+	case f.Operator && len(f.args) == 3:
+		form += " ESCAPE TEXT"
+	}
+	text := "`" + strings.ReplaceAll(form, "|", "\\|") + "`"
+	if len(f.Aliases) > 0 {
+		text += ", also `" + strings.Join(f.Aliases, "`, `") + "`"
+	}
+	return text
+}
+
+func docsCell(s string) string { return strings.ReplaceAll(s, "|", "\\|") }
+
+// docsMeaning leaves out what the line above says already.
+func docsMeaning(f, last *Function) string {
+	text := f.Doc
+	if last != nil && last.Name == f.Name && last.Doc == f.Doc && last.Operator == f.Operator {
+		text = "the same"
+	}
+	if f.Volatility != Immutable {
+		text += " *" + strings.ToUpper(f.Volatility.String()[:1]) + f.Volatility.String()[1:] + ".*"
+	}
+	return docsCell(text)
+}
+
+// docsTail lists the forms of the grammar and the casts.
+func docsTail() string {
+	var b strings.Builder
+	b.WriteString(`
+## Forms of the grammar
+
+| form | meaning |
+|---|---|
+| ` + "`x AND y`, `x OR y`, `NOT x`" + ` | three-valued logic; the operand that decides ends the evaluation |
+| ` + "`x IS [NOT] NULL`, `x IS [NOT] TRUE`, `FALSE`, `UNKNOWN`" + ` | tests that never give NULL |
+| ` + "`x [NOT] IN (a, b, …)`" + ` | whether x equals one of the list; NULL if it does not and a NULL is among them |
+| ` + "`x [NOT] BETWEEN [SYMMETRIC] a AND b`" + ` | x >= a AND x <= b; SYMMETRIC takes the bounds in either order |
+| ` + "`CASE [x] WHEN a THEN r … [ELSE s] END`" + ` | the result of the first arm whose condition holds, else s or NULL |
+| ` + "`CAST(x AS t)`, `x::t`, `TRY_CAST(x AS t)`" + ` | conversion; TRY_CAST gives NULL where CAST fails |
+| ` + "`aggregate([DISTINCT] x) [FILTER (WHERE c)]`" + ` | over the rows of a group, over different values only, over rows that meet c |
+
+## Casts
+
+Text is parsed, and every type has a text. × marks what CAST does between the other types.
+
+`)
+	b.WriteString(castTable())
+	return b.String()
+}
+
+// castTable asks datum which casts there are.
+func castTable() string {
+	kinds := []datum.Type{boolType, smallintType, intType, bigintType, floatType, doubleType, wholeType, dateType, timeType, timestampType, datetimeType, intervalType, uuidType}
+	var b strings.Builder
+	b.WriteString("| from \\ to |")
+	for _, to := range kinds {
+		b.WriteString(" " + to.Kind.String() + " |")
+	}
+	b.WriteString("\n|---|" + strings.Repeat("---|", len(kinds)) + "\n")
+	for _, from := range kinds {
+		b.WriteString("| " + from.Kind.String() + " |")
+		for _, to := range kinds {
+			mark := " × |"
+			if castable(from, to) != nil {
+				mark = "  |"
+			}
+			b.WriteString(mark)
+		}
+		b.WriteString("\n")
+	}
+	b.WriteString("\nJSON numbers and booleans become SQL ones; JSON and EMBEDDING become each other; 16 BYTES become a UUID.\n")
+	return b.String()
+}

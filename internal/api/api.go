@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -30,6 +31,8 @@ const (
 	streamPiece    = 64 << 10         // of a streamed answer
 	defaultGrace   = 3 * time.Second
 	defaultTimeout = 30 * time.Second
+	lastSecond     = time.Second // for connections to end that were cut off
+	unreadBytes    = 128 << 10   // of a body that fasthttp reads away by itself
 )
 
 // Options say what a Server serves and where its limits are. DB and Auth are
@@ -212,10 +215,11 @@ func (s *Server) Run(ctx context.Context) error {
 	defer s.abandon()
 	g, inner := errgroup.WithContext(ctx)
 	g.Go(func() error {
-		if err := s.http.Serve(s.listener); err != nil {
-			return fmt.Errorf("serve %s: %w", s.listener.Addr(), err)
+		err := s.http.Serve(s.listener)
+		if err == nil || inner.Err() != nil && errors.Is(err, net.ErrClosed) {
+			return nil
 		}
-		return nil
+		return fmt.Errorf("serve %s: %w", s.listener.Addr(), err)
 	})
 	g.Go(func() error {
 		<-inner.Done()
@@ -227,25 +231,29 @@ func (s *Server) Run(ctx context.Context) error {
 
 func (s *Server) shutdown() {
 	close(s.stopping)
+	_ = s.listener.Close() // the end of Serve reports what is wrong
 	grace := max(s.o.ShutdownGrace, 0)
+	limit, cancel := context.WithTimeout(context.Background(), grace+lastSecond)
+	defer cancel()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = s.http.ShutdownWithContext(limit) // closes idle connections and makes the others the last of theirs
+	}()
+	defer func() { cancel(); <-ended }()
+
 	// Most of the grace is for ending well, the rest for noticing that it is
 	// over and saying so to the client.
-	calm, cancel := context.WithTimeout(context.Background(), grace*3/4)
-	defer cancel()
-	if s.http.ShutdownWithContext(calm) == nil {
+	if s.gate.waitEmpty(grace * 3 / 4) {
 		return
 	}
 	s.abandon()
-	hard, cancel := context.WithTimeout(context.Background(), grace/4)
-	defer cancel()
-	if s.http.ShutdownWithContext(hard) == nil {
+	if s.gate.waitEmpty(grace / 4) {
 		return
 	}
 	cut := s.gate.closeAll()
 	s.o.Logger.Warn("connections were cut off at shutdown", "connections", cut)
-	last, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	_ = s.http.ShutdownWithContext(last) // a handler that ignores its context is left behind
+	s.gate.waitEmpty(lastSecond) // a handler that ignores its context is left behind
 }
 
 // Stopping is closed when the server takes no new work: connections that were
@@ -260,6 +268,7 @@ func (s *Server) Client(ctx *fasthttp.RequestCtx) auth.Client {
 
 // handle takes a request through the gates to its route.
 func (s *Server) handle(ctx *fasthttp.RequestCtx) {
+	defer s.discardBody(ctx)
 	defer s.recover(ctx)
 	s.stats.requests.Add(1)
 	client := s.Client(ctx)
@@ -275,6 +284,18 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 		return
 	}
 	notFound(ctx)
+}
+
+// discardBody reads away a long body that nobody wanted: closing a connection
+// with bytes unread can take the answer from the client.
+func (s *Server) discardBody(ctx *fasthttp.RequestCtx) {
+	n := ctx.Request.Header.ContentLength()
+	if n >= 0 && n <= unreadBytes {
+		return
+	}
+	if stream := ctx.RequestBodyStream(); stream != nil {
+		_, _ = io.Copy(io.Discard, io.LimitReader(stream, 2*s.o.Protection.MaxBody)) // what fails is the connection
+	}
 }
 
 // route is one method and path.

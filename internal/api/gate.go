@@ -80,7 +80,6 @@ func (g *gate) admit(ctx *fasthttp.RequestCtx, client auth.Client, now time.Time
 	if n := int64(ctx.Request.Header.ContentLength()); n > g.o.MaxBody {
 		refuse(ctx, fasthttp.StatusRequestEntityTooLarge, "BODY_TOO_LARGE", "Request body exceeds maximum allowed size",
 			field{"size_bytes", n}, field{"max_bytes", g.o.MaxBody})
-		ctx.SetConnectionClose()
 		return false
 	}
 	if g.o.Off || client.Local {
@@ -217,6 +216,26 @@ func (g *gate) closeAll() int {
 		_ = c.Close() // it is being given up
 	}
 	return len(conns)
+}
+
+// waitEmpty waits until no connection is open, at most so long, and reports
+// whether none is.
+func (g *gate) waitEmpty(atMost time.Duration) bool {
+	limit := time.NewTimer(atMost)
+	defer limit.Stop()
+	look := time.NewTicker(5 * time.Millisecond)
+	defer look.Stop()
+	for {
+		if now, _ := g.open(); now == 0 {
+			return true
+		}
+		select {
+		case <-look.C:
+		case <-limit.C:
+			now, _ := g.open()
+			return now == 0
+		}
+	}
 }
 
 // field is a number of a flat error body.

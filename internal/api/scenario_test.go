@@ -29,6 +29,8 @@ type edge struct {
 	log     *bytes.Buffer
 	cookies string // of the last answer
 	bodies  map[string]string
+	stop    context.CancelFunc
+	ended   chan error // of Run
 }
 
 // serve runs a server over a fresh database until the test ends.
@@ -66,13 +68,14 @@ func serve(t *testing.T, change func(*Options)) *edge {
 		t.Fatal(err)
 	}
 	e.url = "http://" + address.String()
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- e.Run(ctx) }()
+	var ctx context.Context
+	ctx, e.stop = context.WithCancel(context.Background())
+	e.ended = make(chan error, 1)
+	go func() { e.ended <- e.Run(ctx) }()
 	t.Cleanup(func() {
 		http.DefaultClient.CloseIdleConnections()
-		cancel()
-		if err := <-ended; err != nil {
+		e.stop()
+		if err := <-e.ended; err != nil {
 			t.Error(err)
 		}
 	})

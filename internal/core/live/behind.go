@@ -1,8 +1,10 @@
 package live
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"slices"
 
 	"kalamdb/internal/command"
 	"kalamdb/internal/schema"
@@ -14,12 +16,7 @@ import (
 func (s *shard) catchUp(ctx context.Context, lost hole, next uint64) {
 	s.hub.counters.missed.Add(1)
 	s.mu.Lock()
-	feeds := make([]*feed, 0, len(s.mu.feeds))
-	for _, f := range s.mu.feeds {
-		if f.live > 0 {
-			feeds = append(feeds, f)
-		}
-	}
+	feeds := s.listened(func(feedKey) bool { return true })
 	s.mu.Unlock()
 	for _, f := range feeds {
 		s.read(ctx, f, lost)
@@ -32,6 +29,21 @@ func (s *shard) catchUp(ctx context.Context, lost hole, next uint64) {
 		s.redefine(f, v)
 	}
 	s.mu.next, s.mu.position = next, lost.upTo
+}
+
+// listened returns the feeds with live subscriptions that are wanted, in the
+// order of their keys. s.mu is held.
+func (s *shard) listened(want func(feedKey) bool) []*feed {
+	var feeds []*feed
+	for k, f := range s.mu.feeds {
+		if f.live > 0 && want(k) {
+			feeds = append(feeds, f)
+		}
+	}
+	slices.SortFunc(feeds, func(a, b *feed) int {
+		return cmp.Or(cmp.Compare(a.key.table, b.key.table), cmp.Compare(a.key.scope, b.key.scope))
+	})
+	return feeds
 }
 
 // read delivers the changes of a feed in a hole from the change index to its
@@ -83,7 +95,7 @@ func (s *shard) deliverSlice(f *feed, changes []command.Change, open uint64) uin
 // endLive ends the live subscriptions of a feed; cursors go on alone. s.mu is
 // held.
 func (s *shard) endLive(f *feed, err error) {
-	for sub := range f.subs {
+	for _, sub := range f.all() {
 		if sub.state == live {
 			s.end(sub, err)
 		}

@@ -1,7 +1,9 @@
 package live
 
 import (
+	"maps"
 	"slices"
+	"strings"
 
 	"kalamdb/internal/command"
 	"kalamdb/internal/datum"
@@ -23,9 +25,15 @@ type feed struct {
 	filters     map[string]*filter // by matcher key
 	projections map[string]*projection
 	// always holds the filters that every change must be shown to; keyed the
-	// others by the value that a column must have.
+	// others by a value that a column must have.
 	always []*filter
-	keyed  map[schema.ColumnID]map[string][]*filter
+	keyed  []columnIndex
+}
+
+// columnIndex finds filters by the hash of the value that a column must have.
+type columnIndex struct {
+	column schema.ColumnID
+	values map[string][]*filter
 }
 
 // filter is one distinct filter of live subscriptions.
@@ -72,8 +80,12 @@ func newFeed(key feedKey, t *schema.Table) *feed {
 		subs:        make(map[*subscription]struct{}),
 		filters:     make(map[string]*filter),
 		projections: make(map[string]*projection),
-		keyed:       make(map[schema.ColumnID]map[string][]*filter),
 	}
+}
+
+// all returns the subscriptions in the order of their live ids.
+func (f *feed) all() []*subscription {
+	return slices.SortedFunc(maps.Keys(f.subs), func(a, b *subscription) int { return strings.Compare(a.liveID, b.liveID) })
 }
 
 // insert makes a subscription live.
@@ -139,13 +151,21 @@ func (f *feed) index(fl *filter) {
 			continue
 		}
 		fl.routes = append(fl.routes, r)
-		values := f.keyed[r.column]
-		if values == nil {
-			values = make(map[string][]*filter)
-			f.keyed[r.column] = values
-		}
+		values := f.valuesOf(r.column)
 		values[r.hash] = append(values[r.hash], fl)
 	}
+}
+
+// valuesOf returns the index of a column, a new one if need be.
+func (f *feed) valuesOf(id schema.ColumnID) map[string][]*filter {
+	for _, c := range f.keyed {
+		if c.column == id {
+			return c.values
+		}
+	}
+	c := columnIndex{id, make(map[string][]*filter)}
+	f.keyed = append(f.keyed, c)
+	return c.values
 }
 
 // sharpest returns the equality that is likely to be met by the fewest rows:
@@ -173,13 +193,13 @@ func (f *feed) unindex(fl *filter) {
 		return
 	}
 	for _, r := range fl.routes {
-		values := f.keyed[r.column]
+		values := f.valuesOf(r.column)
 		values[r.hash] = slices.DeleteFunc(values[r.hash], is)
 		if len(values[r.hash]) == 0 {
 			delete(values, r.hash)
 		}
 		if len(values) == 0 {
-			delete(f.keyed, r.column)
+			f.keyed = slices.DeleteFunc(f.keyed, func(c columnIndex) bool { return c.column == r.column })
 		}
 	}
 }
@@ -197,16 +217,16 @@ func (f *feed) candidates(dst []*filter, e *event, generation uint64, hash []byt
 		}
 		return dst, hash
 	}
-	for column, values := range f.keyed {
-		at := f.table.ColumnByID(column)
+	for _, c := range f.keyed {
+		at := f.table.ColumnByID(c.column)
 		if at < 0 {
 			continue
 		}
 		hash = datum.AppendHash(hash[:0], e.row[at])
-		dst = fresh(dst, values[string(hash)], generation)
+		dst = fresh(dst, c.values[string(hash)], generation)
 		if e.hasWas {
 			hash = datum.AppendHash(hash[:0], e.was[at])
-			dst = fresh(dst, values[string(hash)], generation)
+			dst = fresh(dst, c.values[string(hash)], generation)
 		}
 	}
 	return dst, hash

@@ -112,12 +112,7 @@ func (s *shard) deliver(ctx context.Context, e *entry) {
 // deliverLarge reads the changes of a large commit from the change index.
 func (s *shard) deliverLarge(ctx context.Context, e *entry) {
 	s.mu.Lock()
-	var feeds []*feed
-	for k, f := range s.mu.feeds {
-		if f.live > 0 && e.touches(k) {
-			feeds = append(feeds, f)
-		}
-	}
+	feeds := s.listened(e.touches)
 	s.mu.Unlock()
 	for _, f := range feeds {
 		s.read(ctx, f, hole{e.since, e.position})
@@ -160,7 +155,7 @@ func (s *shard) redefine(f *feed, v *relation.View) {
 		return
 	}
 	wasLive := make([]*subscription, 0, f.live)
-	for sub := range f.subs {
+	for _, sub := range f.all() {
 		if sub.state == live {
 			f.remove(sub)
 			sub.state = lagging
@@ -168,7 +163,7 @@ func (s *shard) redefine(f *feed, v *relation.View) {
 		}
 	}
 	f.table = t
-	for sub := range f.subs {
+	for _, sub := range f.all() {
 		q, err := sub.query.rebound(v)
 		if err != nil {
 			s.end(sub, err)
@@ -283,8 +278,8 @@ func (s *shard) lag(sub *subscription, cursor uint64) {
 	if c.o.Lagging && !sub.told {
 		sub.told = true
 		c.staged = append(c.staged, c.notice(NoticeLagging, sub.id, cursor))
-		s.touch(c)
 	}
+	c.publish() // what it has had, and the notice, come before what it will read
 	c.await(sub)
 }
 
@@ -307,7 +302,7 @@ func (s *shard) end(sub *subscription, err error) {
 
 // endFeed ends all subscriptions of a feed. s.mu is held.
 func (s *shard) endFeed(f *feed, err error) {
-	for sub := range f.subs {
+	for _, sub := range f.all() {
 		s.end(sub, err)
 	}
 }

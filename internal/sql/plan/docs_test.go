@@ -119,7 +119,7 @@ Text is parsed, and every type has a text. × marks what CAST does between the o
 
 // castTable asks datum which casts there are.
 func castTable() string {
-	kinds := []datum.Type{boolType, smallintType, intType, bigintType, floatType, doubleType, wholeType, dateType, timeType, timestampType, datetimeType, intervalType, uuidType}
+	kinds := []datum.Type{boolType, {Kind: datum.SmallInt}, intType, bigintType, floatType, doubleType, wholeType, dateType, timeType, timestampType, datetimeType, intervalType, uuidType}
 	var b strings.Builder
 	b.WriteString("| from \\ to |")
 	for _, to := range kinds {

@@ -155,7 +155,6 @@ func (p pattern) target(t datum.Type) (to datum.Type, ok bool) {
 var (
 	textType      = datum.Type{Kind: datum.Text}
 	bytesType     = datum.Type{Kind: datum.Bytes}
-	smallintType  = datum.Type{Kind: datum.SmallInt}
 	intType       = datum.Type{Kind: datum.Int}
 	bigintType    = datum.Type{Kind: datum.BigInt}
 	floatType     = datum.Type{Kind: datum.Float}

@@ -192,3 +192,29 @@ func TestPlans(t *testing.T) {
 		})
 	})
 }
+
+// TestSettle replaces what belongs to an execution by constants.
+func TestSettle(t *testing.T) {
+	stmt, err := parse.Parse("SELECT id FROM note WHERE body = CURRENT_USER AND n IN ($1, 3) AND at < now()")
+	if err != nil {
+		t.Fatal(err)
+	}
+	q, err := BindSelect(stmt.(*parse.Select), testTables(t), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	env := &Env{User: "alice", Params: []datum.Value{datum.NewText("7")}}
+	settled, err := Settle(q.Filter, env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := settled.String(), "((body = 'alice') AND (n IN (7, 3)) AND (at < now()))"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	if got, want := fmt.Sprint(Equalities(settled)), "[[{1 alice} {2 7}] [{1 alice} {2 3}]]"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	if _, err := Settle(q.Filter, &Env{}); !fault.Is(err, fault.InvalidParameter) {
+		t.Errorf("without parameters: %v", err)
+	}
+}

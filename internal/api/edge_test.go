@@ -292,10 +292,10 @@ func TestReports(t *testing.T) {
 	f(errors.New("disk on fire"), "", false, "INTERNAL_ERROR|SQL request failed (request r1)||")
 	f(fault.New(fault.ServerBusy, "the queue is full"), "", false, "SERVER_BUSY|the queue is full||1")
 	syntax := fault.At(fault.Syntax, 9, "syntax error at or near \"FORM\"")
-	f(syntax, "SELECT 1\nFORM t", true, "INVALID_SQL|Invalid SQL: syntax error at or near \"FORM\" (line 2, column 1)|SELECT 1\nFORM t|")
-	f(syntax, "SELECT ü FORM t", false, "INVALID_SQL|SQL statement is invalid or not allowed: syntax error at or near \"FORM\" (line 1, column 9)||")
+	f(syntax, "SELECT 1\nFORM t", true, "INVALID_SQL|Invalid SQL: syntax error at or near \"FORM\" at line 2 column 1|SELECT 1\nFORM t|")
+	f(syntax, "SELECT ü FORM t", false, "INVALID_SQL|SQL statement is invalid or not allowed: syntax error at or near \"FORM\" at line 1 column 9||")
 	f(fault.InStatement(syntax, 2, "SELECT 1 FORM t"), "SELECT 1; SELECT 1 FORM t", false,
-		"INVALID_SQL|Statement 2 failed: SQL statement is invalid or not allowed: syntax error at or near \"FORM\" (line 1, column 10)||")
+		"INVALID_SQL|Statement 2 failed: SQL statement is invalid or not allowed: syntax error at or near \"FORM\" at line 1 column 10||")
 	open := func(offset int) error { return fault.At(fault.BatchParseError, offset, "unterminated quote") }
 	f(open(7), "SELECT 'x", true, "SQL_EXECUTION_ERROR|unterminated quote|SELECT 'x|")
 	f(open(7), "SELECT 'x", false, "SQL_EXECUTION_ERROR|SQL statement failed||")

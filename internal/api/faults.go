@@ -138,13 +138,13 @@ func syntaxWords(f *fault.Error, sql string, admin bool) string {
 	if f.Statement > 0 {
 		sql = f.Detail // offsets are within the statement
 	}
-	if f.Offset < 0 || f.Offset > len(sql) {
-		return text
+	if f.Offset < 0 || f.Offset > len(sql) || strings.Contains(text, " at line ") {
+		return text // there is no place, or the parser has said it
 	}
 	before := sql[:f.Offset]
 	line := strings.Count(before, "\n") + 1
 	column := utf8.RuneCountInString(before[strings.LastIndexByte(before, '\n')+1:]) + 1
-	return text + " (line " + strconv.Itoa(line) + ", column " + strconv.Itoa(column) + ")"
+	return text + " at line " + strconv.Itoa(line) + " column " + strconv.Itoa(column)
 }
 
 // severalStatements reports whether a semicolon divides statements before an

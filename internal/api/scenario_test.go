@@ -184,7 +184,7 @@ var varying = []struct{ pattern, replacement string }{
 	{`(?i)expires=\w+, \d\d \w+ 20\d\d \d\d:\d\d:\d\d GMT`, `expires=TIME`},
 	{`eyJ[\w-]+\.[\w-]+\.[\w-]+`, `TOKEN`},
 	{`[0-9a-f]{8}-[0-9a-f]+`, `ID`},
-	{`"7\d{17,18}"`, `"SEQ"`},
+	{`"\d{18,19}"`, `"SEQ"`},
 }
 
 func hideVarying(s string) string {

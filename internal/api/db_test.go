@@ -1,0 +1,49 @@
+package api
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"kalamdb/internal/core"
+	"kalamdb/internal/disk"
+	"kalamdb/internal/testkit"
+)
+
+// openDB opens a database on a disk in memory.
+func openDB(t *testing.T) (*core.DB, *core.DB) {
+	t.Helper()
+	db, err := testkit.Open(disk.NewMem(), testkit.NewClock(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return db.DB, db.DB
+}
+
+// longQuery returns the rows that fill has written.
+const longQuery = "SELECT * FROM app.long"
+
+// fill writes n rows whose answer is much longer than what sockets buffer.
+func fill(t *testing.T, e *edge, n int) {
+	t.Helper()
+	sql := func(text string) {
+		t.Helper()
+		if status, answer := e.post(t, strings.NewReader(`{"sql":"`+text+`"}`)); status != 200 {
+			t.Fatalf("%.80s: %d %s", text, status, answer)
+		}
+	}
+	sql("CREATE NAMESPACE app; CREATE SHARED TABLE app.long (id BIGINT PRIMARY KEY, body TEXT)")
+	body := strings.Repeat("x", 100)
+	for from := 0; from < n; from += 2000 {
+		rows := make([]string, 2000)
+		for i := range rows {
+			rows[i] = fmt.Sprintf("(%d, '%s')", from+i, body)
+		}
+		sql("INSERT INTO app.long VALUES " + strings.Join(rows, ", "))
+	}
+}

@@ -107,7 +107,7 @@ func (r *runner) run() int {
 		}
 		if err := r.block(b); err != nil {
 			r.t.Errorf("%s:%d: %s: %v", r.script.path, b.line, b.head, err)
-			if len(r.t.Name()) > 0 && !r.rewrite {
+			if !r.rewrite && !*keepFlag {
 				break // what follows would only repeat the fault
 			}
 		}

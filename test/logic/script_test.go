@@ -17,6 +17,7 @@ type block struct {
 	divided bool     // there is a "----"
 	only    string   // onlyif CONFIG
 	skip    string   // skipif CONFIG
+	joined  bool     // the next block follows without a blank line
 }
 
 // script is one parsed .slt file.
@@ -64,6 +65,13 @@ func (s *script) add(lines []string, line int) error {
 			b.skip = words[1]
 		case words[0] == "configs":
 			s.configs = words[1:]
+		case (words[0] == "user" || words[0] == "namespace") && len(lines) > 1:
+			// These stand above what they change, without a blank line.
+			b.line, b.head, b.words, b.joined = line, lines[0], words, true
+			s.blocks = append(s.blocks, b)
+			b = &block{}
+			lines, line = lines[1:], line+1
+			continue
 		default:
 			b.line, b.head, b.words = line, lines[0], words
 			b.body(lines[1:])
@@ -115,7 +123,7 @@ func (s *script) runsUnder(config string) bool {
 func (s *script) save() error {
 	var out strings.Builder
 	for i, b := range s.blocks {
-		if i > 0 {
+		if i > 0 && !s.blocks[i-1].joined {
 			out.WriteString("\n")
 		}
 		for _, l := range b.prefix {

@@ -1,0 +1,88 @@
+// Package logic runs the SQL corpus, testdata-like scripts *.slt in this folder,
+// under every configuration; README.md describes their language.
+package logic
+
+import (
+	"flag"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+)
+
+var (
+	configFlag  = flag.String("config", "hot", "configurations divided by comma, or all")
+	filesFlag   = flag.String("files", "*", "which scripts, as a glob without .slt")
+	keepFlag    = flag.Bool("keep", false, "go on after a block that fails")
+	rewriteFlag = flag.Bool("rewrite", false, "rewrite expectations; read that diff")
+)
+
+// configurations are those that `all` stands for.
+var configurations = []string{"hot", "cold", "restart", "http"}
+
+// TestCorpus runs each script once per configuration.
+func TestCorpus(t *testing.T) {
+	paths, err := filepath.Glob(*filesFlag + ".slt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(paths) == 0 {
+		t.Fatalf("no script matches %s.slt", *filesFlag)
+	}
+	configs := strings.Split(*configFlag, ",")
+	if *configFlag == "all" {
+		configs = configurations
+	}
+	for _, config := range configs {
+		t.Run(config, func(t *testing.T) {
+			var records atomic.Int64
+			t.Run("scripts", func(t *testing.T) {
+				for _, path := range paths {
+					t.Run(strings.TrimSuffix(path, ".slt"), func(t *testing.T) {
+						if !*rewriteFlag {
+							t.Parallel()
+						}
+						records.Add(int64(runScript(t, config, path)))
+					})
+				}
+			})
+			fmt.Printf("corpus: configuration %s: %d records\n", config, records.Load())
+		})
+	}
+}
+
+// runScript runs one script under one configuration and returns the number of
+// records that were checked.
+func runScript(t *testing.T, config, path string) int {
+	s, err := load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !s.runsUnder(config) {
+		return 0
+	}
+	db, err := open(t, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.close()
+	n := newRunner(t, config, s, db, *rewriteFlag).run()
+	if *rewriteFlag {
+		if err := s.save(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return n
+}
+
+// open makes the database of a configuration.
+func open(t *testing.T, config string) (backend, error) {
+	switch config {
+	case "hot", "cold", "restart":
+		return newLocal(t.Context())
+	case "http":
+		return newRemote(t.Context())
+	}
+	return nil, fmt.Errorf("unknown configuration %q; use %s", config, strings.Join(configurations, ", "))
+}

@@ -1,0 +1,219 @@
+package job_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"golang.org/x/sync/errgroup"
+
+	"kalamdb/internal/core/apply"
+	"kalamdb/internal/core/job"
+	"kalamdb/internal/disk"
+	"kalamdb/internal/fault"
+	"kalamdb/internal/schema"
+	"kalamdb/internal/store"
+)
+
+// life is one life of a server that has nothing but jobs.
+type life struct {
+	*job.Runner
+	t     *testing.T
+	store *store.Store
+	apply *apply.Local
+	group errgroup.Group
+	stop  func()
+	start func()
+}
+
+// live opens a life on a disk; jobs run once start is called.
+func live(t *testing.T, fs disk.FS, o job.Options) *life {
+	t.Helper()
+	l := &life{t: t}
+	var err error
+	if l.store, err = store.Open(store.Options{FS: fs, Dir: "/data", Reserve: -1}); err != nil {
+		t.Fatal(err)
+	}
+	if l.apply, err = apply.Open(apply.Options{Store: l.store}); err != nil {
+		t.Fatal(err)
+	}
+	o.Committer, o.View, o.Logger = l.apply, l.apply.View, slog.New(slog.DiscardHandler)
+	l.Runner = job.New(o)
+	ctx, stop := context.WithCancel(context.Background())
+	jobs, stopJobs := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	started := false
+	l.group.Go(func() error { return l.apply.Run(ctx) })
+	l.start = func() {
+		started = true
+		l.group.Go(func() error {
+			defer close(ended)
+			return l.Run(jobs)
+		})
+	}
+	l.stop = func() {
+		stopJobs()
+		if started {
+			<-ended
+		}
+		stop()
+	}
+	t.Cleanup(l.end)
+	return l
+}
+
+// end stops the life cleanly. It may be called more than once.
+func (l *life) end() {
+	l.t.Helper()
+	if l.stop == nil {
+		return
+	}
+	l.stop()
+	l.stop = nil
+	if err := l.group.Wait(); err != nil {
+		l.t.Error(err)
+	}
+	l.apply.Close()
+	if err := l.store.Close(); err != nil {
+		l.t.Error(err)
+	}
+}
+
+func (l *life) submit(s job.Spec) (schema.Job, bool) {
+	l.t.Helper()
+	j, started, err := l.Submit(context.Background(), s)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return j, started
+}
+
+// ended waits for a job and compares how it ended.
+func (l *life) ended(id, status, message string) {
+	l.t.Helper()
+	j, err := l.Wait(context.Background(), id)
+	if err != nil || j.Status != status || j.Message != message {
+		l.t.Errorf("job %s is %s: %q, %v; want %s: %q", id, j.Status, j.Message, err, status, message)
+	}
+	if job.Finished(&j) && (j.FinishedAt == 0 || j.FinishedAt < j.CreatedAt) {
+		l.t.Errorf("job %s finished at %d", id, j.FinishedAt)
+	}
+}
+
+func TestStates(t *testing.T) {
+	l := live(t, disk.NewMem(), job.Options{})
+	l.start()
+	answer := func(message string, err error) func(context.Context) (string, error) {
+		return func(context.Context) (string, error) { return message, err }
+	}
+	f := func(run func(context.Context) (string, error), status, message string) {
+		t.Helper()
+		j, started := l.submit(job.Spec{Type: "flush", Prefix: "FL", Parameters: `{"table":"t"}`, Actor: "root", Run: run})
+		if !started || !strings.HasPrefix(j.ID, "FL-") || j.Status != schema.JobQueued {
+			t.Errorf("submitted as %+v", j)
+		}
+		l.ended(j.ID, status, message)
+	}
+	f(answer("done", nil), schema.JobCompleted, "done")
+	f(answer("", errors.New("disk on fire")), schema.JobFailed, "disk on fire")
+	f(answer("", fault.Wrap(fault.DiskFull, errors.New("inner"), "the disk is full")), schema.JobFailed, "the disk is full")
+	f(answer("nothing to do", job.ErrSkip), schema.JobSkipped, "nothing to do")
+	if s := l.Stats(); s != (job.Stats{}) {
+		t.Errorf("figures after all jobs %+v", s)
+	}
+}
+
+// One key, one active job; afterwards the key is free.
+func TestIdempotency(t *testing.T) {
+	l := live(t, disk.NewMem(), job.Options{})
+	l.start()
+	hold, running := make(chan struct{}), make(chan struct{})
+	first, _ := l.submit(job.Spec{Prefix: "FL", Key: "k", Run: func(context.Context) (string, error) {
+		close(running)
+		<-hold
+		return "first", nil
+	}})
+	<-running
+	second, started := l.submit(job.Spec{Prefix: "FL", Key: "k", Run: nil})
+	if started || second.ID != first.ID || second.Status != schema.JobRunning {
+		t.Errorf("the second is %+v, started %v", second, started)
+	}
+	close(hold)
+	l.ended(first.ID, schema.JobCompleted, "first")
+	third, started := l.submit(job.Spec{Prefix: "FL", Key: "k", Run: func(context.Context) (string, error) { return "third", nil }})
+	if !started {
+		t.Error("the key is still taken")
+	}
+	l.ended(third.ID, schema.JobCompleted, "third")
+}
+
+func TestCancel(t *testing.T) {
+	ctx := context.Background()
+	l := live(t, disk.NewMem(), job.Options{Workers: 1, Queue: 2})
+	l.start()
+	running := make(chan struct{})
+	wait := func(ctx context.Context) (string, error) {
+		close(running)
+		<-ctx.Done()
+		return "", ctx.Err()
+	}
+	first, _ := l.submit(job.Spec{Prefix: "FL", Key: "first", Run: wait})
+	<-running
+	second, _ := l.submit(job.Spec{Prefix: "FL", Run: wait})
+	third, _ := l.submit(job.Spec{Prefix: "FL", Key: "third", Run: wait})
+	if _, _, err := l.Submit(ctx, job.Spec{Prefix: "FL", Run: wait}); !fault.Is(err, fault.ServerBusy) {
+		t.Errorf("a job too many: %v", err)
+	}
+	if s := l.Stats(); s != (job.Stats{Queued: 2, Running: 1}) {
+		t.Errorf("figures %+v", s)
+	}
+	if j, err := l.Cancel(ctx, second.ID); err != nil || j.Status != schema.JobCancelled || j.StartedAt != 0 {
+		t.Errorf("a waiting job ends as %+v, %v", j, err)
+	}
+	l.CancelKey(ctx, "third")
+	l.CancelKey(ctx, "unknown")
+	l.ended(third.ID, schema.JobCancelled, "the job was cancelled")
+	if j, err := l.Cancel(ctx, first.ID); err != nil || j.Status != schema.JobCancelled {
+		t.Errorf("a running job ends as %+v, %v", j, err)
+	}
+	if _, err := l.Cancel(ctx, first.ID); !fault.Is(err, fault.InvalidOperation) {
+		t.Errorf("a finished job: %v", err)
+	}
+}
+
+// What a stop or a crash interrupts is failed, with the reason.
+func TestInterruption(t *testing.T) {
+	mem := disk.NewMem()
+	l := live(t, mem, job.Options{Workers: 1})
+	l.start()
+	running := make(chan struct{})
+	wait := func(ctx context.Context) (string, error) {
+		close(running)
+		<-ctx.Done()
+		return "", ctx.Err()
+	}
+	first, _ := l.submit(job.Spec{Prefix: "FL", Run: wait})
+	<-running
+	second, _ := l.submit(job.Spec{Prefix: "FL", Run: wait})
+	clone := mem.CrashClone(1, 0)
+	l.end()
+
+	stopped := live(t, mem, job.Options{})
+	stopped.ended(first.ID, schema.JobFailed, "the server stopped while the job was running")
+	stopped.ended(second.ID, schema.JobFailed, "the server stopped before the job ran")
+
+	crashed := live(t, clone, job.Options{})
+	fresh, _ := crashed.submit(job.Spec{Prefix: "FL", Run: func(context.Context) (string, error) { return "ran", nil }})
+	crashed.start()
+	crashed.ended(fresh.ID, schema.JobCompleted, "ran")
+	crashed.ended(first.ID, schema.JobFailed, "the server stopped while the job was running")
+	crashed.ended(second.ID, schema.JobFailed, "the server stopped while the job was queued")
+	if err := crashed.Prune(context.Background(), 1<<62); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := crashed.Wait(context.Background(), first.ID); !fault.Is(err, fault.ObjectNotFound) {
+		t.Errorf("a pruned job: %v", err)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -29,7 +30,7 @@ func (n *node) queued(commands ...*command.Command) func() ([]command.Receipt, [
 		before := n.local.Stats().Queued
 		all.Go(func() { receipts[i], errs[i] = n.local.Commit(context.Background(), c) })
 		for n.local.Stats().Queued == before {
-			time.Sleep(0) // yields until the command has its place
+			runtime.Gosched()
 		}
 	}
 	return func() ([]command.Receipt, []error) {
@@ -198,7 +199,7 @@ func TestBounds(t *testing.T) {
 	note := n.create("note", schema.User)
 	n.close()
 
-	n = openNode(t, options{disk: d, idle: true, apply: apply.Options{QueueCommands: 3, QueueBytes: 8000, MaxRows: 2, MaxBytes: 5000}})
+	n = openNode(t, options{disk: d, idle: true, apply: apply.Options{QueueCommands: 3, QueueBytes: 7500, MaxRows: 2, MaxBytes: 5000}})
 	f := func(body command.Body, code fault.Code, words string) {
 		t.Helper()
 		_, err := n.commit(body)
@@ -212,7 +213,7 @@ func TestBounds(t *testing.T) {
 	f(write(note, row(1, 1), row(2, 1), row(3, 1)), fault.LimitExceeded, "commit.max_rows")
 	f(write(note, row(1, 5000)), fault.LimitExceeded, "commit.max_bytes")
 	wait := n.queued(at(moment0, write(note, row(1, 3000))))
-	f(write(note, row(2, 4500)), fault.ServerBusy, "commit.queue_bytes")
+	f(write(note, row(2, 4350)), fault.ServerBusy, "commit.queue_bytes")
 	wait2 := n.queued(at(moment0, write(note, row(2, 1))), at(moment0, write(note, row(3, 1))))
 	f(write(note, row(4, 1)), fault.ServerBusy, "commit.queue_commands")
 	n.run()
@@ -443,4 +444,3 @@ func TestViewsHoldTheirMoment(t *testing.T) {
 		t.Errorf("%d views are open, the oldest at %d", n.local.Stats().Views, n.local.OldestView())
 	}
 }
-

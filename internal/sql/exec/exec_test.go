@@ -106,6 +106,9 @@ func (m *memory) Scan(_ context.Context, r source.Request) (source.Rows, error) 
 	case source.Any, source.BySeqDesc: // rows stand in the order of _seq
 		slices.Reverse(rows)
 	}
+	if r.Limit > 0 {
+		rows = rows[:min(r.Limit, len(rows))] // it is a hint, but here it is taken
+	}
 	for n, row := range rows {
 		rows[n] = slices.Clone(row)
 		for i := range row {

@@ -2,7 +2,6 @@ package plan
 
 import (
 	"crypto/rand"
-	"regexp"
 	"strconv"
 	"time"
 
@@ -183,8 +182,8 @@ const maxPatterns = 64
 type patterns struct {
 	lastFlags   string
 	lastPattern string
-	regexp      *regexp.Regexp
-	regexps     map[string]*regexp.Regexp
+	regexp      expression
+	regexps     map[string]expression
 	lastLike    likeKey
 	like        *likePattern
 	likes       map[likeKey]*likePattern

@@ -89,6 +89,9 @@ func contained(a, b value) (value, error) {
 	if !ok1 || !ok2 {
 		return value{}, nil
 	}
+	if err := checkSteps(len(y), len(x)); err != nil {
+		return value{}, err
+	}
 	return boolean(jsonContains(strings.TrimSpace(x), strings.TrimSpace(y), true))
 }
 

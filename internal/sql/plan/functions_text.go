@@ -242,15 +242,19 @@ func splitPart(_ *Env, s, delimiter, n value) (value, error) {
 		}
 		return textValue("")
 	}
-	parts := strings.Split(s.Text(), delimiter.Text())
 	at := n.Int() - 1
 	if n.Int() < 0 {
-		at = int64(len(parts)) + n.Int()
+		at = int64(strings.Count(s.Text(), delimiter.Text())) + 1 + n.Int()
 	}
-	if at < 0 || at >= int64(len(parts)) {
+	rest, found := s.Text(), at >= 0
+	for ; at > 0 && found; at-- {
+		_, rest, found = strings.Cut(rest, delimiter.Text())
+	}
+	if !found {
 		return textValue("")
 	}
-	return textValue(parts[at])
+	part, _, _ := strings.Cut(rest, delimiter.Text())
+	return textValue(part)
 }
 
 func searchFunctions() []Function {

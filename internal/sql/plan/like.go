@@ -20,6 +20,9 @@ type likeKey struct {
 type likePattern struct {
 	parts []likePart
 	fold  bool
+	// size is the length of the longest part that is looked for character by
+	// character.
+	size int
 	// anchored tells whether the pattern begins or ends without %.
 	anchoredStart, anchoredEnd bool
 }
@@ -62,15 +65,15 @@ func like(env *Env, s value, key likeKey) (value, error) {
 	if err != nil {
 		return value{}, err
 	}
+	if err := checkSteps(p.size, len(s.Text())); err != nil {
+		return value{}, err
+	}
 	return datum.NewBool(p.match(s.Text())), nil
 }
 
 // likePattern returns a compiled pattern, from the cache of the execution when
 // there is one.
 func (e *Env) likePattern(key likeKey) (*likePattern, error) {
-	if e == nil {
-		return compileLike(key)
-	}
 	c := &e.patterns
 	if c.like != nil && c.lastLike == key {
 		return c.like, nil
@@ -131,6 +134,11 @@ func compileLike(key likeKey) (*likePattern, error) {
 	p.anchoredEnd = !percent
 	if len(part.runes) > 0 || p.anchoredEnd && len(p.parts) == 0 {
 		p.parts = append(p.parts, part.finish(key.fold))
+	}
+	for _, part := range p.parts {
+		if !part.plain {
+			p.size = max(p.size, len(part.runes))
+		}
 	}
 	return p, nil
 }

@@ -28,7 +28,7 @@ func checkMatches(n int) error {
 func regexpOperator(name, flags string, not bool, doc string) Function {
 	return Function{Name: name, Operator: true, Doc: doc, args: []pattern{textArg, textArg}, result: boolType,
 		call2: func(env *Env, s, p value) (value, error) {
-			re, err := env.regexp(flags, p.Text())
+			re, err := env.regexp(flags, p.Text(), s.Text())
 			if err != nil {
 				return value{}, err
 			}
@@ -36,35 +36,49 @@ func regexpOperator(name, flags string, not bool, doc string) Function {
 		}}
 }
 
-// regexp returns a compiled expression, from the cache of the execution when
-// there is one.
-func (e *Env) regexp(flags, pattern string) (*regexp.Regexp, error) {
-	if e == nil {
-		return compileRegexp(flags, pattern)
-	}
-	c := &e.patterns
-	// The pattern is compared first: its bytes are mostly the very same.
-	if c.regexp != nil && c.lastPattern == pattern && c.lastFlags == flags {
-		return c.regexp, nil
-	}
-	re, known := c.regexps[flags+pattern]
-	if !known {
-		var err error
-		if re, err = compileRegexp(flags, pattern); err != nil {
-			return nil, err
-		}
-		if c.regexps == nil || len(c.regexps) >= maxPatterns {
-			c.regexps = map[string]*regexp.Regexp{}
-		}
-		c.regexps[flags+pattern] = re
-	}
-	c.lastFlags, c.lastPattern, c.regexp = flags, pattern, re
-	return re, nil
+// expression is a compiled regular expression; size is the number of its
+// instructions, each of which may be tried at every place of a text.
+type expression struct {
+	*regexp.Regexp
+	size int
 }
 
-func compileRegexp(flags, pattern string) (*regexp.Regexp, error) {
+// maxSteps bounds what matching one pattern with one text may cost, because it
+// cannot be interrupted.
+const maxSteps = 1 << 31
+
+func checkSteps(pattern, text int) error {
+	if text > 0 && pattern > maxSteps/text {
+		return fault.New(fault.LimitExceeded, "a pattern of this size cannot be matched with a text of %d bytes", text)
+	}
+	return nil
+}
+
+// regexp returns the expression to match text with, from the cache of the
+// execution when there is one.
+func (e *Env) regexp(flags, pattern, text string) (expression, error) {
+	c := &e.patterns
+	// The pattern is compared first: its bytes are mostly the very same.
+	if c.regexp.Regexp == nil || c.lastPattern != pattern || c.lastFlags != flags {
+		re, known := c.regexps[flags+pattern]
+		if !known {
+			var err error
+			if re, err = compileRegexp(flags, pattern); err != nil {
+				return re, err
+			}
+			if c.regexps == nil || len(c.regexps) >= maxPatterns {
+				c.regexps = map[string]expression{}
+			}
+			c.regexps[flags+pattern] = re
+		}
+		c.lastFlags, c.lastPattern, c.regexp = flags, pattern, re
+	}
+	return c.regexp, checkSteps(c.regexp.size, len(text))
+}
+
+func compileRegexp(flags, pattern string) (expression, error) {
 	if len(pattern) > maxRegexp {
-		return nil, fault.New(fault.LimitExceeded, "a regular expression may have at most %d bytes", maxRegexp)
+		return expression{}, fault.New(fault.LimitExceeded, "a regular expression may have at most %d bytes", maxRegexp)
 	}
 	re, err := regexp.Compile(flags + pattern)
 	if err != nil {
@@ -73,9 +87,15 @@ func compileRegexp(flags, pattern string) (*regexp.Regexp, error) {
 		if errors.As(err, &broken) {
 			reason = broken.Code.String()
 		}
-		return nil, fault.New(fault.InvalidValue, "invalid regular expression '%s': %s", shorten(pattern), reason)
+		return expression{}, fault.New(fault.InvalidValue, "invalid regular expression '%s': %s", shorten(pattern), reason)
 	}
-	return re, nil
+	size := len(pattern)
+	if tree, err := syntax.Parse(flags+pattern, syntax.Perl); err == nil {
+		if program, err := syntax.Compile(tree.Simplify()); err == nil {
+			size = len(program.Inst)
+		}
+	}
+	return expression{re, size}, nil
 }
 
 // regexpFlags reads the letters of PostgreSQL's flags: i and c for case, g for
@@ -116,11 +136,11 @@ func withFlags(name string, result datum.Type, doc string, f func(re *regexp.Reg
 		if err != nil {
 			return value{}, err
 		}
-		re, err := env.regexp(flags, p.Text())
+		re, err := env.regexp(flags, p.Text(), s.Text())
 		if err != nil {
 			return value{}, err
 		}
-		return f(re, s.Text())
+		return f(re.Regexp, s.Text())
 	}
 	return []Function{
 		{Name: name, Doc: doc, args: []pattern{textArg, textArg}, result: result,
@@ -171,7 +191,7 @@ func regexpReplace(env *Env, s, p, with value, letters string) (value, error) {
 	if err != nil {
 		return value{}, err
 	}
-	re, err := env.regexp(flags, p.Text())
+	re, err := env.regexp(flags, p.Text(), s.Text())
 	if err != nil {
 		return value{}, err
 	}

@@ -5,6 +5,7 @@ import (
 
 	"kalamdb/internal/datum"
 	"kalamdb/internal/fault"
+	"kalamdb/internal/schema"
 	"kalamdb/internal/sql/parse"
 )
 
@@ -144,7 +145,7 @@ func newGrouping(b *binder, groups []Expr) *grouping {
 	for _, x := range groups {
 		g.add(x)
 	}
-	g.byKey = b.table != nil && len(b.table.Key) > 0
+	g.byKey = b.table != nil && len(b.table.Key) > 0 && b.table.Kind != schema.Stream
 	if g.byKey {
 		for _, position := range b.table.KeyPositions() {
 			g.byKey = g.byKey && g.find(b.columnAt(position).String()) >= 0

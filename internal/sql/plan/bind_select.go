@@ -431,9 +431,11 @@ func (b *binder) order(q *Query) {
 		return
 	}
 	t := q.Table
-	keyed := len(t.Key) > 0
+	keyed := len(t.Key) > 0 && t.Kind != schema.Stream
 	seq := systemColumn(t, schema.SeqColumn)
 	switch {
+	case len(q.Order) == 0 && len(t.Key) > 0 && t.Kind == schema.Stream:
+		b.breakTies(q, seq) // events may share a key, and do not lie in its order
 	case len(q.Order) == 0 && t.Kind == schema.System:
 	case len(q.Order) == 0 && keyed:
 		q.Access.Order = OrderKey
@@ -462,13 +464,17 @@ func isColumn(x Expr, position int) bool {
 // breakTies makes the order of rows that sort alike the same wherever they are
 // stored: by key, or else by _seq.
 func (b *binder) breakTies(q *Query, seq int) {
+	stream := q.Table.Kind == schema.Stream
+	positions := q.Table.KeyPositions()
+	if (stream || len(positions) == 0) && seq >= 0 {
+		positions = append(positions, seq)
+	}
 	if q.Distinct {
 		q.Access.Order = OrderKey // the first of equals is kept
+		if stream {
+			q.Access.Order = OrderSeq
+		}
 		return
-	}
-	positions := q.Table.KeyPositions()
-	if len(positions) == 0 && seq >= 0 {
-		positions = []int{seq}
 	}
 	for _, p := range positions {
 		if !slices.ContainsFunc(q.Order, func(o OrderItem) bool { return isColumn(o.X, p) }) {

@@ -78,6 +78,7 @@ func testTables(t testing.TB) tables {
 			"due DATE", "clock TIME", "z DATETIME", "doc JSON", "u UUID", "b BYTES", "e EMBEDDING(3)", "s SMALLINT"}, system...)...),
 		"app.pair":   table(t, "pair", schema.Shared, "a b", append([]string{"v INT", "b TEXT", "a INT"}, system...)...),
 		"app.event":  table(t, "event", schema.Stream, "", append([]string{"kind TEXT", "v INT"}, system...)...),
+		"app.keyed":  table(t, "keyed", schema.Stream, "id", append([]string{"id BIGINT", "v INT"}, system...)...),
 		"app.byuuid": table(t, "byuuid", schema.Shared, "u", append([]string{"u UUID", "v INT"}, system...)...),
 		"app.sys":    table(t, "sys", schema.System, "id", "id TEXT", "v INT"),
 	}

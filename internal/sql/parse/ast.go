@@ -55,7 +55,7 @@ type (
 		At
 		Table string
 	}
-	// Unary is "-", "+" or "not".
+	// Unary is "-", "+", "~" or "not".
 	Unary struct {
 		At
 		Op string

@@ -150,7 +150,7 @@ func (c *converter) operation(e *pg.A_Expr) Expr {
 	case pg.A_Expr_Kind_AEXPR_LIKE, pg.A_Expr_Kind_AEXPR_ILIKE:
 		return c.like(e, op)
 	case pg.A_Expr_Kind_AEXPR_SIMILAR:
-		return c.unsupported(e.GetLocation(), "SIMILAR TO")
+		return c.similar(e, op)
 	case pg.A_Expr_Kind_AEXPR_BETWEEN, pg.A_Expr_Kind_AEXPR_NOT_BETWEEN,
 		pg.A_Expr_Kind_AEXPR_BETWEEN_SYM, pg.A_Expr_Kind_AEXPR_NOT_BETWEEN_SYM:
 		bounds := e.GetRexpr().GetList().GetItems()
@@ -164,11 +164,18 @@ func (c *converter) operation(e *pg.A_Expr) Expr {
 	return c.unsupported(e.GetLocation(), "operator "+op)
 }
 
+// similar converts SIMILAR TO: a match with the pattern as similar_to_escape
+// rewrites it, which the grammar has already put around it.
+func (c *converter) similar(e *pg.A_Expr, op string) Expr {
+	at := At{c.at(e.GetLocation())}
+	return &Binary{at, op, c.expr(e.GetLexpr()), c.expr(e.GetRexpr())}
+}
+
 // plainOperator converts an operator with one or two operands.
 func (c *converter) plainOperator(e *pg.A_Expr, op string) Expr {
 	at := At{c.at(e.GetLocation())}
 	if e.GetLexpr().GetNode() == nil {
-		if op != "-" && op != "+" {
+		if op != "-" && op != "+" && op != "~" {
 			return c.unsupported(e.GetLocation(), "operator "+op+" before its operand")
 		}
 		return &Unary{at, op, c.expr(e.GetRexpr())}

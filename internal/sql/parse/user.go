@@ -9,6 +9,9 @@ import (
 // createUser reads what follows CREATE USER.
 func (p *statementParser) createUser() (Statement, error) {
 	st := &CreateUser{IfNotExists: p.ifNotExists()}
+	if p.at("WITH") {
+		return nil, p.unexpected() // a user without a name
+	}
 	var err error
 	if st.User, err = p.userID(); err != nil {
 		return nil, err

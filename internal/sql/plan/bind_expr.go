@@ -230,6 +230,12 @@ func (b *binder) comparable(l, r Expr, op string, at, atL, atR int) (Expr, Expr,
 		r, err = b.rawUnit(r, tl, atR)
 	case isRawUnit(l) && tr.Kind.IsTemporal():
 		l, err = b.rawUnit(l, tr, atL)
+	case isFloat(tl.Kind) && tr.Kind == datum.Decimal:
+		// As in PostgreSQL: no DOUBLE is exactly 0.1, yet d = 0.1 must find
+		// what was written as 0.1.
+		r, err = b.coerce(r, doubleType, atR)
+	case tl.Kind == datum.Decimal && isFloat(tr.Kind):
+		l, err = b.coerce(l, doubleType, atL)
 	case familyOf(tl.Kind) != familyOf(tr.Kind), familyOf(tl.Kind) == noFamily, tl.Kind == datum.Embedding:
 		err = fault.At(fault.TypeMismatch, at, "operator %s cannot compare %s with %s", strings.ToUpper(op), described(l), described(r))
 	}

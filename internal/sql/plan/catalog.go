@@ -179,7 +179,7 @@ func newCatalogue() *catalogue {
 	c.chapter("Arithmetic", arithmeticOperators(), bitOperators())
 	c.chapter("Mathematics", roundingFunctions(), powerFunctions(), trigonometricFunctions(), numberFunctions())
 	c.chapter("Text", textOperators(), caseFunctions(), lengthFunctions(), cuttingFunctions(), buildingFunctions(), searchFunctions(), quotingFunctions())
-	c.chapter("Patterns", patternOperators(), regexpFunctions())
+	c.chapter("Patterns", patternOperators(), regexpFunctions(), similarFunctions())
 	c.chapter("Date and time", clockFunctions(), fieldFunctions(), makingFunctions(), zoneFunctions())
 	c.chapter("JSON", jsonOperators(), jsonGetters(), jsonInspectors(), jsonBuilders())
 	c.chapter("Hashes and encodings", hashFunctions())

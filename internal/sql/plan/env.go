@@ -102,6 +102,12 @@ func (p ParamInfo) convert(v datum.Value) (datum.Value, error) {
 		return v, nil
 	case from == to && to != datum.Decimal && to != datum.Embedding:
 		return v, nil
+	case p.Loose && isFloat(from) && to == datum.Decimal:
+		// 99.99 of a JSON body is meant as the DECIMAL with these digits.
+		if d, err := datum.Cast(v, datum.Type{Kind: datum.Decimal}); err == nil {
+			return d, nil
+		}
+		return v, nil
 	case p.Loose && from.IsNumeric() && to.IsNumeric():
 		return v, nil
 	case from == datum.Text && to == datum.Decimal && p.Loose:

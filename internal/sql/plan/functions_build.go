@@ -52,6 +52,9 @@ func concat(separator string, args []value) (value, error) {
 			continue
 		}
 		s := plainText(a)
+		if a.Kind() == datum.Bool {
+			s = s[:1] // t and f, as PostgreSQL joins them here, and only here
+		}
 		size += len(s) + len(separator)
 		if err := checkBuilt(size); err != nil {
 			return value{}, err

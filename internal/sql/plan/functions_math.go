@@ -47,6 +47,17 @@ func placing(name string, f func(value, int) (value, error), doc string) []Funct
 		return f(v, int(min(max(places.Int(), -1000), 1000)))
 	}
 	return []Function{
+		{Name: name, Doc: doc, args: []pattern{intArg, intArg}, result: wholeType, call2: func(env *Env, v, places value) (value, error) {
+			d, err := datum.Cast(v, wholeType)
+			if err != nil {
+				return d, err
+			}
+			d, err = call(env, d, places)
+			if err != nil {
+				return d, err
+			}
+			return datum.Cast(d, wholeType)
+		}},
 		{Name: name, Doc: doc, args: []pattern{decimalArg, intArg}, typed: placedType, shows: "DECIMAL", call2: call},
 		{Name: name, Doc: doc, args: []pattern{doubleArg, intArg}, result: doubleType, call2: call},
 	}

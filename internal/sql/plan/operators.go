@@ -221,6 +221,8 @@ func bitOperators() []Function {
 	return []Function{
 		bits("&", func(a, b int64) int64 { return a & b }, "Bitwise and."),
 		bits("|", func(a, b int64) int64 { return a | b }, "Bitwise or."),
+		{Name: "~", Operator: true, Doc: "Bitwise not.", args: []pattern{intArg}, typed: typeOfFirst, shows: "same",
+			call1: func(_ *Env, v value) (value, error) { return datum.NewInt(v.Kind(), ^v.Int()), nil }},
 		bits("#", func(a, b int64) int64 { return a ^ b }, "Bitwise exclusive or."),
 		shift("<<", func(n int64, by uint, kind datum.Kind) int64 { return narrow(n<<by, kind) }, "Bits moved left; the distance counts modulo the width."),
 		shift(">>", func(n int64, by uint, _ datum.Kind) int64 { return n >> by }, "Bits moved right; the sign is kept."),

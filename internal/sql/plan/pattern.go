@@ -148,6 +148,8 @@ func (p pattern) target(t datum.Type) (to datum.Type, ok bool) {
 		return intervalType, untyped
 	case uuidArg:
 		return uuidType, untyped
+	case vectorArg:
+		return datum.Type{Kind: datum.Embedding}, untyped
 	}
 	return datum.Type{}, false
 }

@@ -1,0 +1,31 @@
+package core
+
+import (
+	"kalamdb/internal/core/apply"
+	"kalamdb/internal/core/job"
+	"kalamdb/internal/core/live"
+	"kalamdb/internal/core/maint"
+)
+
+// Stats counts what a DB has done since it was opened, room by room.
+type Stats struct {
+	Statements int64 // requests of SQL
+	Failures   int64 // of them answered with a fault
+	Conflicts  int64 // statements run again because a row or definition had changed
+	Plans      int   // plans in the cache
+	PlanHits   int64
+	PlanMisses int64
+	Apply      apply.Stats
+	Live       live.Stats
+	Jobs       job.Stats
+	Maint      maint.Stats
+}
+
+// Stats returns the present figures.
+func (db *DB) Stats() Stats {
+	return Stats{
+		Statements: db.stats.statements.Load(), Failures: db.stats.failures.Load(), Conflicts: db.stats.conflicts.Load(),
+		Plans: db.plans.size(), PlanHits: db.plans.hits.Load(), PlanMisses: db.plans.misses.Load(),
+		Apply: db.apply.Stats(), Live: db.hub.Stats(), Jobs: db.jobs.Stats(), Maint: db.maint.Stats(),
+	}
+}

@@ -38,9 +38,9 @@ func fill(t *testing.T, e *edge, n int) {
 		}
 	}
 	sql("CREATE NAMESPACE app; CREATE SHARED TABLE app.long (id BIGINT PRIMARY KEY, body TEXT)")
-	body := strings.Repeat("x", 100)
-	for from := 0; from < n; from += 2000 {
-		rows := make([]string, 2000)
+	body := strings.Repeat("x", 2000)
+	for from := 0; from < n; from += 400 {
+		rows := make([]string, 400)
 		for i := range rows {
 			rows[i] = fmt.Sprintf("(%d, '%s')", from+i, body)
 		}

@@ -148,7 +148,7 @@ func TestPanic(t *testing.T) {
 // and another one takes nothing of a long answer.
 func TestShutdown(t *testing.T) {
 	e := serve(t, nil)
-	fill(t, e, 200_000)
+	fill(t, e, 10_000)
 	address := strings.TrimPrefix(e.url, "http://")
 	idle, err := net.Dial("tcp", address)
 	if err != nil {

@@ -35,7 +35,9 @@ func gauge[N int | int64 | uint64 | float64](name, help string, v N) figure {
 // figures asks every room for its Stats.
 func (s *Server) figures() []figure {
 	var all []figure
-	for _, room := range []func() []figure{s.edgeFigures, s.liveFigures, s.storeFigures, s.coldFigures, s.processFigures} {
+	for _, room := range []func() []figure{
+		s.edgeFigures, s.coreFigures, s.liveFigures, s.storeFigures, s.coldFigures, s.processFigures,
+	} {
 		all = append(all, room()...)
 	}
 	return all
@@ -64,10 +66,43 @@ func (s *Server) edgeFigures() []figure {
 	return out
 }
 
-func (s *Server) liveFigures() []figure {
-	l := s.db.Hub().Stats()
+func (s *Server) coreFigures() []figure {
+	d := s.db.Stats()
 	return []figure{
-		gauge("websocket_sessions", "Open live connections.", l.Connections),
+		counter("sql_requests_total", "SQL requests of all doors.", d.Statements),
+		counter("sql_failures_total", "SQL requests that failed.", d.Failures),
+		counter("sql_conflicts_total", "Statements run again because what they read had changed.", d.Conflicts),
+		gauge("plan_cache_size", "Plans kept in memory.", d.Plans),
+		counter("plan_cache_hits_total", "Statements whose plan was kept.", d.PlanHits),
+		counter("plan_cache_misses_total", "Statements whose plan was made.", d.PlanMisses),
+		counter("commit_groups_total", "Batches written to the engine.", d.Apply.Groups),
+		counter("commits_total", "Commands applied.", d.Apply.Commits),
+		counter("commits_relaxed_total", "Commands applied without an fsync of their own.", d.Apply.Relaxed),
+		counter("commit_rows_total", "Rows changed.", d.Apply.Rows),
+		counter("commits_refused_total", "Commands not applied.", d.Apply.Refused),
+		gauge("commit_queue_commands", "Commands that wait.", d.Apply.Queued),
+		gauge("commit_queue_bytes", "Bytes of commands that wait.", d.Apply.Bytes),
+		gauge("views", "Open views.", d.Apply.Views),
+		gauge("job_queue", "Jobs that wait.", d.Jobs.Queued),
+		gauge("job_running", "Jobs that run.", d.Jobs.Running),
+		counter("flush_rows_total", "Rows moved to cold files.", d.Maint.FlushedRows),
+		counter("flush_files_total", "Cold files adopted.", d.Maint.FlushedFiles),
+		counter("cold_purged_rows_total", "Deleted rows purged.", d.Maint.PurgedRows),
+	}
+}
+
+func (s *Server) liveFigures() []figure {
+	l, w := s.db.Stats().Live, s.sockets.Stats()
+	return []figure{
+		gauge("websocket_sessions", "Open WebSockets.", w.Open),
+		counter("websocket_accepted_total", "WebSocket upgrades.", w.Accepted),
+		counter("websocket_refused_total", "WebSocket upgrades refused.", w.Refused),
+		counter("websocket_denied_total", "Failed authentications of WebSockets.", w.Denied),
+		counter("websocket_timeouts_total", "WebSockets closed because the client was silent.", w.Timeouts),
+		counter("websocket_messages_total", "Messages from WebSocket clients.", w.Messages),
+		counter("websocket_frames_total", "Frames to WebSocket clients.", w.Frames),
+		counter("websocket_bytes_total", "Bytes to WebSocket clients.", w.Bytes),
+		gauge("live_connections", "Live connections.", l.Connections),
 		gauge("active_subscriptions", "Live queries.", l.Subscriptions),
 		counter("live_commits_total", "Commits that a live query was interested in.", l.Commits),
 		counter("live_evaluations_total", "Filters applied to a change.", l.Evaluations),

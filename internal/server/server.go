@@ -58,6 +58,7 @@ type Server struct {
 	db      *core.DB
 	auth    *auth.Auth
 	api     *api.Server
+	sockets *api.WebSockets
 	process *process
 	address net.Addr
 }
@@ -163,7 +164,7 @@ func (s *Server) coreOptions(passwords *auth.Passwords) core.Options {
 	c := &s.o.Config
 	return core.Options{
 		Store: s.store, Cold: s.cold, Passwords: passwords,
-		NodeID: uint16(c.Server.NodeID), Now: s.o.Now, Logger: s.log,
+		NodeID: uint16(c.Server.NodeID), Now: s.o.Now, Logger: s.log, Fatal: s.o.Fatal,
 		Commit: core.CommitOptions{
 			Durability: schema.Durability(c.Commit.Durability), MaxRows: c.Commit.MaxRows,
 			MaxBytes: c.Commit.MaxBytes, QueueCommands: c.Commit.QueueCommands, QueueBytes: c.Commit.QueueBytes,
@@ -187,6 +188,9 @@ func (s *Server) coreOptions(passwords *auth.Passwords) core.Options {
 
 func (s *Server) openEdge() (err error) {
 	s.registerViews()
+	if s.sockets, err = api.NewWebSockets(s.socketOptions()); err != nil {
+		return err
+	}
 	if s.api, err = api.New(s.apiOptions()); err != nil {
 		return err
 	}
@@ -197,7 +201,8 @@ func (s *Server) openEdge() (err error) {
 func (s *Server) apiOptions() api.Options {
 	c := &s.o.Config
 	return api.Options{
-		Address: c.Address(), DB: s.db, Auth: s.auth, Metrics: s.metrics(), Node: s.node,
+		Address: c.Address(), DB: s.db, Auth: s.auth,
+		WebSocket: s.sockets.Handle, Metrics: s.metrics(), Node: s.node,
 		Version: s.o.Version, BuildDate: s.o.BuildDate,
 		MaxConnections: c.Server.MaxConnections, ShutdownGrace: orNone(c.Server.ShutdownGrace),
 		HandlerTimeout: c.Execution.HandlerTimeout, MaxSQLBytes: c.Limits.MaxMessageSize,
@@ -218,6 +223,18 @@ func (s *Server) apiOptions() api.Options {
 		},
 		CookieSecure: c.Auth.CookieSecure, AllowRemoteSetup: c.Auth.AllowRemoteSetup,
 		Now: s.o.Now, Logger: s.log,
+	}
+}
+
+func (s *Server) socketOptions() api.WebSocketOptions {
+	c := &s.o.Config
+	return api.WebSocketOptions{
+		DB: s.db, Auth: s.auth,
+		AuthTimeout: c.WebSocket.AuthTimeout, Heartbeat: c.WebSocket.HeartbeatInterval,
+		ClientTimeout: c.WebSocket.ClientTimeout, MaxMessage: c.Security.MaxWSMessageSize,
+		CompressChangeBytes: int(c.WebSocket.CompressChangeBytes), MessagesPerSecond: c.RateLimit.MaxMessages,
+		MaxConnections: c.Server.MaxConnections, Origins: c.Security.CORS.AllowedOrigins,
+		StrictOrigin: c.Security.StrictWSOriginCheck, TrustedProxies: c.Security.ProxyRanges(), Logger: s.log,
 	}
 }
 
@@ -261,8 +278,17 @@ func (s *Server) run(ctx context.Context) error {
 			return fmt.Errorf("create root: %w", err)
 		}
 		s.announce()
-		return s.api.Run(failed)
+		return s.runEdge(failed)
 	})
+	return g.Wait()
+}
+
+// runEdge serves both protocols. They end together: requests and sockets share
+// the grace.
+func (s *Server) runEdge(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return s.api.Run(ctx) })
+	g.Go(func() error { return s.sockets.Run(ctx) })
 	return g.Wait()
 }
 

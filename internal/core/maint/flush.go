@@ -1,6 +1,8 @@
 package maint
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"path"
@@ -102,7 +104,7 @@ func (m *Maintainer) flushScope(ctx context.Context, view *catalog.View, t *sche
 	if err != nil {
 		return fmt.Errorf("reserve a file for %s: %w", t.QualifiedName(), err)
 	}
-	f, window, err := m.write(ctx, view, t, st, receipt.File, counts.HotRows)
+	f, window, err := m.write(ctx, view, t, st, receipt.File, counts)
 	if err != nil || f.Rows == 0 {
 		m.discard(context.WithoutCancel(ctx), receipt.File)
 		return err
@@ -122,12 +124,12 @@ func (m *Maintainer) flushScope(ctx context.Context, view *catalog.View, t *sche
 
 // write writes the newest rows of a scope, as a view shows them, in order of
 // _seq.
-func (m *Maintainer) write(ctx context.Context, view *catalog.View, t *schema.Table, st schema.Storage, f schema.File, rows int64) (schema.File, schema.Segment, error) {
-	w, err := m.o.Cold.Create(st, f.Path, t, cold.CreateOptions{Compression: t.Options.Compression, Rows: rows})
+func (m *Maintainer) write(ctx context.Context, view *catalog.View, t *schema.Table, st schema.Storage, f schema.File, counts schema.Counts) (schema.File, schema.Segment, error) {
+	w, err := m.o.Cold.Create(st, f.Path, t, cold.CreateOptions{Compression: t.Options.Compression, Rows: counts.HotRows})
 	if err != nil {
 		return f, schema.Segment{}, err
 	}
-	if err := copyRows(ctx, view, t, f.Scope, w); err != nil {
+	if err := m.copyRows(ctx, view, t, f.Scope, counts, w); err != nil {
 		w.Abort()
 		return f, schema.Segment{}, fmt.Errorf("write %s: %w", f.Path, err)
 	}
@@ -142,36 +144,68 @@ func (m *Maintainer) write(ctx context.Context, view *catalog.View, t *schema.Ta
 	}, nil
 }
 
-func copyRows(ctx context.Context, view *catalog.View, t *schema.Table, scope schema.Scope, w *cold.Writer) error {
-	scan, err := table.NewScan(view.Reader(), t, scope, table.ScanOptions{Order: table.BySeq})
+// copyRows writes the live hot rows of a scope in order of _seq. Read by key
+// and put in order in memory they cost a step each; read by _seq, a seek.
+func (m *Maintainer) copyRows(ctx context.Context, view *catalog.View, t *schema.Table, scope schema.Scope, counts schema.Counts, w *cold.Writer) error {
+	a := &appender{table: t, writer: w, row: make([]datum.Value, len(t.Columns)), seq: t.Column(schema.SeqName)}
+	a.row[t.Column(schema.DeletedName)] = datum.NewBool(false)
+	if counts.Bytes > m.o.SortBytes || counts.HotRows > m.o.SortBytes/64 {
+		return eachRow(ctx, view, t, scope, table.BySeq, a.append)
+	}
+	rows := make([]table.Version, 0, counts.HotRows)
+	if err := eachRow(ctx, view, t, scope, table.ByKey, func(v table.Version) error {
+		rows = append(rows, table.Version{Seq: v.Seq, Row: bytes.Clone(v.Row)})
+		return nil
+	}); err != nil {
+		return err
+	}
+	slices.SortFunc(rows, func(a, b table.Version) int { return cmp.Compare(a.Seq, b.Seq) })
+	for _, v := range rows {
+		if err := a.append(v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// eachRow visits the live hot rows of a scope.
+func eachRow(ctx context.Context, view *catalog.View, t *schema.Table, scope schema.Scope, order table.Order, visit func(table.Version) error) error {
+	scan, err := table.NewScan(view.Reader(), t, scope, table.ScanOptions{Order: order})
 	if err != nil {
 		return err
 	}
-	err = appendAll(ctx, t, scan, w)
+	for n := 0; err == nil && scan.Next(); n++ {
+		if n%sliceRows == 0 {
+			err = ctx.Err()
+		}
+		if err == nil {
+			err = visit(scan.Version())
+		}
+	}
+	if err == nil {
+		err = scan.Err()
+	}
 	if closeErr := scan.Close(); err == nil {
 		err = closeErr
 	}
 	return err
 }
 
-func appendAll(ctx context.Context, t *schema.Table, scan *table.Scan, w *cold.Writer) error {
-	row := make([]datum.Value, len(t.Columns))
-	seq, deleted := t.Column(schema.SeqName), t.Column(schema.DeletedName)
-	row[deleted] = datum.NewBool(false)
-	for n := 0; scan.Next(); n++ {
-		if n%sliceRows == 0 && ctx.Err() != nil {
-			return ctx.Err()
-		}
-		v := scan.Version()
-		if err := t.DecodeRow(v.Row, row); err != nil {
-			return err
-		}
-		row[seq] = datum.NewInt(datum.BigInt, int64(v.Seq))
-		if _, err := w.Append(row); err != nil {
-			return err
-		}
+// appender decodes rows and hands them to the writer of a file.
+type appender struct {
+	table  *schema.Table
+	writer *cold.Writer
+	row    []datum.Value
+	seq    int // position of _seq
+}
+
+func (a *appender) append(v table.Version) error {
+	if err := a.table.DecodeRow(v.Row, a.row); err != nil {
+		return err
 	}
-	return scan.Err()
+	a.row[a.seq] = datum.NewInt(datum.BigInt, int64(v.Seq))
+	_, err := a.writer.Append(a.row)
+	return err
 }
 
 // adopt moves the rows of a file from a row number on into its window, slice by

@@ -56,6 +56,9 @@ type Options struct {
 	DeletedRetention time.Duration
 	// JobRetention is how long rows of finished jobs stay; 30 days when 0.
 	JobRetention time.Duration
+	// SortBytes is how many bytes of rows a flush puts in order in memory; 64
+	// MiB when 0. Larger scopes are read in order, which is slower.
+	SortBytes int64
 	// Tick is the time between two looks at history, streams and files; 10 s
 	// when 0. PurgeEvery is the time between two looks for tombstones and old
 	// jobs; 1 h when 0.
@@ -91,6 +94,9 @@ func New(o Options) *Maintainer {
 	set(&o.PurgeEvery, time.Hour)
 	if o.HistoryBytes == 0 {
 		o.HistoryBytes = 1 << 30
+	}
+	if o.SortBytes == 0 {
+		o.SortBytes = 64 << 20
 	}
 	if o.Now == nil {
 		o.Now = time.Now

@@ -1,0 +1,89 @@
+package maint_test
+
+import (
+	"context"
+	"testing"
+
+	"kalamdb/internal/command"
+	"kalamdb/internal/core/relation"
+	"kalamdb/internal/datum"
+	"kalamdb/internal/schema"
+	"kalamdb/internal/sql/source"
+)
+
+// benchTable returns a node with a SHARED table of rows.
+func benchTable(b *testing.B, rows int) (*node, *schema.Table) {
+	b.Helper()
+	n := openNode(b, nodeOptions{})
+	shared := sharedTable()
+	def := n.Commit(&command.CreateTable{Table: shared}).Table
+	insert(n, def, "", 0, rows)
+	return n, def
+}
+
+// BenchmarkFlush moves 50,000 rows, end to end.
+func BenchmarkFlush(b *testing.B) {
+	const rows = 50_000
+	for b.Loop() {
+		b.StopTimer()
+		n, def := benchTable(b, rows)
+		b.StartTimer()
+		if _, err := n.Maint.Flush(context.Background(), def.ID); err != nil {
+			b.Fatal(err)
+		}
+		b.StopTimer()
+		n.Close()
+		b.StartTimer()
+	}
+	b.ReportMetric(float64(rows*b.N)/b.Elapsed().Seconds(), "rows/s")
+}
+
+// BenchmarkRead reads 50,000 rows, hot and cold, in several ways.
+func BenchmarkRead(b *testing.B) {
+	const rows = 50_000
+	n, def := benchTable(b, rows)
+	read := func(b *testing.B, r source.Request) {
+		view := n.Relations.View()
+		defer view.Release()
+		open, err := view.Open(def, "", relation.Caller{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		scan, err := open.Scan(context.Background(), r)
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer scan.Close()
+		for {
+			batch, err := scan.Next(context.Background())
+			if err != nil {
+				b.Fatal(err)
+			}
+			if batch == nil {
+				return
+			}
+		}
+	}
+	for _, state := range []string{"hot", "cold"} {
+		if state == "cold" {
+			if _, err := n.Maint.Flush(context.Background(), def.ID); err != nil {
+				b.Fatal(err)
+			}
+		}
+		for name, order := range map[string]source.Order{"any": source.Any, "key": source.ByKey, "seq": source.BySeq} {
+			b.Run(state+"/scan/"+name, func(b *testing.B) {
+				for b.Loop() {
+					read(b, source.Request{Order: order})
+				}
+				b.ReportMetric(float64(rows*b.N)/b.Elapsed().Seconds(), "rows/s")
+			})
+		}
+		b.Run(state+"/point", func(b *testing.B) {
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				id := int64(i*31%rows) * 7919 % 1_000_003
+				read(b, source.Request{Keys: [][]datum.Value{{datum.NewInt(datum.BigInt, id)}}})
+			}
+		})
+	}
+}

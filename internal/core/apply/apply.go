@@ -215,6 +215,7 @@ func (l *Local) Run(ctx context.Context) error {
 	})
 	loops.Go(func() error {
 		defer close(l.dead)
+		defer l.queue.close() // the builder must not wait for work when the fatal call ended this loop
 		l.publish()
 		published = true
 		return nil

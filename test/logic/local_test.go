@@ -34,7 +34,21 @@ func newLocal(ctx context.Context) (*local, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &local{db: db, ctx: ctx}, nil
+	l := &local{db: db, ctx: ctx}
+	return l, l.bootstrap()
+}
+
+// bootstrap makes the account root, as a server does on its first start.
+func (l *local) bootstrap() error {
+	passwords, err := auth.NewPasswords(auth.PasswordOptions{Cost: 4})
+	if err != nil {
+		return err
+	}
+	a, err := auth.New(auth.Options{Users: l.db, Accounts: l.db.Accounts(), Passwords: passwords, Secret: []byte(secret), Now: l.db.Clock.Now})
+	if err != nil {
+		return err
+	}
+	return a.Bootstrap(l.ctx, "")
 }
 
 func (l *local) session(a account) *auth.Session {

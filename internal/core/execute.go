@@ -257,7 +257,7 @@ func (db *DB) attempt(ctx context.Context, s *auth.Session, n *parse.Normalized,
 	}()
 	p, err := db.prepare(n, view, namespace)
 	if err != nil {
-		return nil, err
+		return nil, rightsFirst(s, n, view, namespace, err)
 	}
 	if err := db.authorisePrepared(s, p, view, namespace); err != nil {
 		return nil, err
@@ -294,6 +294,20 @@ func (db *DB) prepare(n *parse.Normalized, view *relation.View, namespace string
 		db.plans.keep(planKey{namespace, n.Key}, p)
 	}
 	return p, nil
+}
+
+// rightsFirst returns the fault of a statement that could not be bound, or the
+// refusal of one that its caller may not run anyway: nobody learns by faults
+// what the tables hold that are kept from him.
+func rightsFirst(s *auth.Session, n *parse.Normalized, view *relation.View, namespace string, cause error) error {
+	stmt, err := parse.ParseNormalized(n)
+	if err != nil {
+		return cause
+	}
+	if err := authorise(s, stmt, newOverlay(view, namespace)); err != nil {
+		return err
+	}
+	return cause
 }
 
 // authorisePrepared is the check that each use of a plan makes. A plan over one

@@ -17,6 +17,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"syscall"
+	_ "time/tzdata" // AT TIME ZONE works on machines without zone files
 
 	"kalamdb/internal/config"
 	"kalamdb/internal/server"

@@ -4,6 +4,7 @@ import (
 	"kalamdb/internal/core/relation"
 	"kalamdb/internal/fault"
 	"kalamdb/internal/schema"
+	"kalamdb/internal/sql/exec"
 	"kalamdb/internal/sql/parse"
 	"kalamdb/internal/sql/plan"
 )
@@ -30,7 +31,7 @@ func (db *DB) bind(stmt parse.Statement, explicit int, view *relation.View, name
 	var err error
 	switch stmt := stmt.(type) {
 	case *parse.Select:
-		p.query, err = plan.BindSelect(stmt, sc, plan.Options{Params: explicit})
+		p.query, err = compileSelect(stmt, sc, explicit)
 	case *parse.Insert:
 		if err = db.refuseUnwritable(stmt.Table, sc, "insert into"); err == nil {
 			p.insert, err = plan.BindInsert(stmt, sc, plan.Options{Params: explicit})
@@ -48,6 +49,15 @@ func (db *DB) bind(stmt parse.Statement, explicit int, view *relation.View, name
 		return nil, err
 	}
 	return p, refuseUnfinished(p)
+}
+
+// compileSelect binds a SELECT and compiles it once for all who run it.
+func compileSelect(stmt *parse.Select, sc scope, explicit int) (*exec.Program, error) {
+	q, err := plan.BindSelect(stmt, sc, plan.Options{Params: explicit})
+	if err != nil {
+		return nil, err
+	}
+	return exec.NewProgram(q)
 }
 
 // refuseUnfinished answers what can be bound but not yet run.

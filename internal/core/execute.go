@@ -111,7 +111,7 @@ func (db *DB) authoriseBatch(s *auth.Session, pieces []parse.Piece, namespace st
 	defer view.Release()
 	o := newOverlay(view, namespace)
 	for i, piece := range pieces {
-		stmt, err := parse.Parse(piece.Text)
+		stmt, err := db.parser().Parse(piece.Text)
 		if err == nil {
 			err = authorise(s, stmt, o)
 		}
@@ -146,19 +146,19 @@ func (b *batch) run(ctx context.Context, text string) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	if use, ok := useOf(text); ok {
+	if use, ok := b.db.useOf(text); ok {
 		b.namespace = use
 	}
 	return result, nil
 }
 
 // useOf returns the namespace that a USE statement names.
-func useOf(text string) (string, bool) {
+func (db *DB) useOf(text string) (string, bool) {
 	trimmed := strings.TrimSpace(text)
 	if len(trimmed) < 3 || !strings.EqualFold(trimmed[:3], "use") && !strings.EqualFold(trimmed[:3], "set") {
 		return "", false
 	}
-	stmt, err := parse.Parse(text)
+	stmt, err := db.parser().Parse(text)
 	if err != nil {
 		return "", false
 	}
@@ -281,7 +281,7 @@ func (db *DB) prepare(n *parse.Normalized, view *relation.View, namespace string
 	if p := db.plans.find(key, view.DefinitionsVersion()); p != nil {
 		return p, nil
 	}
-	stmt, err := parse.ParseNormalized(n)
+	stmt, err := db.parser().ParseNormalized(n)
 	if err != nil {
 		return nil, err
 	}
@@ -300,7 +300,7 @@ func (db *DB) prepare(n *parse.Normalized, view *relation.View, namespace string
 // refusal of one that its caller may not run anyway: nobody learns by faults
 // what the tables hold that are kept from him.
 func rightsFirst(s *auth.Session, n *parse.Normalized, view *relation.View, namespace string, cause error) error {
-	stmt, err := parse.ParseNormalized(n)
+	stmt, err := db.parser().ParseNormalized(n)
 	if err != nil {
 		return cause
 	}
@@ -325,6 +325,9 @@ func (db *DB) authorisePrepared(s *auth.Session, p *prepared, view *relation.Vie
 	}
 	return authorise(s, p.statement, newOverlay(view, namespace))
 }
+
+// parser parses within the depth that the configuration allows.
+func (db *DB) parser() parse.Options { return parse.Options{MaxDepth: db.o.Limits.MaxDepth} }
 
 func (db *DB) checkParams(params []datum.Value) error {
 	if len(params) > db.o.Limits.MaxParameters {

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"kalamdb/internal/schema"
+	"kalamdb/internal/sql/exec"
 	"kalamdb/internal/sql/parse"
 	"kalamdb/internal/sql/plan"
 )
@@ -15,7 +16,7 @@ import (
 type prepared struct {
 	statement parse.Statement
 	// One of the four is set for statements that have a plan.
-	query  *plan.Query
+	query  *exec.Program
 	insert *plan.Insert
 	update *plan.Update
 	delete *plan.Delete
@@ -29,7 +30,7 @@ type prepared struct {
 func (p *prepared) table() *schema.Table {
 	switch {
 	case p.query != nil:
-		return p.query.Table
+		return p.query.Query().Table
 	case p.insert != nil:
 		return p.insert.Table
 	case p.update != nil:

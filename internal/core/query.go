@@ -22,8 +22,9 @@ func scopeOf(s *auth.Session, t *schema.Table) schema.Scope {
 }
 
 // query starts a SELECT. The result owns the view.
-func (db *DB) query(ctx context.Context, s *auth.Session, q *plan.Query, view *relation.View, env *exec.Env) (*Result, error) {
+func (db *DB) query(ctx context.Context, s *auth.Session, p *exec.Program, view *relation.View, env *exec.Env) (*Result, error) {
 	var table source.Table
+	q := p.Query()
 	if q.Table != nil {
 		opened, err := view.Open(q.Table, scopeOf(s, q.Table), caller(s, env))
 		if err != nil {
@@ -31,7 +32,7 @@ func (db *DB) query(ctx context.Context, s *auth.Session, q *plan.Query, view *r
 		}
 		table = opened
 	}
-	rows, err := exec.Run(ctx, q, table, env, db.execLimits())
+	rows, err := p.Run(ctx, table, env, db.execLimits())
 	if err != nil {
 		return nil, err
 	}

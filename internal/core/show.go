@@ -136,7 +136,7 @@ func (db *DB) explain(stmt *parse.Explain, view *relation.View, namespace string
 	var text string
 	switch {
 	case p.query != nil:
-		text = p.query.String()
+		text = p.query.Query().String()
 	case p.insert != nil:
 		text = p.insert.String()
 	case p.update != nil:

@@ -36,7 +36,7 @@ func (db *DB) liveQuery(s *auth.Session, r live.Request) (*live.Query, error) {
 	if len(r.SQL) > db.o.Limits.MaxSQLBytes {
 		return nil, fault.New(fault.Syntax, "SQL query too long: %d bytes (maximum %d bytes)", len(r.SQL), db.o.Limits.MaxSQLBytes)
 	}
-	sel, err := parseLive(r.SQL)
+	sel, err := db.parseLive(r.SQL)
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +56,7 @@ func (db *DB) liveQuery(s *auth.Session, r live.Request) (*live.Query, error) {
 }
 
 // parseLive takes one SELECT of the shape that a subscription may have.
-func parseLive(text string) (*parse.Select, error) {
+func (db *DB) parseLive(text string) (*parse.Select, error) {
 	pieces, err := parse.Split(text)
 	if err != nil {
 		return nil, fault.Wrap(fault.Syntax, err, "%s", fault.Of(err).Message)
@@ -64,7 +64,7 @@ func parseLive(text string) (*parse.Select, error) {
 	if len(pieces) != 1 {
 		return nil, fault.New(fault.Syntax, "a subscription takes exactly one SELECT, not %d statements", len(pieces))
 	}
-	stmt, err := parse.Parse(pieces[0].Text)
+	stmt, err := db.parser().Parse(pieces[0].Text)
 	if err != nil {
 		return nil, err
 	}

@@ -17,6 +17,7 @@ func (s *shard) catchUp(ctx context.Context, lost hole, next uint64) {
 	s.hub.counters.missed.Add(1)
 	s.mu.Lock()
 	feeds := s.listened(func(feedKey) bool { return true })
+	s.mu.until = lost.upTo
 	s.mu.Unlock()
 	for _, f := range feeds {
 		s.read(ctx, f, lost)
@@ -28,7 +29,7 @@ func (s *shard) catchUp(ctx context.Context, lost hole, next uint64) {
 	for _, f := range s.mu.feeds {
 		s.redefine(f, v)
 	}
-	s.mu.next, s.mu.position = next, lost.upTo
+	s.mu.next, s.mu.position, s.mu.until = next, lost.upTo, 0
 }
 
 // listened returns the feeds with live subscriptions that are wanted, in the

@@ -176,8 +176,11 @@ func (a *advancing) mark(position uint64) {
 // whether it did. s.mu is held.
 func (s *shard) join(sub *subscription) bool {
 	f := sub.feed
+	if sub.cursor < sub.least || sub.cursor < s.mu.until {
+		return false // it lacks what the ring does not have
+	}
 	head := max(s.mu.position, f.done)
-	if sub.cursor < sub.least || sub.cursor < head && !s.replay(sub) {
+	if sub.cursor < head && !s.replay(sub) {
 		return false
 	}
 	if sub.overflowed {
@@ -194,9 +197,6 @@ func (s *shard) join(sub *subscription) bool {
 // It reports false when that cannot be, or only in part. s.mu is held.
 func (s *shard) replay(sub *subscription) bool {
 	f := sub.feed
-	if f.done > s.mu.position && sub.cursor < f.done {
-		return false // the feed is being read from the change index
-	}
 	entries, ok := s.hub.ring.since(sub.cursor, s.mu.next)
 	if !ok {
 		return false

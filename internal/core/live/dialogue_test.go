@@ -14,6 +14,7 @@ import (
 	"kalamdb/internal/core"
 	"kalamdb/internal/disk"
 	"kalamdb/internal/fault"
+	"kalamdb/internal/schema"
 )
 
 // dialogue runs one file of testdata.
@@ -173,11 +174,14 @@ func (d *dialogue) open(td *datadriven.TestData) {
 	most = 0
 	number("batch", &most)
 	d.options.Live.BatchBytes = int(most)
+	if td.HasArg("relaxed") {
+		d.options.Commit.Durability = schema.Relaxed
+	}
 	d.db = openDB(d.t, disk.NewMem(), newClock(), d.limits)
 }
 
 func (d *dialogue) limits(o *core.Options) {
-	o.Live = d.options.Live
+	o.Live, o.Commit = d.options.Live, d.options.Commit
 	o.Live.Shards = 1
 	if o.Live.MaxPerUser == 0 {
 		o.Live.MaxPerUser = 1000

@@ -37,7 +37,10 @@ type shard struct {
 		// position is where delivery stands: every commit that somebody listens
 		// to, up to here, has been handled.
 		position uint64
-		touched  []*Conn // connections with staged frames
+		// until is the position up to which the change index is being read for
+		// feeds that were listened to when that began; 0 when it is not.
+		until   uint64
+		touched []*Conn // connections with staged frames
 	}
 
 	// What follows is memory for one change at a time, guarded by mu.
@@ -106,13 +109,14 @@ func (s *shard) deliver(ctx context.Context, e *entry) {
 	s.flush(e.position)
 	s.define(e)
 	s.mu.next++
-	s.mu.position = e.position
+	s.mu.position, s.mu.until = e.position, 0
 }
 
 // deliverLarge reads the changes of a large commit from the change index.
 func (s *shard) deliverLarge(ctx context.Context, e *entry) {
 	s.mu.Lock()
 	feeds := s.listened(e.touches)
+	s.mu.until = e.position
 	s.mu.Unlock()
 	for _, f := range feeds {
 		s.read(ctx, f, hole{e.since, e.position})

@@ -152,7 +152,7 @@ func (c *Conn) settle(sub *subscription, v *relation.View) (*Query, error) {
 
 // ack returns the frame that acknowledges a subscription.
 func (c *Conn) ack(sub *subscription, q *Query, control BatchControl) Frame {
-	return Frame{Kind: ReplyFrame, Body: c.o.Encoder.AppendAck(nil, &Ack{ID: sub.id, Control: control, Columns: q.shape.columns})}
+	return Frame{Kind: ReplyFrame, Body: c.o.Encoder.AppendAck(nil, &Ack{ID: sub.id, Control: control, Columns: q.shape.columns}), sub: sub}
 }
 
 // NextBatch sends the next page of a snapshot: rows after last, or after the
@@ -204,7 +204,7 @@ func (c *Conn) fail(sub *subscription, err error) error {
 // sendBatch sends a page behind what is given, and behind the last one what the
 // difference still owes; then changes follow.
 func (c *Conn) sendBatch(ctx context.Context, sub *subscription, q *Query, b *Batch, before ...Frame) error {
-	frames := append(before, Frame{Kind: ReplyFrame, Body: c.o.Encoder.AppendBatch(nil, b)})
+	frames := append(before, Frame{Kind: ReplyFrame, Body: c.o.Encoder.AppendBatch(nil, b), sub: sub})
 	sub.page.number = b.Control.Number + 1
 	if b.Control.HasLast {
 		sub.page.last = b.Control.LastSeq

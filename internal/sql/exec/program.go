@@ -81,6 +81,9 @@ func NewProgram(q *plan.Query) (*Program, error) {
 	return p, nil
 }
 
+// Query returns the bound statement that the program runs.
+func (p *Program) Query() *plan.Query { return p.query }
+
 func (p *Program) compileResult(c *compiler) error {
 	q := p.query
 	p.outputs = make([]output, len(q.Outputs))

@@ -257,7 +257,7 @@ func (db *DB) attempt(ctx context.Context, s *auth.Session, n *parse.Normalized,
 	}()
 	p, err := db.prepare(n, view, namespace)
 	if err != nil {
-		return nil, rightsFirst(s, n, view, namespace, err)
+		return nil, db.rightsFirst(s, n, view, namespace, err)
 	}
 	if err := db.authorisePrepared(s, p, view, namespace); err != nil {
 		return nil, err
@@ -299,7 +299,7 @@ func (db *DB) prepare(n *parse.Normalized, view *relation.View, namespace string
 // rightsFirst returns the fault of a statement that could not be bound, or the
 // refusal of one that its caller may not run anyway: nobody learns by faults
 // what the tables hold that are kept from him.
-func rightsFirst(s *auth.Session, n *parse.Normalized, view *relation.View, namespace string, cause error) error {
+func (db *DB) rightsFirst(s *auth.Session, n *parse.Normalized, view *relation.View, namespace string, cause error) error {
 	stmt, err := db.parser().ParseNormalized(n)
 	if err != nil {
 		return cause

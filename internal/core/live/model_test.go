@@ -331,7 +331,7 @@ func (res *result) change(text string) error {
 		}
 		res.rows[id] = seq
 	case "update":
-		if _, before := cells(old); known && before != have && !res.partial {
+		if _, before := cells(old); known && before != have && !res.partial && !res.paged {
 			return fmt.Errorf("the row is at %d", have)
 		}
 		res.rows[id] = seq

@@ -30,13 +30,17 @@ type FlushResult struct {
 }
 
 // Flush moves the hot rows of a USER or SHARED table to the cold tier and
-// returns when all have been moved. A second flush of the table while one runs
-// is refused with CONFLICT.
+// returns when all have been moved. It waits for a flush of the table that runs
+// already.
 func (m *Maintainer) Flush(ctx context.Context, id schema.TableID) (FlushResult, error) {
 	var result FlushResult
 	if m.first.err != nil {
 		return result, m.first.err
 	}
+	if err := m.claim(ctx, id); err != nil {
+		return result, err
+	}
+	defer m.giveBack(id)
 	view := m.o.View()
 	t, ok := view.Definitions().TableByID(id)
 	if !ok {
@@ -56,10 +60,6 @@ func (m *Maintainer) flushTable(ctx context.Context, view *catalog.View, t *sche
 	if t.Kind != schema.User && t.Kind != schema.Shared {
 		return fault.New(fault.InvalidOperation, "cannot flush %s table '%s'", t.Kind, t.QualifiedName())
 	}
-	if !m.claim(t.ID) {
-		return fault.New(fault.Conflict, "a flush of table '%s' is already running", t.QualifiedName())
-	}
-	defer m.giveBack(t.ID)
 	moved, err := m.moveOn(ctx, view, t)
 	result.Rows += moved
 	if err != nil {

@@ -75,7 +75,7 @@ type Maintainer struct {
 	stats struct{ rows, files, removed, purged atomic.Int64 }
 	mu    struct {
 		sync.Mutex
-		busy map[schema.TableID]struct{} // tables being flushed
+		busy map[schema.TableID]chan struct{} // tables being flushed; closed when done
 	}
 }
 
@@ -105,7 +105,7 @@ func New(o Options) *Maintainer {
 		o.Logger = slog.Default()
 	}
 	m := &Maintainer{o: o}
-	m.mu.busy = map[schema.TableID]struct{}{}
+	m.mu.busy = map[schema.TableID]chan struct{}{}
 	view := o.View()
 	defer view.Release()
 	m.first.number, m.first.err = store.NextNumber(view.Reader(), store.NumberFile)
@@ -160,20 +160,30 @@ func (m *Maintainer) commit(ctx context.Context, body command.Body) (command.Rec
 	return m.o.Committer.Commit(ctx, &command.Command{Time: m.o.Now().UnixMicro(), Body: body})
 }
 
-// claim takes a table for a flush.
-func (m *Maintainer) claim(id schema.TableID) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if _, busy := m.mu.busy[id]; busy {
-		return false
+// claim takes a table for a flush, and waits for the one that has it.
+func (m *Maintainer) claim(ctx context.Context, id schema.TableID) error {
+	for {
+		m.mu.Lock()
+		done, busy := m.mu.busy[id]
+		if !busy {
+			m.mu.busy[id] = make(chan struct{})
+		}
+		m.mu.Unlock()
+		if !busy {
+			return nil
+		}
+		select {
+		case <-done:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
-	m.mu.busy[id] = struct{}{}
-	return true
 }
 
 func (m *Maintainer) giveBack(id schema.TableID) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	close(m.mu.busy[id])
 	delete(m.mu.busy, id)
 }
 
@@ -215,8 +225,8 @@ func (m *Maintainer) Recover(ctx context.Context) error {
 
 // resume claims a table and moves its unfinished windows on.
 func (m *Maintainer) resume(ctx context.Context, id schema.TableID) (int64, error) {
-	if !m.claim(id) {
-		return 0, nil // the flush that has it does the same first
+	if err := m.claim(ctx, id); err != nil {
+		return 0, err
 	}
 	defer m.giveBack(id)
 	view := m.o.View()

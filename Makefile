@@ -1,13 +1,12 @@
 # A target is one line; what is longer is a Go program in this tree.
 GO ?= go
 TIME ?= 60s
-SEED ?= 0
 CONFIG ?= all
 FILES ?= *
 REWRITE ?=
 export CGO_ENABLED = 1
 
-.PHONY: all check test race logic e2e fuzz torture bench arch demo run gen build fmt
+.PHONY: all build fmt check test race logic e2e fuzz arch demo run gen
 
 all: build
 
@@ -19,9 +18,7 @@ race: ; $(GO) test -race ./internal/core/... ./internal/api/...
 logic: ; $(GO) test ./test/logic -count=1 -args -config=$(CONFIG) -files='$(FILES)' $(if $(REWRITE),-rewrite)
 e2e: build ; $(GO) test ./test/e2e ./test/protocol -count=1
 fuzz: ; $(GO) run ./test/runner fuzz -time=$(TIME)
-torture: ; $(GO) test ./test/torture -count=1 -timeout=24h -args -time=$(TIME) -seed=$(SEED)
-bench: ; $(GO) run ./bench
 arch: ; $(GO) test ./internal/arch -count=1 -v -args -unused
 demo: build ; $(GO) run ./examples/demo $(if $(ROUNDS),-rounds=$(ROUNDS))
 run: build ; ./bin/kalamdb
-gen: ; $(GO) generate ./...
+gen: ; $(GO) test ./internal/sql/plan -run=. -args -rewrite

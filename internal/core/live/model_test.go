@@ -22,7 +22,7 @@ import (
 // subscriber keeps the result as the frames tell it; every frame must fit what
 // it has, and at the end it must have what SELECT gives.
 func TestEverySubscriberEndsUpRight(t *testing.T) {
-	seeds := 6
+	seeds := 3
 	if testing.Short() {
 		seeds = 1
 	}

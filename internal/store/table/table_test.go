@@ -52,6 +52,7 @@ func newWorld(t *testing.T) *world {
 //	group time=MS            one group of commands; a blank line ends a command:
 //	  insert|update|delete NAME SCOPE KEY [TEXT] [read=SEQ] [fresh] [old=TEXT]
 //	keys [all]               every key, all with those of the store itself
+//	bytes                    the same as bytes
 //	get|at|scan|changes|counts|scopes|points …   reads
 //	reserve|adopt|forget|purge|expire|drop …     maintenance
 //
@@ -71,7 +72,7 @@ func (w *world) run(d *datadriven.TestData) string {
 		"table": w.define, "group": w.group, "keys": w.keys,
 		"get": w.get, "at": w.at, "scan": w.scan, "changes": w.changes, "counts": w.counts, "scopes": w.scopes,
 		"reserve": w.reserve, "adopt": w.adopt, "forget": w.forget, "purge": w.purge, "expire": w.expire,
-		"drop": w.drop, "windows": w.windows, "marks": w.marks, "restart": w.restart, "dropfiles": w.dropFiles,
+		"bytes": w.bytes, "drop": w.drop, "windows": w.windows, "marks": w.marks, "restart": w.restart, "dropfiles": w.dropFiles,
 	}
 	verb, ok := verbs[d.Cmd]
 	if !ok {
@@ -168,10 +169,10 @@ func (w *world) text(t *schema.Table, body []byte) string {
 	return fmt.Sprintf("(%v, %v)", row[0], row[1])
 }
 
-func (w *world) define(d *datadriven.TestData) string {
-	kinds := map[string]schema.Kind{"user": schema.User, "shared": schema.Shared, "stream": schema.Stream}
-	t := &schema.Table{
-		ID: schema.TableID(w.number(arg(d, "id", ""))), Namespace: "app", Name: d.CmdArgs[0].Key, Kind: kinds[arg(d, "kind", "")], Version: 1,
+// noteTable returns a table of (id BIGINT PRIMARY KEY, body TEXT).
+func noteTable(id schema.TableID, kind schema.Kind) *schema.Table {
+	return &schema.Table{
+		ID: id, Namespace: "app", Name: "note", Kind: kind, Version: 1,
 		Columns: []schema.Column{
 			{ID: 1, Name: "id", Type: datum.Type{Kind: datum.BigInt}, NotNull: true},
 			{ID: 2, Name: "body", Type: datum.Type{Kind: datum.Text}},
@@ -179,6 +180,12 @@ func (w *world) define(d *datadriven.TestData) string {
 		},
 		Key: []schema.ColumnID{1}, NextColumnID: 4,
 	}
+}
+
+func (w *world) define(d *datadriven.TestData) string {
+	kinds := map[string]schema.Kind{"user": schema.User, "shared": schema.Shared, "stream": schema.Stream}
+	t := noteTable(schema.TableID(w.number(arg(d, "id", ""))), kinds[arg(d, "kind", "")])
+	t.Name = d.CmdArgs[0].Key
 	if t.Kind == schema.Stream {
 		t.Options.TTLSeconds = w.number(arg(d, "ttl", "10"))
 		t.Options.StreamWindowSeconds = table.StreamWindowSeconds(t.Options.TTLSeconds)
@@ -307,6 +314,32 @@ func (w *world) keys(d *datadriven.TestData) string {
 		}
 	}
 	return kept.String()
+}
+
+// bytes prints keys, versions and values of the rooms' keyspaces as they are.
+func (w *world) bytes(*datadriven.TestData) string {
+	it, err := engine.NewIter(w.store.Reader(), nil, nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var out strings.Builder
+	for ok := it.First(); ok; ok = it.Next() {
+		value, err := it.Value()
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		switch it.Key()[0] {
+		case engine.KeyspaceSys:
+		case engine.KeyspaceRow:
+			fmt.Fprintf(&out, "%c %x @ %016x = %x\n", it.Key()[0], it.Key()[1:], it.Seq(), value)
+		default:
+			fmt.Fprintf(&out, "%c %x = %x\n", it.Key()[0], it.Key()[1:], value)
+		}
+	}
+	if err := it.Close(); err != nil {
+		w.t.Fatal(err)
+	}
+	return out.String()
 }
 
 // place reads the first two words of a command: table and scope.

@@ -242,16 +242,17 @@ func (s *Server) shutdown() {
 	}()
 	defer func() { cancel(); <-ended }()
 
-	// Most of the grace is for ending well, the rest for noticing that it is
-	// over and saying so to the client.
-	if s.gate.waitEmpty(grace * 3 / 4) {
+	// Most of the grace is for ending well, some for noticing that it is over
+	// and saying so to the client, and a fifth for the rooms behind the edge.
+	s.gate.closeAll(true)
+	if s.gate.waitEmpty(grace * 3 / 5) {
 		return
 	}
 	s.abandon()
-	if s.gate.waitEmpty(grace / 4) {
+	if s.gate.waitEmpty(grace / 5) {
 		return
 	}
-	cut := s.gate.closeAll()
+	cut := s.gate.closeAll(false)
 	s.o.Logger.Warn("connections were cut off at shutdown", "connections", cut)
 	s.gate.waitEmpty(lastSecond) // a handler that ignores its context is left behind
 }

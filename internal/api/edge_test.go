@@ -140,8 +140,12 @@ func TestGateConnections(t *testing.T) {
 	if now, peak := g.open(); now != 6 || peak != 7 {
 		t.Errorf("%d connections are open, at most %d", now, peak)
 	}
-	if g.closeAll() != 6 {
-		t.Error("not every connection was cut")
+	g.connection(open("192.0.2.9"), fasthttp.StateActive)
+	if n := g.closeAll(true); n != 6 {
+		t.Errorf("%d connections were idle", n)
+	}
+	if n := g.closeAll(false); n != 7 {
+		t.Errorf("%d connections were cut", n)
 	}
 }
 

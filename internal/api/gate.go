@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -51,12 +52,18 @@ type gate struct {
 	idle    time.Duration // how long they are
 	now     func() time.Time
 	mu      struct {
-		sync.Mutex
+		sync.RWMutex
 		offenders map[string]*offender
-		conns     map[net.Conn]netip.Addr // open connections and their peers
+		conns     map[net.Conn]*connected // open connections
 		perPeer   map[netip.Addr]int
 		peak      int // most connections at one time
 	}
+}
+
+// connected is what is known of an open connection.
+type connected struct {
+	peer   netip.Addr
+	active atomic.Bool // a request is being read or answered
 }
 
 // offender is an address that was refused, guarded by gate.mu.
@@ -70,7 +77,7 @@ func newGate(o Protection, proxies []netip.Prefix, entries int, idle time.Durati
 	g := &gate{o: o, proxies: proxies, entries: or(entries, 1000), idle: or(idle, 10*time.Minute), now: now}
 	g.rate = auth.NewLimiter(auth.LimiterOptions{PerSecond: o.RequestsPerSecond, Entries: entries, Idle: idle, Now: now})
 	g.mu.offenders = make(map[string]*offender)
-	g.mu.conns = make(map[net.Conn]netip.Addr)
+	g.mu.conns = make(map[net.Conn]*connected)
 	g.mu.perPeer = make(map[netip.Addr]int)
 	return g
 }
@@ -170,20 +177,27 @@ func (g *gate) connection(c net.Conn, state fasthttp.ConnState) {
 	case fasthttp.StateNew:
 		peer := addrOf(c.RemoteAddr())
 		g.mu.Lock()
-		g.mu.conns[c] = peer
+		g.mu.conns[c] = &connected{peer: peer}
 		g.mu.perPeer[peer]++
 		g.mu.peak = max(g.mu.peak, len(g.mu.conns))
 		g.mu.Unlock()
+	case fasthttp.StateActive, fasthttp.StateIdle:
+		g.mu.RLock()
+		known := g.mu.conns[c]
+		g.mu.RUnlock()
+		if known != nil {
+			known.active.Store(state == fasthttp.StateActive)
+		}
 	case fasthttp.StateHijacked, fasthttp.StateClosed:
 		g.mu.Lock()
 		defer g.mu.Unlock()
-		peer, ok := g.mu.conns[c]
-		if !ok {
+		known := g.mu.conns[c]
+		if known == nil {
 			return
 		}
 		delete(g.mu.conns, c)
-		if g.mu.perPeer[peer]--; g.mu.perPeer[peer] == 0 {
-			delete(g.mu.perPeer, peer)
+		if g.mu.perPeer[known.peer]--; g.mu.perPeer[known.peer] == 0 {
+			delete(g.mu.perPeer, known.peer)
 		}
 	}
 }
@@ -204,14 +218,17 @@ func (g *gate) open() (now, peak int) {
 	return len(g.mu.conns), g.mu.peak
 }
 
-// closeAll cuts off every connection and returns how many there were.
-func (g *gate) closeAll() int {
-	g.mu.Lock()
-	conns := make([]net.Conn, 0, len(g.mu.conns))
-	for c := range g.mu.conns {
-		conns = append(conns, c)
+// closeAll cuts off every connection, or only those between requests, and
+// returns how many there were.
+func (g *gate) closeAll(idleOnly bool) int {
+	g.mu.RLock()
+	var conns []net.Conn
+	for c, known := range g.mu.conns {
+		if !idleOnly || !known.active.Load() {
+			conns = append(conns, c)
+		}
 	}
-	g.mu.Unlock()
+	g.mu.RUnlock()
 	for _, c := range conns {
 		_ = c.Close() // it is being given up
 	}

@@ -144,28 +144,10 @@ func TestPanic(t *testing.T) {
 	}
 }
 
-// The end comes within the grace although one client keeps a connection open
-// and another one takes nothing of a long answer.
-func TestShutdown(t *testing.T) {
-	e := serve(t, nil)
-	fill(t, e, 10_000)
-	address := strings.TrimPrefix(e.url, "http://")
-	idle, err := net.Dial("tcp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer idle.Close()
-	slow, err := net.Dial("tcp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer slow.Close()
-	body := `{"sql":"` + longQuery + `"}`
-	fmt.Fprintf(slow, "POST /v1/api/sql HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s",
-		token(t, "root", "system", nil), len(body), body)
-	if line, err := bufio.NewReader(slow).ReadString('\n'); err != nil || !strings.Contains(line, "200") {
-		t.Fatalf("got %q, %v", line, err)
-	}
+// ending stops the server, waits for its end, and fails when that takes longer
+// than limit.
+func (e *edge) ending(t *testing.T, limit time.Duration) {
+	t.Helper()
 	began := time.Now()
 	e.stop()
 	select {
@@ -177,16 +159,50 @@ func TestShutdown(t *testing.T) {
 	case <-time.After(10 * time.Second):
 		t.Fatal("the server does not end")
 	}
-	if took := time.Since(began); took > 3*time.Second {
+	if took := time.Since(began); took > limit {
 		t.Errorf("the end took %v", took)
-	}
-	if _, err := net.Dial("tcp", address); err == nil {
-		t.Error("the listener is still open")
 	}
 	select {
 	case <-e.Stopping():
 	default:
 		t.Error("Stopping is not closed")
+	}
+}
+
+// Connections without a request do not use the grace up.
+func TestShutdownOfIdleConnections(t *testing.T) {
+	e := serve(t, func(o *Options) { o.ShutdownGrace = time.Minute })
+	for range 3 {
+		c, err := net.Dial("tcp", strings.TrimPrefix(e.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+	}
+	e.raw(t, "GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+	e.ending(t, 5*time.Second)
+}
+
+// The end comes within the grace although a client takes nothing of a long
+// answer.
+func TestShutdownOfSlowClient(t *testing.T) {
+	e := serve(t, nil)
+	fill(t, e, 10_000)
+	address := strings.TrimPrefix(e.url, "http://")
+	slow, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer slow.Close()
+	body := `{"sql":"` + longQuery + `"}`
+	fmt.Fprintf(slow, "POST /v1/api/sql HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s",
+		token(t, "root", "system", nil), len(body), body)
+	if line, err := bufio.NewReader(slow).ReadString('\n'); err != nil || !strings.Contains(line, "200") {
+		t.Fatalf("got %q, %v", line, err)
+	}
+	e.ending(t, 2*time.Second)
+	if _, err := net.Dial("tcp", address); err == nil {
+		t.Error("the listener is still open")
 	}
 	if _, err := io.ReadAll(slow); err == nil && !strings.Contains(e.log.String(), "cut off") {
 		t.Error("the slow answer was not cut off")

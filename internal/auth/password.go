@@ -69,7 +69,7 @@ func NewPasswords(o PasswordOptions) (*Passwords, error) {
 		return nil, fmt.Errorf("bcrypt cost %d is not between %d and %d", o.Cost, bcrypt.MinCost, bcrypt.MaxCost)
 	}
 	return &Passwords{
-		o:     o,
+		o: o,
 		// Any salt and digest cost the same to compare with; making a real
 		// hash would only slow the start down.
 		dummy: fmt.Appendf(nil, "$2a$%02d$%s", o.Cost, strings.Repeat("e", 22+31)),

@@ -87,6 +87,18 @@ func TestHash(t *testing.T) {
 	}
 }
 
+// What unknown users are compared with is a hash that costs as much as others,
+// not one that is refused at once for its shape.
+func TestDummyHashIsCompared(t *testing.T) {
+	p := passwords(t, PasswordOptions{})
+	if err := bcrypt.CompareHashAndPassword(p.dummy, []byte("x")); err != bcrypt.ErrMismatchedHashAndPassword {
+		t.Errorf("the comparison ends with %v", err)
+	}
+	if cost, err := bcrypt.Cost(p.dummy); err != nil || cost != bcrypt.MinCost {
+		t.Errorf("it costs %d, %v", cost, err)
+	}
+}
+
 // A password of more than 72 bytes must not match because bcrypt cuts it.
 func TestLongPasswordDoesNotMatchItsHead(t *testing.T) {
 	p := passwords(t, PasswordOptions{})

@@ -17,6 +17,7 @@
 package cold
 
 import (
+	"cmp"
 	"container/list"
 	"path"
 	"strings"
@@ -48,6 +49,9 @@ type Options struct {
 	OpenFiles int
 	// RowGroupRows and RowGroupBytes bound a row group; 32,768 and 32 MiB when 0.
 	RowGroupRows, RowGroupBytes int
+	// SharedTemplate and UserTemplate are the folders of tables in the storage
+	// local when it is made; the Default… when empty.
+	SharedTemplate, UserTemplate string
 	// BloomRows is from how many rows on a file has bloom filters; 1,024 when 0.
 	BloomRows int64
 }
@@ -89,6 +93,8 @@ func New(o Options) *Tier {
 	if o.OpenFiles <= 0 {
 		o.OpenFiles = 128
 	}
+	o.SharedTemplate = cmp.Or(o.SharedTemplate, DefaultSharedTemplate)
+	o.UserTemplate = cmp.Or(o.UserTemplate, DefaultUserTemplate)
 	if o.BloomRows <= 0 {
 		o.BloomRows = 1024
 	}
@@ -191,6 +197,6 @@ func (t *Tier) Close() error {
 func (t *Tier) LocalStorage(now int64) schema.Storage {
 	return schema.Storage{
 		ID: schema.LocalStorage, Name: "Local Storage", Description: "Files below the data directory", Type: "filesystem",
-		SharedTemplate: DefaultSharedTemplate, UserTemplate: DefaultUserTemplate, CreatedAt: now, UpdatedAt: now,
+		SharedTemplate: t.options.SharedTemplate, UserTemplate: t.options.UserTemplate, CreatedAt: now, UpdatedAt: now,
 	}
 }

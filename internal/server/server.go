@@ -134,7 +134,10 @@ func (s *Server) openLogs() error {
 
 func (s *Server) openCore() error {
 	c := &s.o.Config
-	s.cold = cold.New(cold.Options{FS: s.o.FS, DataDir: c.Storage.DataPath})
+	s.cold = cold.New(cold.Options{
+		FS: s.o.FS, DataDir: c.Storage.DataPath,
+		SharedTemplate: c.Storage.SharedTablesTemplate, UserTemplate: c.Storage.UserTablesTemplate,
+	})
 	passwords, err := auth.NewPasswords(auth.PasswordOptions{
 		Cost: c.Auth.BcryptCost, MinLength: c.Auth.MinPasswordLength, MaxLength: c.Auth.MaxPasswordLength,
 		AllowCommon: c.Auth.DisableCommonPasswordCheck, Complexity: c.Auth.EnforcePasswordComplexity,

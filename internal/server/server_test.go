@@ -169,7 +169,7 @@ func TestDataSurvivesRestart(t *testing.T) {
 }
 
 func TestViews(t *testing.T) {
-	r := start(t, t.TempDir(), "server.node_id=7", "live.ring_bytes=32MiB")
+	r := start(t, t.TempDir(), "server.node_id=7", "live.ring_bytes=32MiB", "storage.shared_tables_template=all/{namespace}-{tableName}")
 	f := func(sql, want string) {
 		t.Helper()
 		if got := strings.Join(r.rows(t, sql), "; "); got != want {
@@ -181,6 +181,7 @@ func TestViews(t *testing.T) {
 	f("SELECT metric_value FROM system.stats WHERE metric_name = 'server_version'", "1.2.3")
 	f("SELECT metric_value FROM system.stats WHERE metric_name = 'total_users'", "1")
 	f("SELECT metric_value FROM system.stats WHERE metric_name = 'max_connections'", "25000")
+	f("SELECT shared_tables_template FROM system.storages", "all/{namespace}-{tableName}")
 	f("SELECT node_id, is_self, is_leader, version FROM system.cluster", "7 true true 1.2.3")
 	if got := r.rows(t, "SELECT message FROM system.server_logs"); len(got) < 2 ||
 		!strings.HasPrefix(got[0], "server is starting") || !strings.HasPrefix(got[1], "server is listening") {

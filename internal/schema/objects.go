@@ -150,6 +150,8 @@ type Counts struct {
 	HotRows  int64
 	ColdRows int64
 	Bytes    int64
+	// Tombstones are deleted rows that are not purged yet.
+	Tombstones int64
 	// OldestUnflushed is microseconds since the Unix epoch, 0 for none.
 	OldestUnflushed int64
 }

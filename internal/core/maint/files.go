@@ -45,9 +45,16 @@ func (m *Maintainer) discardUnless(ctx context.Context, f schema.File) {
 type folderOf struct{ storage, path string }
 
 // RemoveFiles deletes the files that no window names and no open view can read,
-// one by one, and the manifests of folders that no file is left in.
+// one by one, and the manifests of folders that no file is left in. It looks
+// only when a table or a window was dropped since all such files were gone.
 func (m *Maintainer) RemoveFiles(ctx context.Context) error {
-	_, err := m.removeFiles(ctx, 0)
+	if !m.removable.Swap(false) {
+		return nil
+	}
+	found, err := m.removeFiles(ctx, 0)
+	if err != nil || found.waiting > 0 {
+		m.removable.Store(true)
+	}
 	return err
 }
 

@@ -299,6 +299,9 @@ func firstOf(errs ...error) error {
 func (m *Maintainer) export(t *schema.Table, scope schema.Scope, st schema.Storage, folder string) {
 	view := m.o.View()
 	defer view.Release()
+	if _, lives := view.Definitions().TableByID(t.ID); !lives {
+		return // it was dropped meanwhile, and its folder goes
+	}
 	if err := m.writeManifest(view, t, scope, st, folder); err != nil {
 		m.o.Logger.Error("a manifest could not be written", "table", t.QualifiedName(), "folder", folder, "error", err)
 	}
@@ -370,6 +373,7 @@ func (m *Maintainer) dropWindows(ctx context.Context, view *catalog.View, t *sch
 			return fmt.Errorf("drop windows of %s: %w", t.QualifiedName(), err)
 		}
 		result.Dropped += receipt.Rows
+		m.removable.Store(true)
 		for _, folder := range m.folders(view, segments) {
 			m.export(t, scope, folder.storage, folder.path)
 		}

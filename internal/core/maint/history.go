@@ -116,9 +116,11 @@ func (m *Maintainer) purgeTable(ctx context.Context, view *catalog.View, t *sche
 
 // purgeScope purges the tombstones of one scope below a position.
 func (m *Maintainer) purgeScope(ctx context.Context, view *catalog.View, t *schema.Table, scope schema.Scope, before uint64) error {
-	scan, err := table.NewScan(view.Reader(), t, scope, table.ScanOptions{
-		Order: table.BySeq, UpToSeq: before - 1, Deleted: true,
-	})
+	counts, err := table.Counts(view.Reader(), t, scope)
+	if err != nil || counts.Tombstones == 0 {
+		return err
+	}
+	scan, err := table.NewScan(view.Reader(), t, scope, table.ScanOptions{UpToSeq: before - 1, Deleted: true})
 	if err != nil {
 		return err
 	}

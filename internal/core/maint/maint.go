@@ -72,8 +72,9 @@ type Maintainer struct {
 		number uint64
 		err    error
 	}
-	stats struct{ rows, files, removed, purged atomic.Int64 }
-	mu    struct {
+	removable atomic.Bool // files may wait for their removal
+	stats     struct{ rows, files, removed, purged atomic.Int64 }
+	mu        struct {
 		sync.Mutex
 		busy map[schema.TableID]chan struct{} // tables being flushed; closed when done
 	}
@@ -105,6 +106,7 @@ func New(o Options) *Maintainer {
 		o.Logger = slog.Default()
 	}
 	m := &Maintainer{o: o}
+	m.removable.Store(true)
 	m.mu.busy = map[schema.TableID]chan struct{}{}
 	view := o.View()
 	defer view.Release()

@@ -130,6 +130,7 @@ func (m *Maintainer) submitFlush(ctx context.Context, actor schema.UserID, t *sc
 // patience bounds this.
 func (m *Maintainer) Dropped(t *schema.Table) string {
 	ctx := context.Background()
+	m.removable.Store(true)
 	m.o.Jobs.CancelKey(ctx, flushKey(t))
 	j, _, err := m.o.Jobs.Submit(ctx, job.Spec{
 		Type: "cleanup", Prefix: "CL", Parameters: parameters(t, "drop_table"),

@@ -16,6 +16,7 @@ package relation
 
 import (
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"kalamdb/internal/cold"
@@ -44,7 +45,18 @@ type Options struct {
 type Relations struct {
 	o        Options
 	registry *registry
+	stats    struct{ scans, points atomic.Int64 }
 }
+
+// Stats are figures since the start.
+type Stats struct {
+	// Scans counts scans of stored tables, Points the keys that were read
+	// singly.
+	Scans, Points int64
+}
+
+// Stats returns the figures.
+func (r *Relations) Stats() Stats { return Stats{r.stats.scans.Load(), r.stats.points.Load()} }
 
 // New returns the relations over a store and a cold tier.
 func New(o Options) *Relations {

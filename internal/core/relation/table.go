@@ -56,6 +56,12 @@ func (s *rowSource) Scan(ctx context.Context, r source.Request) (source.Rows, er
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	stats := &s.view.relations.stats
+	if r.Keys != nil {
+		stats.points.Add(int64(len(r.Keys)))
+	} else {
+		stats.scans.Add(1)
+	}
 	switch {
 	case s.def.Kind == schema.Stream:
 		return s.scanStream(ctx, r)

@@ -162,6 +162,8 @@ func countsOf(numbers []int64) (c schema.Counts, some bool) {
 			c.ColdRows = n
 		case 2:
 			c.Bytes = n
+		case 3:
+			c.Tombstones = n
 		}
 	}
 	return c, some

@@ -324,6 +324,8 @@ func (m *model) compareRows() {
 		case !row.dead:
 			counts.HotRows++
 			counts.Bytes += int64(len(m.w.row(m.t, id, row.text)))
+		default:
+			counts.Tombstones++
 		}
 	}
 	got, err := table.Counts(r, m.t, m.scope)

@@ -298,6 +298,9 @@ func (s *Server) runEdge(ctx context.Context) error {
 // announce says where clients find the server, on one line.
 func (s *Server) announce() {
 	fmt.Fprintf(s.o.Stdout, "kalamdb %s listening on %s\n", s.o.Version, s.URL())
+	if reason, err := s.store.ReadOnlyReason(); err != nil || reason != "" {
+		s.log.Warn("server is read-only", "reason", reason, "error", err)
+	}
 	s.log.Info("server is listening", "address", s.address.String(), "started_in", s.process.uptime().String())
 }
 

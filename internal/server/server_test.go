@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"kalamdb/internal/config"
 )
@@ -49,6 +50,11 @@ func (b *syncBuffer) String() string {
 // start runs a server over a directory until it listens.
 func start(t *testing.T, dir string, set ...string) *running {
 	t.Helper()
+	return startWith(t, dir, func(*Options) {}, set...)
+}
+
+func startWith(t *testing.T, dir string, change func(*Options), set ...string) *running {
+	t.Helper()
 	loaded, err := config.Load(config.Source{WorkDir: dir, BinaryDir: dir, Set: append([]string{
 		"server.port=0", "storage.data_path=" + dir, "auth.bcrypt_cost=4", "auth.root_password=root's password",
 		"storage.reserve=0", "rate_limit.max_queries_per_sec=100000",
@@ -58,11 +64,12 @@ func start(t *testing.T, dir string, set ...string) *running {
 	}
 	r := &running{ended: make(chan error, 1), log: &syncBuffer{}}
 	listening, told := io.Pipe()
-	r.Server, err = Open(Options{
+	o := Options{
 		Config: loaded.Options, Version: "1.2.3", Commit: "abc", BuildDate: "today", Stdout: told, Stderr: r.log,
 		Fatal: func(format string, args ...any) { panic(fmt.Sprintf(format, args...)) },
-	})
-	if err != nil {
+	}
+	change(&o)
+	if r.Server, err = Open(o); err != nil {
 		t.Fatal(err)
 	}
 	var ctx context.Context
@@ -166,6 +173,32 @@ func TestDataSurvivesRestart(t *testing.T) {
 	if got := r.rows(t, "SELECT body FROM app.note ORDER BY id"); !slices.Equal(got, []string{"tea", "milk"}) {
 		t.Errorf("after a restart: %v", got)
 	}
+}
+
+// A clock that has been set back makes the server read-only until an operator
+// has looked.
+func TestClockSetBack(t *testing.T) {
+	dir := t.TempDir()
+	r := start(t, dir)
+	r.rows(t, "CREATE NAMESPACE app")
+	r.end(t)
+
+	before := func(o *Options) { o.Now = func() time.Time { return time.Now().Add(-2 * time.Hour) } }
+	r = startWith(t, dir, before)
+	if status, text := r.do(t, "POST", "/v1/api/sql", `{"sql":"CREATE NAMESPACE other"}`); status != 503 ||
+		!strings.Contains(text, `"code":"READ_ONLY"`) || !strings.Contains(text, "--accept-clock") {
+		t.Errorf("a write: %d %s", status, text)
+	}
+	if got := r.rows(t, "SELECT name FROM system.namespaces WHERE name = 'app'"); len(got) != 1 {
+		t.Errorf("a read: %v", got)
+	}
+	if !strings.Contains(r.log.String(), "server is read-only") {
+		t.Errorf("the log reads %s", r.log)
+	}
+	r.end(t)
+
+	r = startWith(t, dir, func(o *Options) { before(o); o.AcceptClock = true })
+	r.rows(t, "CREATE NAMESPACE other")
 }
 
 func TestViews(t *testing.T) {

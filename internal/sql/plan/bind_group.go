@@ -108,7 +108,7 @@ func (b *binder) aggregateOf(e *parse.Call, name string) (Aggregate, error) {
 	return a, err
 }
 
-// aggregateType gives the types of protocol.md's list of aggregates.
+// aggregateType gives the types of aggregates; docs/sql/functions.md lists them.
 func aggregateType(a Aggregate, x Expr, at int) (datum.Type, error) {
 	t := x.Type()
 	switch {

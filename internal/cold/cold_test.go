@@ -377,3 +377,29 @@ func TestCheck(t *testing.T) {
 		t.Errorf("base of a file URL is %q", got)
 	}
 }
+
+// The operating system's file system takes the same steps.
+func TestRealDisk(t *testing.T) {
+	def := notes()
+	tier := New(Options{DataDir: t.TempDir()})
+	st := tier.LocalStorage(1)
+	f := write(t, tier, st, def, 1, 2000)
+	r, err := tier.Open(st, f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	row := blank(1, len(def.Columns))
+	if err := r.Fetch(context.Background(), def, nil, []uint64{1234}, row); err != nil || text(row[0]) != text(noteRow(1234)) {
+		t.Errorf("row is %s, %v", text(row[0]), err)
+	}
+	r.Close()
+	if h := tier.Check(st, true); h.Status() != "healthy" {
+		t.Errorf("the storage is %+v", h)
+	}
+	if err := errors.Join(tier.Remove(st, f), tier.Close()); err != nil {
+		t.Error(err)
+	}
+	if names, err := disk.Real().List(tier.Base(st)); err != nil || len(names) != 0 {
+		t.Errorf("%q remain, %v", names, err)
+	}
+}

@@ -58,7 +58,7 @@ func (r *remote) start() error {
 	o.RateLimit.MaxMessages = 1 << 20
 	o.RateLimit.MaxSubscriptionsPerUser = 1000
 	o.RateLimit.MaxAuthRequestsPerIP = 1 << 20
-	o.Logging.LogToConsole = false
+	o.Logging.LogToConsole = true // which discards it: there is no Stderr
 	s, err := server.Open(server.Options{
 		Config: o, FS: r.disk, Now: r.clock.Now, Version: "corpus",
 		Fatal: func(format string, args ...any) { panic(fmt.Sprintf(format, args...)) },

@@ -2,6 +2,7 @@ package apply
 
 import (
 	"errors"
+	"runtime"
 	"slices"
 
 	"kalamdb/internal/command"
@@ -42,11 +43,22 @@ func (l *Local) build() bool {
 			<-l.slots
 			return true
 		}
+		l.linger()
 		var requests []*request
 		requests, held = l.gather(first)
 		if !l.commit(requests) {
 			return false
 		}
+	}
+}
+
+// linger lets those who were just answered come into the group that is about
+// to be gathered. While the disk is busy with a group before, nobody waits the
+// longer for it, and fewer groups carry the same commands.
+func (l *Local) linger() {
+	for waiting := -1; len(l.slots) > 1 && len(l.queue.commands) > waiting; {
+		waiting = len(l.queue.commands)
+		runtime.Gosched()
 	}
 }
 

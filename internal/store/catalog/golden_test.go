@@ -19,7 +19,9 @@ import (
 func TestGoldenBytes(t *testing.T) {
 	d := open(t, disk.NewMem())
 	defer func() { d.close() }()
-	d.must(func(e *catalog.Edit) error { return e.InsertNamespace(schema.Namespace{Name: "app", CreatedAt: 1, UpdatedAt: 2}) })
+	d.must(func(e *catalog.Edit) error {
+		return e.InsertNamespace(schema.Namespace{Name: "app", CreatedAt: 1, UpdatedAt: 2})
+	})
 	d.must(func(e *catalog.Edit) error {
 		return e.InsertStorage(schema.Storage{ID: "local", Name: "Local", Type: "filesystem", BaseDirectory: "/data", CreatedAt: 3})
 	})

@@ -434,13 +434,15 @@ func (m *model) compareMoment() {
 	}
 }
 
+// event is one event of a stream and what hides it, 0 for nothing.
+type event struct {
+	seq    uint64
+	hidden uint64
+}
+
 // TestStreamsAgainstModel compares scans of a stream in both orders and with
 // all bounds with a plain list.
 func TestStreamsAgainstModel(t *testing.T) {
-	type event struct {
-		seq    uint64
-		hidden uint64
-	}
 	for seed := range uint64(6) {
 		w := newWorld(t)
 		chance := rand.New(rand.NewPCG(seed, 8))
@@ -478,41 +480,46 @@ func TestStreamsAgainstModel(t *testing.T) {
 			}
 		}
 		for range 300 {
-			scope := scopes[chance.IntN(len(scopes))]
-			o := table.ScanOptions{Order: table.Order(chance.IntN(3)), AfterSeq: uint64(chance.Int64N(int64(w.last)))}
-			if chance.IntN(2) == 0 {
-				o.UpToSeq = uint64(chance.Int64N(int64(w.last)))
-			}
-			if chance.IntN(3) == 0 {
-				o.AfterSeq = 0
-			}
-			if chance.IntN(2) == 0 {
-				o.Now = micros(chance.Int64N(time + 1000))
-			}
-			var want []uint64
-			for _, e := range model[scope] {
-				expired := o.Now != 0 && schema.SeqTime(e.seq)+d.Options.TTLSeconds*1_000_000 <= o.Now
-				if e.seq > o.AfterSeq && (o.UpToSeq == 0 || e.seq <= o.UpToSeq) && !expired && (e.hidden == 0 || o.UpToSeq != 0 && e.hidden > o.UpToSeq) {
-					want = append(want, e.seq)
-				}
-			}
-			if o.Order == table.BySeqDesc {
-				slices.Reverse(want)
-			}
-			scan, err := table.NewScan(w.store.Reader(), d, scope, o)
-			if err != nil {
-				t.Fatal(err)
-			}
-			var got []uint64
-			for scan.Next() {
-				got = append(got, scan.Version().Seq)
-			}
-			if err := errors.Join(scan.Err(), scan.Close()); err != nil {
-				t.Fatal(err)
-			}
-			if !slices.Equal(got, want) {
-				t.Fatalf("seed %d, scope %q, %+v:\n got %v\nwant %v", seed, scope, o, got, want)
-			}
+			compareStream(t, w, d, chance, scopes[chance.IntN(len(scopes))], model, time)
 		}
+	}
+}
+
+// compareStream makes a random scan and compares it with the list of events.
+func compareStream(t *testing.T, w *world, d *schema.Table, chance *rand.Rand, scope schema.Scope, model map[schema.Scope][]event, time int64) {
+	t.Helper()
+	o := table.ScanOptions{Order: table.Order(chance.IntN(3)), AfterSeq: uint64(chance.Int64N(int64(w.last)))}
+	if chance.IntN(2) == 0 {
+		o.UpToSeq = uint64(chance.Int64N(int64(w.last)))
+	}
+	if chance.IntN(3) == 0 {
+		o.AfterSeq = 0
+	}
+	if chance.IntN(2) == 0 {
+		o.Now = micros(chance.Int64N(time + 1000))
+	}
+	var want []uint64
+	for _, e := range model[scope] {
+		expired := o.Now != 0 && schema.SeqTime(e.seq)+d.Options.TTLSeconds*1_000_000 <= o.Now
+		if e.seq > o.AfterSeq && (o.UpToSeq == 0 || e.seq <= o.UpToSeq) && !expired && (e.hidden == 0 || o.UpToSeq != 0 && e.hidden > o.UpToSeq) {
+			want = append(want, e.seq)
+		}
+	}
+	if o.Order == table.BySeqDesc {
+		slices.Reverse(want)
+	}
+	scan, err := table.NewScan(w.store.Reader(), d, scope, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []uint64
+	for scan.Next() {
+		got = append(got, scan.Version().Seq)
+	}
+	if err := errors.Join(scan.Err(), scan.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(got, want) {
+		t.Fatalf("scope %q, %+v:\n got %v\nwant %v", scope, o, got, want)
 	}
 }

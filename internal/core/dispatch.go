@@ -43,7 +43,7 @@ func (db *DB) dispatch(ctx context.Context, s *auth.Session, p *prepared, view *
 	case *parse.SetOption:
 		return nil, fault.New(fault.NotImplemented, "SET %s is not supported yet", stmt.Name)
 	case *parse.KillJob:
-		return nil, fault.New(fault.NotImplemented, "KILL JOB is not supported yet")
+		return db.killJob(ctx, stmt)
 	}
 	message, err := db.define(ctx, s, p.statement, namespace)
 	if err != nil {
@@ -137,6 +137,15 @@ func (db *DB) storageFlush(ctx context.Context, s *auth.Session, stmt *parse.Sto
 		return nil, fault.New(fault.InvalidOperation, "cannot flush STREAM table '%s': stream rows never go to the cold tier", t.QualifiedName())
 	}
 	return done(db.maint.StartFlush(ctx, s.UserID, t))
+}
+
+// killJob cancels a job that waits or runs.
+func (db *DB) killJob(ctx context.Context, stmt *parse.KillJob) (*Result, error) {
+	j, err := db.jobs.Cancel(ctx, stmt.ID)
+	if err != nil {
+		return nil, err
+	}
+	return &Result{Kind: Done, Buffered: true, Message: fmt.Sprintf("Job %s killed: %s", j.ID, j.Status)}, nil
 }
 
 // killLive ends a live query: one's own, or anybody's as administrator.

@@ -82,7 +82,7 @@ func open(t *testing.T, config string) (backend, error) {
 	case "hot", "cold", "restart":
 		return newLocal(t.Context())
 	case "http":
-		return newRemote(t.Context())
+		return newRemote(t.Context(), t.TempDir())
 	}
 	return nil, fmt.Errorf("unknown configuration %q; use %s", config, strings.Join(configurations, ", "))
 }

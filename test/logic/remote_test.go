@@ -32,6 +32,7 @@ const secret = "the corpus mints its own tokens with this secret"
 type remote struct {
 	clock  *testkit.Clock
 	disk   *disk.Mem
+	logs   string // folder of the server's log, the one thing on a real disk
 	url    string
 	client *http.Client
 	tokens map[string]string
@@ -40,8 +41,8 @@ type remote struct {
 	done   chan error
 }
 
-func newRemote(ctx context.Context) (*remote, error) {
-	r := &remote{clock: testkit.NewClock(), disk: disk.NewMem(), tokens: map[string]string{}, ctx: ctx, client: &http.Client{Transport: &http.Transport{}}}
+func newRemote(ctx context.Context, logs string) (*remote, error) {
+	r := &remote{logs: logs, clock: testkit.NewClock(), disk: disk.NewMem(), tokens: map[string]string{}, ctx: ctx, client: &http.Client{Transport: &http.Transport{}}}
 	return r, r.start()
 }
 
@@ -58,7 +59,8 @@ func (r *remote) start() error {
 	o.RateLimit.MaxMessages = 1 << 20
 	o.RateLimit.MaxSubscriptionsPerUser = 1000
 	o.RateLimit.MaxAuthRequestsPerIP = 1 << 20
-	o.Logging.LogToConsole = true // which discards it: there is no Stderr
+	o.Logging.LogToConsole = false
+	o.Logging.LogsPath = r.logs
 	s, err := server.Open(server.Options{
 		Config: o, FS: r.disk, Now: r.clock.Now, Version: "corpus",
 		Fatal: func(format string, args ...any) { panic(fmt.Sprintf(format, args...)) },

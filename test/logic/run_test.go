@@ -336,8 +336,10 @@ func (r *runner) restart() error {
 		return fmt.Errorf("restart %d: %w", r.restarts, err)
 	}
 	ids := make([]string, 0, len(r.subs))
-	for id := range r.subs {
-		ids = append(ids, id)
+	for id, s := range r.subs {
+		if !s.ended { // one that has ended only waits for its frames to be read
+			ids = append(ids, id)
+		}
 	}
 	slices.Sort(ids)
 	for _, id := range ids {

@@ -72,7 +72,7 @@ func TestRules(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	arrows, err := readArrows(filepath.Join(root, "docs", "architecture.md"))
+	arrows, err := readArrows(filepath.Join(root, "docs/architecture.md"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -74,25 +74,37 @@ func (q *sqlRequest) decodeJSON(body []byte) error {
 	case !json.Valid(body):
 		var v any
 		return malformed(json.Unmarshal(body, &v).Error())
+	case loneSurrogate(body):
+		return malformed(wordsLoneSurrogate)
 	}
 	c := cursor{b: body}
 	hasSQL := false
 	var params []byte
 	wrong := ""
+	var seen [3]bool
+	once := func(i int, name string) {
+		if seen[i] {
+			wrong = name + " is given twice"
+		}
+		seen[i] = true
+	}
 	if !c.object(func(name string, raw []byte) {
 		switch name {
 		case "sql":
+			once(0, name)
 			hasSQL = raw[0] == '"'
 			q.sql = text(raw)
 			if !hasSQL {
 				wrong = "sql must be a string"
 			}
 		case "params":
+			once(1, name)
 			params = raw
 			if raw[0] != '[' && raw[0] != 'n' {
 				wrong = "params must be an array"
 			}
 		case "namespace_id":
+			once(2, name)
 			q.namespace, q.hasNamespace = text(raw), raw[0] == '"'
 			if raw[0] != '"' && raw[0] != 'n' {
 				wrong = "namespace_id must be a string"
@@ -178,6 +190,9 @@ func (q *sqlRequest) setFormParams(params []byte) error {
 		var v any
 		return fault.New(fault.InvalidParameter, "Invalid params JSON: %s", json.Unmarshal(params, &v))
 	}
+	if loneSurrogate(params) {
+		return fault.New(fault.InvalidParameter, "Invalid params JSON: %s", wordsLoneSurrogate)
+	}
 	if params[0] != '[' && params[0] != 'n' {
 		return fault.New(fault.InvalidParameter, "Params must be a JSON array")
 	}
@@ -218,9 +233,9 @@ func (q *sqlRequest) convertParams() error {
 	n, wrong := 0, ""
 	c.array(func(raw []byte) {
 		n++
-		v, ok := paramOf(raw)
-		if !ok && wrong == "" {
-			wrong = "Parameter $" + strconv.Itoa(n) + " invalid: arrays and objects are not yet supported; pass JSON as text"
+		v, why := paramOf(raw)
+		if why != "" && wrong == "" {
+			wrong = "Parameter $" + strconv.Itoa(n) + " invalid: " + why
 		}
 		q.params = append(q.params, v)
 	})
@@ -230,20 +245,24 @@ func (q *sqlRequest) convertParams() error {
 	return nil
 }
 
-func paramOf(raw []byte) (datum.Value, bool) {
+// paramOf returns the value of a parameter, or why it is none.
+func paramOf(raw []byte) (_ datum.Value, why string) {
 	switch raw[0] {
 	case 'n':
-		return datum.NullValue, true
+		return datum.NullValue, ""
 	case 't', 'f':
-		return datum.NewBool(raw[0] == 't'), true
+		return datum.NewBool(raw[0] == 't'), ""
 	case '"':
-		return datum.NewText(text(raw)), true
+		return datum.NewText(text(raw)), ""
 	case '[', '{':
-		return datum.NullValue, false
+		return datum.NullValue, "arrays and objects are not yet supported; pass JSON as text"
 	}
 	if n, err := strconv.ParseInt(string(raw), 10, 64); err == nil {
-		return datum.NewInt(datum.BigInt, n), true
+		return datum.NewInt(datum.BigInt, n), ""
 	}
 	f, err := strconv.ParseFloat(string(raw), 64)
-	return datum.NewDouble(f), err == nil
+	if err != nil {
+		return datum.NullValue, "the number is out of range"
+	}
+	return datum.NewDouble(f), ""
 }

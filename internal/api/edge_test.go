@@ -247,6 +247,15 @@ func TestDecodeJSON(t *testing.T) {
 	f(`{"sql":"s","namespace_id":"a\u0000b"}`, "", "", "", fault.InvalidInput, "must not contain")
 	f(`{"sql":"s","params":[1,[2],{}]}`, "", "", "", fault.InvalidParameter, "Parameter $2 invalid: ")
 	f(`{"sql":"s","params":[{"a":[1,2]}]}`, "", "", "", fault.InvalidParameter, "not yet supported")
+	f(`{"sql":"s","params":[1e400]}`, "", "", "", fault.InvalidParameter, "Parameter $1 invalid: the number is out of range")
+	f(`{"sql":"a","sql":"b"}`, "", "", "", fault.InvalidInput, "sql is given twice")
+	f(`{"sql":"a","params":null,"params":[1]}`, "", "", "", fault.InvalidInput, "params is given twice")
+	f(`{"sql":"a","namespace_id":"a","namespace_id":"b"}`, "", "", "", fault.InvalidInput, "namespace_id is given twice")
+	f(`{"sql":"\\ud800 \ud83c\udf75 \u00e9"}`, `\ud800 🍵 é`, "", "", "", "")
+	f(`{"sql":"\ud83c"}`, "", "", "", fault.InvalidInput, "surrogate")
+	f(`{"sql":"\ud83c\ud83c"}`, "", "", "", fault.InvalidInput, "surrogate")
+	f(`{"sql":"\ud83c\n"}`, "", "", "", fault.InvalidInput, "surrogate")
+	f(`{"sql":"\udf75"}`, "", "", "", fault.InvalidInput, "surrogate")
 }
 
 func FuzzDecodeJSON(f *testing.F) {

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"encoding/json"
 	"strconv"
 	"time"
@@ -112,6 +113,42 @@ func text(raw []byte) string {
 		}
 	}
 	return string(raw[1 : len(raw)-1])
+}
+
+// wordsLoneSurrogate says why JSON with half a character is refused.
+const wordsLoneSurrogate = "an escape is half of a surrogate pair"
+
+// loneSurrogate reports whether valid JSON escapes half of a character. The
+// decoder would replace it, and the text would not be what was sent.
+func loneSurrogate(b []byte) bool {
+	for {
+		i := bytes.IndexByte(b, '\\')
+		if i < 0 {
+			return false
+		}
+		if b = b[i+1:]; b[0] != 'u' {
+			b = b[1:]
+			continue
+		}
+		unit := codeUnit(b)
+		b = b[5:]
+		switch {
+		case unit < 0xD800 || unit > 0xDFFF:
+		case unit > 0xDBFF || len(b) < 6 || b[0] != '\\' || b[1] != 'u':
+			return true
+		default:
+			if low := codeUnit(b[1:]); low < 0xDC00 || low > 0xDFFF {
+				return true
+			}
+			b = b[6:]
+		}
+	}
+}
+
+// codeUnit returns the number of an escape that begins with its u.
+func codeUnit(b []byte) uint64 {
+	n, _ := strconv.ParseUint(string(b[1:5]), 16, 16) // the digits are valid
+	return n
 }
 
 // appendString appends s as a JSON string.

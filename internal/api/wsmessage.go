@@ -81,6 +81,9 @@ func decodeMessage(data []byte) (clientMessage, error) {
 	if err := json.Unmarshal(data, &raw); err != nil {
 		return clientMessage{}, plainJSON(err)
 	}
+	if loneSurrogate(data) {
+		return clientMessage{}, errors.New(wordsLoneSurrogate)
+	}
 	if raw.Type == nil {
 		return clientMessage{}, missing("type")
 	}

@@ -1,6 +1,10 @@
 package parse
 
-import "strings"
+import (
+	"strings"
+
+	"kalamdb/internal/fault"
+)
 
 // known are the beginnings of statements that this version does not run, each
 // with the area whose rights it needs.
@@ -75,8 +79,12 @@ func (p *statementParser) notYet() (Statement, error) {
 		if !p.at(words...) {
 			continue
 		}
+		next := p.wordAt(len(words))
+		if k.words == "CLUSTER" && next == "LIST" {
+			return nil, fault.New(fault.InvalidOperation, "CLUSTER LIST is a CLI-only command; query system.cluster instead")
+		}
 		st := &NotYet{Words: k.words, Area: k.area}
-		switch next := p.wordAt(len(words)); k.words {
+		switch k.words {
 		case "SUBSCRIBE":
 			st.Words = "SUBSCRIBE TO"
 		case "BACKUP", "RESTORE", "EXPORT", "CLUSTER":

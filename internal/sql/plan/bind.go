@@ -40,7 +40,11 @@ type binder struct {
 	clause string
 	// aggregates collects aggregate calls where they are allowed; else nil.
 	aggregates *[]Aggregate
-	inside     bool // inside the argument of an aggregate
+	// aggregateAt finds them by text.
+	aggregateAt map[string]int
+	// outputTexts are the texts of the select list, "" until somebody asks.
+	outputTexts []string
+	inside      bool // inside the argument of an aggregate
 }
 
 func newBinder(o Options) *binder { return &binder{first: o.Params} }

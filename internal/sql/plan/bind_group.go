@@ -50,19 +50,25 @@ func (b *binder) aggregate(e *parse.Call, name string) (Expr, error) {
 		}
 		a.Filter = b.place(a.Filter)
 	}
-	return b.addAggregate(a), nil
+	return b.addAggregate(a, e.Offset)
 }
 
 // addAggregate shares one state between equal aggregates.
-func (b *binder) addAggregate(a Aggregate) *AggRef {
+func (b *binder) addAggregate(a Aggregate, offset int) (Expr, error) {
 	text := a.String()
-	for i, other := range *b.aggregates {
-		if other.String() == text {
-			return &AggRef{i, other}
-		}
+	if i, ok := b.aggregateAt[text]; ok {
+		return &AggRef{i, (*b.aggregates)[i]}, nil
 	}
+	n := len(*b.aggregates)
+	if n == maxTerms {
+		return nil, fault.At(fault.LimitExceeded, offset, "a SELECT takes at most %d different aggregates", maxTerms)
+	}
+	if b.aggregateAt == nil {
+		b.aggregateAt = make(map[string]int)
+	}
+	b.aggregateAt[text] = n
 	*b.aggregates = append(*b.aggregates, a)
-	return &AggRef{len(*b.aggregates) - 1, a}
+	return &AggRef{n, a}, nil
 }
 
 func (b *binder) aggregateOf(e *parse.Call, name string) (Aggregate, error) {
@@ -134,14 +140,14 @@ func aggregateType(a Aggregate, x Expr, at int) (datum.Type, error) {
 type grouping struct {
 	b      *binder
 	groups []Expr
-	text   []string // of groups
+	at     map[string]int // places in groups by text
 	// byKey says that the whole primary key is among the groups, so that every
 	// column has one value per group.
 	byKey bool
 }
 
 func newGrouping(b *binder, groups []Expr) *grouping {
-	g := &grouping{b: b}
+	g := &grouping{b: b, at: make(map[string]int, len(groups))}
 	for _, x := range groups {
 		g.add(x)
 	}
@@ -159,16 +165,14 @@ func (g *grouping) add(x Expr) int {
 	if i := g.find(text); i >= 0 {
 		return i
 	}
+	g.at[text] = len(g.groups)
 	g.groups = append(g.groups, x)
-	g.text = append(g.text, text)
 	return len(g.groups) - 1
 }
 
 func (g *grouping) find(text string) int {
-	for i, t := range g.text {
-		if t == text {
-			return i
-		}
+	if i, ok := g.at[text]; ok {
+		return i
 	}
 	return -1
 }

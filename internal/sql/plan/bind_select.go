@@ -10,6 +10,18 @@ import (
 	"kalamdb/internal/sql/parse"
 )
 
+// maxTerms bounds the select list, GROUP BY and ORDER BY, each; a table has at
+// most as many columns.
+const maxTerms = 4096
+
+// tooMany refuses a clause of more than maxTerms terms.
+func tooMany(clause string, n, offset int) error {
+	if n <= maxTerms {
+		return nil
+	}
+	return fault.At(fault.LimitExceeded, offset, "%s has more than %d columns", clause, maxTerms)
+}
+
 // BindSelect binds a SELECT over at most one table.
 func BindSelect(s *parse.Select, sc Scope, o Options) (*Query, error) {
 	b := newBinder(o)
@@ -75,11 +87,12 @@ func (b *binder) where(q *Query, e parse.Expr) error {
 // shape binds the select list, GROUP BY, HAVING and ORDER BY.
 func (b *binder) shape(q *Query, s *parse.Select) error {
 	var aggregates []Aggregate
-	b.aggregates = &aggregates
+	b.aggregates, b.aggregateAt = &aggregates, nil
 	list, err := b.outputs(q, s.Outputs)
 	if err != nil {
 		return err
 	}
+	b.outputTexts = make([]string, len(q.Outputs))
 	order, err := b.orderBy(q, s)
 	if err != nil {
 		return err
@@ -143,10 +156,16 @@ func (b *binder) checkDistinct(q *Query, s *parse.Select) error {
 // outputs binds the select list and returns the place of each output.
 func (b *binder) outputs(q *Query, list []parse.Output) ([]int, error) {
 	b.clause = "the select list"
+	if err := tooMany("the select list", len(list), 0); err != nil {
+		return nil, err
+	}
 	places := make([]int, 0, len(list))
 	for _, o := range list {
 		if star, ok := o.X.(*parse.Star); ok {
 			n, err := b.star(q, star)
+			if err == nil {
+				err = tooMany("the select list", len(q.Outputs), star.Offset)
+			}
 			if err != nil {
 				return nil, err
 			}
@@ -230,6 +249,9 @@ var castNames = map[datum.Kind]string{
 // groupBy binds the group expressions: a position in the select list, a column,
 // the name of an output, or any expression.
 func (b *binder) groupBy(q *Query, s *parse.Select) ([]Expr, error) {
+	if err := tooMany("GROUP BY", len(s.GroupBy), s.Offset); err != nil {
+		return nil, err
+	}
 	groups := make([]Expr, 0, len(s.GroupBy))
 	for _, e := range s.GroupBy {
 		if at, ok, err := ordinal(e, len(q.Outputs), "GROUP BY"); err != nil {
@@ -239,7 +261,7 @@ func (b *binder) groupBy(q *Query, s *parse.Select) ([]Expr, error) {
 			continue
 		}
 		if c, ok := e.(*parse.Column); ok && c.Table == "" && (b.table == nil || b.table.Column(c.Name) < 0) {
-			at, err := outputNamed(q, c, "GROUP BY")
+			at, err := b.outputNamed(q, c, "GROUP BY")
 			if err != nil {
 				return nil, err
 			}
@@ -271,13 +293,13 @@ func (b *binder) groupBy(q *Query, s *parse.Select) ([]Expr, error) {
 
 // outputNamed returns the position of the output with a name, or -1. Several
 // outputs may share a name when they are the same.
-func outputNamed(q *Query, c *parse.Column, clause string) (int, error) {
+func (b *binder) outputNamed(q *Query, c *parse.Column, clause string) (int, error) {
 	found := -1
 	for i, o := range q.Outputs {
 		if !strings.EqualFold(o.Name, c.Name) {
 			continue
 		}
-		if found >= 0 && q.Outputs[found].X.String() != o.X.String() {
+		if found >= 0 && b.outputText(q, found) != b.outputText(q, i) {
 			return -1, fault.At(fault.Syntax, c.Offset, "'%s' in %s is ambiguous: several outputs have that name", c.Name, clause)
 		}
 		if found < 0 {
@@ -285,6 +307,24 @@ func outputNamed(q *Query, c *parse.Column, clause string) (int, error) {
 		}
 	}
 	return found, nil
+}
+
+// outputText returns the text of an output's expression.
+func (b *binder) outputText(q *Query, i int) string {
+	if b.outputTexts[i] == "" {
+		b.outputTexts[i] = q.Outputs[i].X.String()
+	}
+	return b.outputTexts[i]
+}
+
+// outputShowing returns the position of the output with an expression, or -1.
+func (b *binder) outputShowing(q *Query, text string) int {
+	for i := range q.Outputs {
+		if b.outputText(q, i) == text {
+			return i
+		}
+	}
+	return -1
 }
 
 // ordinal reads a position in the select list; ok is false for anything else.
@@ -306,6 +346,9 @@ func ordinal(e parse.Expr, n int, clause string) (at int, ok bool, err error) {
 // orderBy binds the sort keys: a position in the select list, the name of an
 // output, or any expression.
 func (b *binder) orderBy(q *Query, s *parse.Select) ([]OrderItem, error) {
+	if err := tooMany("ORDER BY", len(s.OrderBy), s.Offset); err != nil {
+		return nil, err
+	}
 	b.clause = "ORDER BY"
 	items := make([]OrderItem, 0, len(s.OrderBy))
 	for _, o := range s.OrderBy {
@@ -318,7 +361,7 @@ func (b *binder) orderBy(q *Query, s *parse.Select) ([]OrderItem, error) {
 			return nil, err
 		}
 		if c, is := o.X.(*parse.Column); is && !ok && c.Table == "" {
-			if at, err = outputNamed(q, c, "ORDER BY"); err != nil {
+			if at, err = b.outputNamed(q, c, "ORDER BY"); err != nil {
 				return nil, err
 			}
 			ok = at >= 0
@@ -332,7 +375,7 @@ func (b *binder) orderBy(q *Query, s *parse.Select) ([]OrderItem, error) {
 			}
 			item.X = b.place(b.settle(x))
 			text := item.X.String()
-			item.Output = slices.IndexFunc(q.Outputs, func(o Output) bool { return o.X.String() == text })
+			item.Output = b.outputShowing(q, text)
 		}
 		if familyOf(item.X.Type().Kind) == vectorFamily {
 			return nil, fault.At(fault.TypeMismatch, o.X.Pos(), "ORDER BY does not take %s", typeName(item.X.Type()))

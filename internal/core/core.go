@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 
 	"kalamdb/internal/auth"
 	"kalamdb/internal/cold"
@@ -131,7 +132,8 @@ type DB struct {
 	maint     *maint.Maintainer
 	plans     *planCache
 	ids       idSource
-	ready     chan struct{} // closed when the catalog is complete
+	texts     *semaphore.Weighted // bytes of large texts that are being parsed
+	ready     chan struct{}       // closed when the catalog is complete
 	stats     struct {
 		statements, failures, conflicts atomic.Int64
 	}
@@ -144,7 +146,7 @@ func Open(o Options) (*DB, error) {
 		return nil, errors.New("open core: store, cold tier and passwords are required")
 	}
 	o = o.withDefaults()
-	db := &DB{o: o, ready: make(chan struct{}), plans: newPlanCache(o.Limits.PlanCacheEntries)}
+	db := &DB{o: o, ready: make(chan struct{}), plans: newPlanCache(o.Limits.PlanCacheEntries), texts: semaphore.NewWeighted(textRoom)}
 	if err := db.compose(); err != nil {
 		return nil, fmt.Errorf("open core: %w", err)
 	}

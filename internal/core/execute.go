@@ -80,7 +80,7 @@ func (db *DB) executeBatch(ctx context.Context, s *auth.Session, r Request, name
 	case len(pieces) > 1 && len(r.Params) > 0:
 		return nil, fault.New(fault.ParamsWithBatch, "Parameters not supported with multi-statement batches")
 	}
-	if err := db.authoriseBatch(s, pieces, namespace); err != nil {
+	if err := db.authoriseBatch(ctx, s, pieces, namespace); err != nil {
 		return nil, err
 	}
 	b := &batch{db: db, session: s, namespace: namespace, params: r.Params}
@@ -106,12 +106,12 @@ func (db *DB) executeBatch(ctx context.Context, s *auth.Session, r Request, name
 
 // authoriseBatch walks the statements in order over an overlay of what they
 // will have changed. Nothing runs before all of them may.
-func (db *DB) authoriseBatch(s *auth.Session, pieces []parse.Piece, namespace string) error {
+func (db *DB) authoriseBatch(ctx context.Context, s *auth.Session, pieces []parse.Piece, namespace string) error {
 	view := db.relations.View()
 	defer view.Release()
 	o := newOverlay(view, namespace)
 	for i, piece := range pieces {
-		stmt, err := db.parser().Parse(piece.Text)
+		stmt, err := db.parse(ctx, piece.Text)
 		if err == nil {
 			err = authorise(s, stmt, o)
 		}
@@ -255,9 +255,9 @@ func (db *DB) attempt(ctx context.Context, s *auth.Session, n *parse.Normalized,
 			view.Release()
 		}
 	}()
-	p, err := db.prepare(n, view, namespace)
+	p, err := db.prepare(ctx, n, view, namespace)
 	if err != nil {
-		return nil, db.rightsFirst(s, n, view, namespace, err)
+		return nil, db.rightsFirst(ctx, s, n, view, namespace, err)
 	}
 	if err := db.authorisePrepared(s, p, view, namespace); err != nil {
 		return nil, err
@@ -276,11 +276,16 @@ func (db *DB) attempt(ctx context.Context, s *auth.Session, n *parse.Normalized,
 
 // prepare finds or makes the plan of a statement under the definitions of a
 // view. A text with several statements is not for it.
-func (db *DB) prepare(n *parse.Normalized, view *relation.View, namespace string) (*prepared, error) {
+func (db *DB) prepare(ctx context.Context, n *parse.Normalized, view *relation.View, namespace string) (*prepared, error) {
 	key := planKey{namespace, n.Key}
 	if p := db.plans.find(key, view.DefinitionsVersion()); p != nil {
 		return p, nil
 	}
+	release, err := db.parsing(ctx, n.Text)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
 	stmt, err := db.parser().ParseNormalized(n)
 	if err != nil {
 		return nil, err
@@ -299,7 +304,12 @@ func (db *DB) prepare(n *parse.Normalized, view *relation.View, namespace string
 // rightsFirst returns the fault of a statement that could not be bound, or the
 // refusal of one that its caller may not run anyway: nobody learns by faults
 // what the tables hold that are kept from him.
-func (db *DB) rightsFirst(s *auth.Session, n *parse.Normalized, view *relation.View, namespace string, cause error) error {
+func (db *DB) rightsFirst(ctx context.Context, s *auth.Session, n *parse.Normalized, view *relation.View, namespace string, cause error) error {
+	release, err := db.parsing(ctx, n.Text)
+	if err != nil {
+		return err
+	}
+	defer release()
 	stmt, err := db.parser().ParseNormalized(n)
 	if err != nil {
 		return cause

@@ -24,7 +24,7 @@ func (db *DB) Subscribe(ctx context.Context, s *auth.Session, c *live.Conn, r li
 	if err := c.Check(&r); err != nil {
 		return err
 	}
-	q, err := db.liveQuery(s, r)
+	q, err := db.liveQuery(ctx, s, r)
 	if err != nil {
 		return asFault(err, db.o.Limits)
 	}
@@ -32,10 +32,15 @@ func (db *DB) Subscribe(ctx context.Context, s *auth.Session, c *live.Conn, r li
 }
 
 // liveQuery parses, authorises and binds a subscription.
-func (db *DB) liveQuery(s *auth.Session, r live.Request) (*live.Query, error) {
+func (db *DB) liveQuery(ctx context.Context, s *auth.Session, r live.Request) (*live.Query, error) {
 	if len(r.SQL) > db.o.Limits.MaxSQLBytes {
 		return nil, fault.New(fault.Syntax, "SQL query too long: %d bytes (maximum %d bytes)", len(r.SQL), db.o.Limits.MaxSQLBytes)
 	}
+	release, err := db.parsing(ctx, r.SQL)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
 	sel, err := db.parseLive(r.SQL)
 	if err != nil {
 		return nil, err

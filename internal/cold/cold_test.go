@@ -168,7 +168,7 @@ func TestLaterDefinition(t *testing.T) {
 	later.Columns = []schema.Column{
 		{ID: 1, Name: "number", Type: datum.Type{Kind: datum.BigInt}, NotNull: true}, // renamed and widened
 		{ID: 8, Name: "body", Type: datum.Type{Kind: datum.Text}, Since: 3},          // dropped and added again
-		{ID: 9, Name: "stars", Type: datum.Type{Kind: datum.Int}, Since: 2, Missing: datum.AppendValue(nil, datum.NewInt(datum.Int, 5))},
+		{ID: 9, Name: "stars", Type: datum.Type{Kind: datum.BigInt}, Since: 2, Missing: datum.AppendValue(nil, datum.NewInt(datum.Int, 5))},
 		{ID: 3, Name: "score", Type: datum.Type{Kind: datum.Double}},
 		def.Columns[3], def.Columns[4],
 	}
@@ -186,8 +186,10 @@ func TestLaterDefinition(t *testing.T) {
 			t.Errorf("row is %s, want %s", got, want)
 		}
 	}
-	if k := rows[1][0].Kind(); k != datum.BigInt {
-		t.Errorf("a widened column is %v", k)
+	for _, place := range []int{0, 2} {
+		if k := rows[1][place].Kind(); k != datum.BigInt {
+			t.Errorf("the widened column %s is %v", later.Columns[place].Name, k)
+		}
 	}
 }
 

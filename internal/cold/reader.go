@@ -171,7 +171,7 @@ func (r *Reader) project(def *schema.Table, columns []int) (projection, error) {
 		c := &def.Columns[place]
 		in := r.file.Column(c.ID)
 		if in < 0 {
-			v, err := missing(c, r.version)
+			v, err := c.Absent(r.version)
 			if err != nil {
 				return projection{}, fmt.Errorf("column %q: %w", c.Name, err)
 			}
@@ -179,21 +179,12 @@ func (r *Reader) project(def *schema.Table, columns []int) (projection, error) {
 			continue
 		}
 		var cast *datum.Type
-		if c.System == schema.NotSystem && r.file.Type(in).Kind != c.Type.Kind {
+		if stored := r.file.Type(in); c.System == schema.NotSystem && (stored.Kind != c.Type.Kind || stored.Scale != c.Type.Scale) {
 			cast = &c.Type
 		}
 		p.columns, p.places, p.casts = append(p.columns, in), append(p.places, place), append(p.casts, cast)
 	}
 	return p, nil
-}
-
-// missing is what rows show for a column that came after their file.
-func missing(c *schema.Column, version uint32) (datum.Value, error) {
-	if len(c.Missing) == 0 || version >= c.Since {
-		return datum.Value{}, nil
-	}
-	v, _, err := datum.DecodeValue(c.Missing)
-	return v, err
 }
 
 // finish fills absent columns and converts widened ones.

@@ -2,6 +2,7 @@ package schema
 
 import (
 	"encoding/binary"
+	"math"
 
 	"kalamdb/internal/datum"
 	"kalamdb/internal/fault"
@@ -29,14 +30,14 @@ func (t *Table) AppendRow(dst []byte, row []datum.Value) []byte {
 // DecodeRow fills row (as long as t.Columns) from bytes that any version of
 // this table has written: values follow their column ids, columns added later
 // show what they were added with, dropped ones are skipped, widened types are
-// converted. System columns are left untouched. Hostile bytes give an error.
+// converted. System columns are left untouched. Malformed bytes give an error.
 func (t *Table) DecodeRow(body []byte, row []datum.Value) error {
 	if len(body) == 0 || body[0] != rowFormat {
 		return fault.New(fault.Internal, "row of table %s has an unknown format", t.QualifiedName())
 	}
 	version, n := binary.Uvarint(body[1:])
-	if n <= 0 {
-		return fault.New(fault.Internal, "row of table %s is cut off", t.QualifiedName())
+	if n <= 0 || version > math.MaxUint32 {
+		return t.malformed()
 	}
 	rest := body[1+n:]
 	if err := t.fillAbsent(uint32(version), row); err != nil {
@@ -45,8 +46,8 @@ func (t *Table) DecodeRow(body []byte, row []datum.Value) error {
 	next := 0
 	for len(rest) > 0 {
 		id, n := binary.Uvarint(rest)
-		if n <= 0 {
-			return fault.New(fault.Internal, "row of table %s is cut off", t.QualifiedName())
+		if n <= 0 || id > math.MaxUint32 {
+			return t.malformed()
 		}
 		v, tail, err := datum.DecodeValue(rest[n:])
 		if err != nil {
@@ -58,14 +59,28 @@ func (t *Table) DecodeRow(body []byte, row []datum.Value) error {
 			continue // the column was dropped since
 		}
 		next = position + 1
-		if column := &t.Columns[position]; v.Kind() != column.Type.Kind {
-			if v, err = datum.Cast(v, column.Type); err != nil {
-				return err
-			}
+		column := &t.Columns[position]
+		if column.System != NotSystem {
+			return t.malformed()
 		}
-		row[position] = v
+		if row[position], err = column.widen(v); err != nil {
+			return fault.Wrap(fault.Internal, err, "row of table %s does not fit column '%s'", t.QualifiedName(), column.Name)
+		}
 	}
 	return nil
+}
+
+func (t *Table) malformed() error {
+	return fault.New(fault.Internal, "row of table %s is malformed", t.QualifiedName())
+}
+
+// widen converts a value that an older version of the column has stored.
+func (c *Column) widen(v datum.Value) (datum.Value, error) {
+	kind := v.Kind()
+	if kind == c.Type.Kind && (kind != datum.Decimal || v.Scale() == c.Type.Scale) {
+		return v, nil
+	}
+	return datum.Cast(v, c.Type)
 }
 
 // position finds a column id, trying the expected place first.
@@ -78,25 +93,34 @@ func (t *Table) position(id ColumnID, guess int) int {
 	return t.ColumnByID(id)
 }
 
-// fillAbsent sets what a row shows for columns its bytes do not carry: NULL,
-// or, when the row is older than the column, what the column was added with.
+// fillAbsent sets what a row shows for columns that its bytes do not carry.
 func (t *Table) fillAbsent(version uint32, row []datum.Value) error {
 	for i := range t.Columns {
 		c := &t.Columns[i]
 		if c.System != NotSystem {
 			continue
 		}
-		row[i] = datum.Value{}
-		if len(c.Missing) == 0 || version >= c.Since {
-			continue
-		}
-		v, _, err := datum.DecodeValue(c.Missing)
+		v, err := c.Absent(version)
 		if err != nil {
 			return err
 		}
 		row[i] = v
 	}
 	return nil
+}
+
+// Absent returns what a row written under a table version shows when it does
+// not carry the column: NULL, or, when it is older than the column, what the
+// column was added with.
+func (c *Column) Absent(version uint32) (datum.Value, error) {
+	if len(c.Missing) == 0 || version >= c.Since {
+		return datum.Value{}, nil
+	}
+	v, _, err := datum.DecodeValue(c.Missing)
+	if err != nil {
+		return v, err
+	}
+	return c.widen(v)
 }
 
 // KeyOf encodes the primary key of a row.

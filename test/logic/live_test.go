@@ -7,6 +7,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // The sentinel is a table that every account may subscribe to: when the row
@@ -145,8 +146,25 @@ func (r *runner) unsubscribe(id string) error {
 	if !ok {
 		return fmt.Errorf("no subscription %s", id)
 	}
+	if err := r.conns[s.who.name].send(fmt.Sprintf(`{"type":"unsubscribe","subscription_id":%q}`, id)); err != nil {
+		return err
+	}
+	// There is no reply: the row of system.live goes when it has been done.
+	deadline := time.Now().Add(frameBound)
+	for {
+		out := r.db.execute(root, "default", fmt.Sprintf("SELECT COUNT(*) FROM system.live WHERE subscription_id = '%s' AND user_id = '%s'", id, s.who.name))
+		if out.err != nil {
+			return fmt.Errorf("%s", out.err.sentence)
+		}
+		if out.results[0].rows[0][0] == "0" {
+			break
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("system.live still shows %s", id)
+		}
+	}
 	delete(r.subs, id)
-	return r.conns[s.who.name].send(fmt.Sprintf(`{"type":"unsubscribe","subscription_id":%q}`, id))
+	return r.settle()
 }
 
 func (r *runner) events(b *block) error {

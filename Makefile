@@ -11,7 +11,7 @@ export CGO_ENABLED = 1
 all: build
 
 build: ; $(GO) build -o bin/ ./cmd/kalamdb ./cmd/kalam
-fmt: ; gofmt -w cmd internal test sdk
+fmt: ; gofmt -w cmd examples internal sdk test
 check: ; $(GO) run ./test/runner check
 test: ; $(GO) run ./test/runner test
 race: ; $(GO) test -race ./internal/core/... ./internal/api/...

@@ -83,7 +83,7 @@ func testSteps() []step {
 // staticSteps are format, vet and the rules of the house.
 func staticSteps() []step {
 	return []step{
-		{name: "format", args: []string{"gofmt", "-l", "cmd", "internal", "sdk", "test"}, quiet: true},
+		{name: "format", args: []string{"gofmt", "-l", "cmd", "examples", "internal", "sdk", "test"}, quiet: true},
 		{name: "vet", args: []string{"go", "vet", "./..."}},
 		in("sdk/go", step{name: "vet sdk/go", args: []string{"go", "vet", "./..."}}),
 		goTest("arch", "-count=1", "./internal/arch"),

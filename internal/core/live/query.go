@@ -198,7 +198,12 @@ type matcher struct {
 // newMatcher compiles the filter of a query.
 func newMatcher(p *plan.Query, c relation.Caller) (*matcher, error) {
 	m := &matcher{env: environment(c)}
-	if p.Filter == nil {
+	switch {
+	case p.Access.Empty: // WHERE FALSE has left no filter behind
+		m.key = "FALSE"
+		m.eval = func([]datum.Value, *plan.Env) (datum.Value, error) { return datum.NewBool(false), nil }
+		return m, nil
+	case p.Filter == nil:
 		return m, nil
 	}
 	filter, err := plan.Settle(p.Filter, &m.env)

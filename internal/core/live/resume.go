@@ -83,10 +83,19 @@ func (g *gap) reported(seq, next uint64) bool {
 // as it stands is the last chance to say that its row left it before.
 func (g *gap) owes(ctx context.Context, v *relation.View, q *Query, e *event) (verdict, error) {
 	ch := e.change
-	if ch.Seq > g.until || ch.PrevSeq <= g.from || ch.PrevSeq > g.upTo {
+	if ch.Seq > g.until {
 		return untouched, nil
 	}
-	if g.reported(ch.PrevSeq, ch.Seq) {
+	prev := ch.PrevSeq
+	if ch.Op == command.Insert {
+		// An insert does not name the tombstone that it stands above.
+		_, seq, _, _, err := v.ValueAt(ctx, q.table, q.o.Scope, ch.Key, ch.Seq-1)
+		if err != nil {
+			return untouched, err
+		}
+		prev = seq
+	}
+	if prev <= g.from || prev > g.upTo || g.reported(prev, ch.Seq) {
 		return untouched, nil
 	}
 	row, known, err := g.before(ctx, v, q, ch.Key)

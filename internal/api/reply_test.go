@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -8,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/valyala/fasthttp"
+
+	"kalamdb/internal/fault"
 )
 
 // TestLongAnswers: an error within the first 64 KiB has a status of its own; a
@@ -58,4 +61,34 @@ func TestLongAnswers(t *testing.T) {
 	f("SELECT id, 1 / (id - 5) FROM app.t ORDER BY id", 400, false, "division by zero")
 	f("SELECT id, SUBSTR(v, 1, 100), 1 / (id - 1900) FROM app.t", 200, true, `"success"`)
 	f("SELECT id, v FROM app.t", 200, true, `"success"`)
+}
+
+// TestAuthRefusals: what keeps an auth route from writing is 503 and worth
+// another try; a fault of ours says nothing of its cause.
+func TestAuthRefusals(t *testing.T) {
+	e := serve(t, nil)
+	f := func(err error, status int, want string) {
+		t.Helper()
+		var ctx fasthttp.RequestCtx
+		e.refuseAuth(&ctx, err)
+		if got := string(ctx.Response.Body()); ctx.Response.StatusCode() != status || !strings.HasPrefix(got, want) {
+			t.Errorf("%v: %d %s", err, ctx.Response.StatusCode(), got)
+		}
+		if retry := string(ctx.Response.Header.Peek("Retry-After")); (retry == "1") != (status == 503) {
+			t.Errorf("%v: Retry-After is %q", err, retry)
+		}
+	}
+	for _, code := range []fault.Code{fault.ServerBusy, fault.DiskFull, fault.ReadOnly, fault.ShuttingDown} {
+		f(fault.New(code, "later"), 503, `{"error":"unavailable","message":"later"`)
+	}
+	f(fault.New(fault.InvalidCredentials, "x"), 401, `{"error":"unauthorized","message":"Invalid credentials"`)
+	f(fault.Wrap(fault.Internal, errors.New("disk on fire"), "boom"), 500, `{"error":"internal_error","message":"Authentication failed"`)
+}
+
+// TestHTTP2IsNotSpoken: a client that begins with HTTP/2 is told so in HTTP/1.1.
+func TestHTTP2IsNotSpoken(t *testing.T) {
+	e := serve(t, nil)
+	if got := e.raw(t, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"); !strings.HasPrefix(got, "HTTP/1.1 4") {
+		t.Errorf("got %.200q", got)
+	}
 }

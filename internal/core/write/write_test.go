@@ -99,7 +99,9 @@ func (b *bench) env(user string) *exec.Env {
 	return &exec.Env{Now: b.clock.Now().UnixMicro(), User: schema.UserID(user), NextID: func() int64 { return b.ids.Add(1) }}
 }
 
-func target(user string) write.Target { return write.Target{Scope: schema.UserScope(schema.UserID(user))} }
+func target(user string) write.Target {
+	return write.Target{Scope: schema.UserScope(schema.UserID(user))}
+}
 
 // insert inserts JSON objects for a user.
 func (b *bench) insert(user string, objects ...string) (int64, error) {

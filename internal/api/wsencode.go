@@ -22,7 +22,9 @@ const (
 // jsonFrames writes frames as JSON text; it is a core.LiveEncoder.
 type jsonFrames struct{}
 
-var _ core.LiveEncoder = jsonFrames{}
+// JSONFrames returns the encoder of JSON frames, for who takes frames from the
+// hub without a socket.
+func JSONFrames() core.LiveEncoder { return jsonFrames{} }
 
 // AppendAck appends a subscription_ack.
 func (jsonFrames) AppendAck(dst []byte, a *core.LiveAck) []byte {

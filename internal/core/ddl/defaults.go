@@ -25,7 +25,7 @@ func defineDefault(def *parse.ColumnDef) (*schema.Default, error) {
 	}
 	typed, err := datum.Assign(v, def.Type)
 	if err != nil {
-		return nil, fault.Wrap(fault.InvalidDefinition, err, "column '%s': the default is not a %s: %s", def.Name.Name, def.Type, fault.Of(err).Message)
+		return nil, fault.Wrap(fault.InvalidDefinition, err, "column '%s': the default is not of type %s: %s", def.Name.Name, def.Type, fault.Of(err).Message)
 	}
 	return &schema.Default{Literal: datum.AppendValue(nil, typed), Text: def.DefaultText}, nil
 }

@@ -194,16 +194,14 @@ func setFlushPolicy(out *schema.Options, o parse.Option) error {
 }
 
 func setDeletedRetention(out *schema.Options, o parse.Option) error {
-	if strings.EqualFold(o.Value, "off") {
-		out.DeletedRetentionSeconds = -1
-		return nil
-	}
 	seconds, ok := secondsOf(o)
+	if strings.EqualFold(o.Value, "off") {
+		seconds, ok = -1, true
+	}
 	if !ok {
 		return invalidOption(o, "a duration such as '7d' or '12h', or 'off'")
 	}
-	out.DeletedRetentionSeconds = seconds
-	return nil
+	return setRetention(out, o, seconds)
 }
 
 func setDeletedRetentionHours(out *schema.Options, o parse.Option) error {
@@ -211,7 +209,15 @@ func setDeletedRetentionHours(out *schema.Options, o parse.Option) error {
 	if err != nil || n < 1 || n > 1<<20 {
 		return invalidOption(o, "a positive number of hours")
 	}
-	out.DeletedRetentionSeconds = n * 3600
+	return setRetention(out, o, n*3600)
+}
+
+// setRetention keeps what either spelling of the option says.
+func setRetention(out *schema.Options, o parse.Option, seconds int64) error {
+	if out.DeletedRetentionSeconds != 0 && out.DeletedRetentionSeconds != seconds {
+		return fault.At(fault.InvalidDefinition, o.Offset, "DELETED_RETENTION and DELETED_RETENTION_HOURS disagree")
+	}
+	out.DeletedRetentionSeconds = seconds
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"kalamdb/internal/auth"
 	"kalamdb/internal/command"
@@ -31,9 +32,12 @@ func (d *Definer) CreateUserStatement(ctx context.Context, s *auth.Session, stmt
 		return "", err
 	}
 	now := d.now()
-	u := schema.UserRecord{ID: id, Role: role, Email: stmt.Email, StorageMode: stmt.StorageMode, StorageID: stmt.StorageID, CreatedAt: now, UpdatedAt: now}
+	u := schema.UserRecord{ID: id, Role: role, Email: stmt.Email, StorageMode: strings.ToLower(stmt.StorageMode), StorageID: stmt.StorageID, CreatedAt: now, UpdatedAt: now}
 	if u.StorageMode == "" {
 		u.StorageMode = "table"
+	}
+	if err := checkStorageMode(u.StorageMode); err != nil {
+		return "", err
 	}
 	if err := d.setCredentials(ctx, &u, stmt); err != nil {
 		return "", err
@@ -95,6 +99,13 @@ func grantable(s *auth.Session, text string) (schema.Role, error) {
 	return role, nil
 }
 
+func checkStorageMode(mode string) error {
+	if mode != "table" && mode != "region" {
+		return fault.New(fault.InvalidDefinition, "storage mode '%s' is unknown; use table or region", mode)
+	}
+	return nil
+}
+
 func (d *Definer) checkUserStorage(id string) error {
 	if id == "" {
 		return nil
@@ -154,10 +165,8 @@ func (d *Definer) alterField(s *auth.Session, u *schema.UserRecord, stmt *parse.
 	case "email":
 		u.Email = stmt.Value
 	case "storage_mode":
-		if stmt.Value != "table" && stmt.Value != "region" {
-			return fault.New(fault.InvalidDefinition, "storage mode '%s' is unknown; use table or region", stmt.Value)
-		}
-		u.StorageMode = stmt.Value
+		u.StorageMode = strings.ToLower(stmt.Value)
+		return checkStorageMode(u.StorageMode)
 	case "storage_id":
 		if err := d.checkUserStorage(stmt.Value); err != nil {
 			return err

@@ -18,6 +18,9 @@ func (c *composer) defaultOf(position int) (v datum.Value, generated bool, err e
 		v, err = c.literal(position, d)
 		return v, false, err
 	case schema.DefaultNow:
+		if c.table.Columns[position].Type.Kind == datum.BigInt { // the same microseconds, as a number
+			return datum.NewInt(datum.BigInt, c.env.Now), false, nil
+		}
 		return datum.NewInt(datum.Timestamp, c.env.Now), false, nil
 	case schema.DefaultCurrentUser:
 		return datum.NewText(string(c.env.User)), false, nil

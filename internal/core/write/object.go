@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"maps"
+	"slices"
 	"strings"
 
 	"kalamdb/internal/datum"
@@ -43,7 +45,7 @@ func rowOf(t *schema.Table, text json.RawMessage) ([]datum.Value, []bool, error)
 	for i := range absent {
 		absent[i] = true
 	}
-	for name, raw := range members {
+	for _, name := range slices.Sorted(maps.Keys(members)) {
 		position := t.Column(strings.ToLower(name))
 		if position < 0 {
 			return nil, nil, fault.New(fault.ColumnNotFound, "column '%s' does not exist in table %s", name, t.QualifiedName())
@@ -52,7 +54,10 @@ func rowOf(t *schema.Table, text json.RawMessage) ([]datum.Value, []bool, error)
 		if column.System != schema.NotSystem {
 			return nil, nil, fault.New(fault.InvalidOperation, "system column '%s' cannot be set", column.Name)
 		}
-		v, err := datum.FromJSON(raw, column.Type)
+		if !absent[position] {
+			return nil, nil, fault.New(fault.InvalidInput, "column '%s' is given twice", column.Name)
+		}
+		v, err := datum.FromJSON(members[name], column.Type)
 		if err != nil {
 			return nil, nil, forColumn(err, column)
 		}

@@ -3,7 +3,6 @@ package write_test
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -31,6 +30,7 @@ import (
 type bench struct {
 	t         *testing.T
 	writer    *write.Writer
+	committer *apply.Local
 	relations *relation.Relations
 	table     *schema.Table
 	clock     *testkit.Clock
@@ -68,17 +68,11 @@ func newBench(t *testing.T) *bench {
 			t.Error(err)
 		}
 	})
-	commit := func(body command.Body) command.Receipt {
-		receipt, err := local.Commit(ctx, &command.Command{Time: b.clock.Now().UnixMicro(), Body: body})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return receipt
-	}
-	commit(&command.PutNamespace{Create: true, Namespace: schema.Namespace{Name: "app"}})
-	commit(&command.PutStorage{Create: true, Storage: tier.LocalStorage(0)})
+	b.committer = local
+	b.commit(&command.PutNamespace{Create: true, Namespace: schema.Namespace{Name: "app"}})
+	b.commit(&command.PutStorage{Create: true, Storage: tier.LocalStorage(0)})
 	big, text := datum.Type{Kind: datum.BigInt}, datum.Type{Kind: datum.Text}
-	b.table = commit(&command.CreateTable{Table: schema.Table{
+	b.table = b.commit(&command.CreateTable{Table: schema.Table{
 		Namespace: "app", Name: "note", Kind: schema.User, Version: 1, Key: []schema.ColumnID{1}, NextColumnID: 6,
 		Options: schema.Options{StorageID: schema.LocalStorage},
 		Columns: []schema.Column{
@@ -91,6 +85,26 @@ func newBench(t *testing.T) *bench {
 	}}).Table
 	return b
 }
+
+// commit applies a change of definitions.
+func (b *bench) commit(body command.Body) command.Receipt {
+	b.t.Helper()
+	receipt, err := b.committer.Commit(context.Background(), &command.Command{Time: b.clock.Now().UnixMicro(), Body: body})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return receipt
+}
+
+// alter makes a definition the table's next version.
+func (b *bench) alter(next *schema.Table) {
+	b.t.Helper()
+	next.Version++
+	b.table = b.commit(&command.AlterTable{Table: *next, FromVersion: next.Version - 1}).Table
+}
+
+// position is that of the last commit.
+func (b *bench) position() uint64 { return b.committer.Position() }
 
 // Table lets b resolve the names of statements.
 func (b *bench) Table(parse.Name) (*schema.Table, error) { return b.table, nil }
@@ -115,6 +129,11 @@ func (b *bench) insert(user string, objects ...string) (int64, error) {
 // exec runs an UPDATE or a DELETE for a user.
 func (b *bench) exec(user, sql string) (int64, error) {
 	b.t.Helper()
+	return b.execIn(context.Background(), user, sql)
+}
+
+func (b *bench) execIn(ctx context.Context, user, sql string) (int64, error) {
+	b.t.Helper()
 	stmt, err := parse.Parse(sql)
 	if err != nil {
 		b.t.Fatal(err)
@@ -125,13 +144,13 @@ func (b *bench) exec(user, sql string) (int64, error) {
 		if err != nil {
 			return 0, err
 		}
-		return b.writer.Update(context.Background(), p, target(user), b.env(user))
+		return b.writer.Update(ctx, p, target(user), b.env(user))
 	case *parse.Delete:
 		p, err := plan.BindDelete(stmt, b, plan.Options{})
 		if err != nil {
 			return 0, err
 		}
-		return b.writer.Delete(context.Background(), p, target(user), b.env(user))
+		return b.writer.Delete(ctx, p, target(user), b.env(user))
 	}
 	b.t.Fatalf("%s is neither UPDATE nor DELETE", sql)
 	return 0, nil
@@ -140,6 +159,23 @@ func (b *bench) exec(user, sql string) (int64, error) {
 // rows prints a user's rows by key, deleted ones with a cross in front; with
 // seqs only their versions.
 func (b *bench) rows(user string, seqs bool) string {
+	b.t.Helper()
+	var out []string
+	for _, r := range b.cells(user) {
+		line := strings.Join(r[:3], " ")
+		if r[4] == "true" {
+			line = "×" + line
+		}
+		if seqs {
+			line = r[3]
+		}
+		out = append(out, line)
+	}
+	return strings.Join(out, "; ")
+}
+
+// cells are the texts of a user's rows by key, deleted ones too.
+func (b *bench) cells(user string) [][]string {
 	b.t.Helper()
 	view := b.relations.View()
 	defer view.Release()
@@ -152,24 +188,21 @@ func (b *bench) rows(user string, seqs bool) string {
 		b.t.Fatal(err)
 	}
 	defer scan.Close()
-	var out []string
+	var out [][]string
 	for {
 		batch, err := scan.Next(context.Background())
 		if err != nil {
 			b.t.Fatal(err)
 		}
 		if batch == nil {
-			return strings.Join(out, "; ")
+			return out
 		}
 		for _, r := range batch.Rows {
-			line := fmt.Sprintf("%s %s %s", r[0], r[1], r[2])
-			if r[4].Bool() {
-				line = "×" + line
+			texts := make([]string, len(r))
+			for i, v := range r {
+				texts[i] = v.String()
 			}
-			if seqs {
-				line = r[3].String()
-			}
-			out = append(out, line)
+			out = append(out, texts)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package maint_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -215,6 +216,35 @@ func TestAdoptionBesideWriters(t *testing.T) {
 	}
 }
 
+// seqs returns _seq of the rows of a scan, in their order.
+func seqs(t *testing.T, n *node, def *schema.Table, scope schema.Scope, r source.Request) []uint64 {
+	t.Helper()
+	view := n.Relations.View()
+	defer view.Release()
+	open, err := view.Open(def, scope, relation.Caller{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows, err := open.Scan(context.Background(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	var out []uint64
+	for {
+		batch, err := rows.Next(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if batch == nil {
+			return out
+		}
+		for _, row := range batch.Rows {
+			out = append(out, uint64(row[def.Column(schema.SeqName)].Int()))
+		}
+	}
+}
+
 // A crash at any step of a flush loses nothing and leaves no stray file once the
 // next start has recovered.
 func TestCrashDuringFlush(t *testing.T) {
@@ -261,6 +291,13 @@ func TestCrashDuringFlush(t *testing.T) {
 				t.Fatal(err)
 			}
 			whole()
+			newest := seqs(t, after, def, "", source.Request{Order: source.BySeqDesc})
+			if len(newest) != rows || !slices.IsSortedFunc(newest, func(a, b uint64) int { return cmp.Compare(b, a) }) {
+				t.Errorf("by _seq there are %d rows, or they are not in order", len(newest))
+			}
+			if tail := seqs(t, after, def, "", source.Request{Order: source.BySeq, AfterSeq: newest[10]}); len(tail) != 10 {
+				t.Errorf("behind the eleventh newest row there are %d", len(tail))
+			}
 			for _, name := range files(t, s.fs, "/data/storage") {
 				if strings.HasSuffix(name, ".tmp") {
 					t.Errorf("%s remains", name)

@@ -242,8 +242,10 @@ func (w *Writer) Adopt(a *Adoption) (adopted int64, err error) {
 	counts.hot -= adopted
 	counts.cold += adopted
 	window := a.Window
-	if window.To = a.From + uint64(a.Rows); window.To < a.Window.To && a.Rows > 0 {
-		_, window.MaxSeq = a.Row(a.Rows - 1) // rows stand in order of their seq
+	if window.To = a.From + uint64(a.Rows); a.Rows > 0 {
+		// Rows stand in order of their seq. What the proposer says may be the end
+		// of the slice before, when a flush that was cut off goes on.
+		_, window.MaxSeq = a.Row(a.Rows - 1)
 	}
 	w.key = appendSeg(w.key[:0], a.Table.ID, a.Scope, a.File.Number)
 	w.value = appendSegValue(w.value[:0], &window)

@@ -42,10 +42,9 @@ var homes = map[string][]string{
 	"github.com/golang-jwt/jwt":        {"auth"},
 	"golang.org/x/crypto":              {"auth"},
 	"github.com/pelletier/go-toml":     {"config"},
-	"github.com/prometheus":            {"server", "api"},
+	"github.com/prometheus":            {"server"},
 	"github.com/spf13/cobra":           {"cli"},
 	"gopkg.in/natefinch/lumberjack.v2": {"server"},
-	"github.com/cockroachdb/apd":       {"datum"},
 }
 
 // testHomes adds rooms whose tests need a dependency: those of the edge forge

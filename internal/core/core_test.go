@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"kalamdb/internal/api"
 	"kalamdb/internal/core"
 	"kalamdb/internal/datum"
 	"kalamdb/internal/disk"
@@ -192,5 +193,39 @@ func TestIDsIncrease(t *testing.T) {
 	wait.Wait()
 	if got := one(t, db, "SELECT COUNT(*) FROM i.t"); got != "2000" {
 		t.Errorf("%s ids are different, want 2000", got)
+	}
+}
+
+// TestUserChangesEndConnections: the live connections of a user end when he is
+// dropped and when his role changes, but not with another change of his row.
+func TestUserChangesEndConnections(t *testing.T) {
+	db := openDB(t, nil)
+	mustRun(t, db, root, "CREATE NAMESPACE u; CREATE TABLE u.t (id BIGINT PRIMARY KEY) WITH (ACCESS_LEVEL = 'PUBLIC'); CREATE USER 'ann' WITH PASSWORD 'a-long-secret-1' ROLE user")
+	ended := func(sql string) bool {
+		t.Helper()
+		ann := session("ann", schema.RoleUser)
+		c := db.Hub().Connect(core.LiveConnOptions{ID: "c", User: "ann", Encoder: api.JSONFrames()})
+		defer c.Close()
+		if err := db.Subscribe(t.Context(), ann, c, core.LiveRequest{ID: "s", SQL: "SELECT * FROM u.t"}); err != nil {
+			t.Fatal(err)
+		}
+		mustRun(t, db, root, sql)
+		select {
+		case <-c.Done():
+			return true
+		default:
+			return false
+		}
+	}
+	for sql, want := range map[string]bool{
+		"ALTER USER 'ann' SET EMAIL 'a@b.c'":                                        false,
+		"ALTER USER 'ann' SET ROLE service; ALTER USER 'ann' SET ROLE user":         true,
+		"DROP USER IF EXISTS 'bob'; DROP USER IF EXISTS 'root2'":                    false,
+		"DROP USER 'ann'; CREATE USER 'ann' WITH PASSWORD 'another-secret-2'":       true,
+		"CREATE USER IF NOT EXISTS 'ann' WITH PASSWORD 'a-long-secret-1' ROLE user": false,
+	} {
+		if got := ended(sql); got != want {
+			t.Errorf("%s: the connection ended: %v, want %v", sql, got, want)
+		}
 	}
 }

@@ -52,7 +52,8 @@ func (db *DB) dispatch(ctx context.Context, s *auth.Session, p *prepared, view *
 	return &Result{Kind: Done, Buffered: true, Message: message}, nil
 }
 
-// define runs statements that change definitions.
+// define runs statements that change definitions. The connections of a user
+// who was dropped, or whose role changed, end like his tokens do.
 func (db *DB) define(ctx context.Context, s *auth.Session, stmt parse.Statement, namespace string) (string, error) {
 	in := func(n parse.Name) string {
 		if n.Namespace != "" {
@@ -95,9 +96,17 @@ func (db *DB) define(ctx context.Context, s *auth.Session, stmt parse.Statement,
 	case *parse.CreateUser:
 		return db.definer.CreateUserStatement(ctx, s, stmt)
 	case *parse.AlterUser:
-		return db.definer.AlterUser(ctx, s, stmt)
+		message, err := db.definer.AlterUser(ctx, s, stmt)
+		if err == nil && stmt.Field == "role" {
+			db.hub.DisconnectUser(schema.UserID(stmt.User))
+		}
+		return message, err
 	case *parse.DropUser:
-		return db.definer.DropUser(ctx, s, stmt)
+		message, err := db.definer.DropUser(ctx, s, stmt)
+		if err == nil {
+			db.hub.DisconnectUser(schema.UserID(stmt.User))
+		}
+		return message, err
 	}
 	return "", fault.New(fault.NotImplemented, "this statement is not supported yet")
 }

@@ -70,7 +70,7 @@ func (r *runner) connection(a account) (connection, error) {
 
 func (r *runner) subscribe(b *block, sql string) error {
 	id := b.words[1]
-	_, options, found := strings.Cut(b.head, id)
+	_, options, found := strings.Cut(strings.TrimPrefix(b.head, "subscribe"), id)
 	if options = strings.TrimSpace(options); !found || options == "" {
 		options = "{}"
 	}

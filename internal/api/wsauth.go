@@ -32,6 +32,7 @@ func (s *socket) authenticate() bool {
 		switch {
 		case s.hasEnded():
 			s.close(s.lastWords())
+			s.drain(true)
 			return false
 		case errors.As(err, &bad):
 			if bad.tooLarge {

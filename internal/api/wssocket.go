@@ -178,7 +178,7 @@ func (s *socket) end(code uint16, why string) {
 	s.closeBy.Store(by.UnixNano())
 	_ = s.c.SetWriteDeadline(by) // a broken connection shows at the next write
 	if !s.mu.talking {
-		_ = s.c.SetReadDeadline(by) // nobody but the reader can end it yet
+		_ = s.c.SetReadDeadline(time.Now()) // the reader is alone and ends it
 	}
 	close(s.ending)
 }

@@ -92,3 +92,19 @@ func TestHTTP2IsNotSpoken(t *testing.T) {
 		t.Errorf("got %.200q", got)
 	}
 }
+
+// TestRoutesThatAreNotThere: what 0.4.3 or newer versions serve and this one
+// does not is an unknown path, as any other.
+func TestRoutesThatAreNotThere(t *testing.T) {
+	e := serve(t, nil)
+	for _, path := range []string{
+		"/v1/api/topics/consume", "/v1/api/topics/ack", "/v1/files/app/t/f0/x", "/v1/exports/alice/UE-1", "/ui", "/ui/runtime-config.js",
+		"/v1/api/auth/login-options", "/v1/api/openapi.json", "/api/sql", "/ws",
+	} {
+		for _, method := range []string{"GET", "POST"} {
+			if got := e.raw(t, method+" "+path+" HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"); !strings.HasPrefix(got, "HTTP/1.1 404") {
+				t.Errorf("%s %s: %.60q", method, path, got)
+			}
+		}
+	}
+}

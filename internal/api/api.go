@@ -33,6 +33,7 @@ const (
 	defaultTimeout = 30 * time.Second
 	lastSecond     = time.Second // for connections to end that were cut off
 	unreadBytes    = 128 << 10   // of a body that fasthttp reads away by itself
+	unwantedPiece  = 64 << 10    // of a body that nobody wants, in a second
 )
 
 // Options say what a Server serves and where its limits are. DB and Auth are
@@ -294,9 +295,25 @@ func (s *Server) discardBody(ctx *fasthttp.RequestCtx) {
 	if n >= 0 && n <= unreadBytes {
 		return
 	}
-	if stream := ctx.RequestBodyStream(); stream != nil {
-		_, _ = io.Copy(io.Discard, io.LimitReader(stream, 2*s.o.Protection.MaxBody)) // what fails is the connection
+	stream := ctx.RequestBodyStream()
+	if stream == nil {
+		return
 	}
+	// Whoever stops sending, or sends slower than a piece in a moment, gets the
+	// answer at once.
+	end := time.Now().Add(bodyTimeout)
+	for read := int64(0); read < 2*s.o.Protection.MaxBody && time.Now().Before(end); {
+		_ = ctx.SetReadDeadline(time.Now().Add(lastSecond)) // a broken connection shows at the read
+		n, err := io.CopyN(io.Discard, stream, unwantedPiece)
+		if err != nil {
+			if err != io.EOF {
+				ctx.SetConnectionClose()
+			}
+			return
+		}
+		read += n
+	}
+	ctx.SetConnectionClose()
 }
 
 // route is one method and path.

@@ -10,6 +10,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,39 +21,54 @@ import (
 // startBound is how long a server may take until it answers.
 const startBound = 60 * time.Second
 
-// binaries is the folder of the built programs.
-var binaries string
-
-func TestMain(m *testing.M) {
-	os.Exit(build(m))
-}
-
-// build makes the binaries, runs the tests and removes them.
-func build(m *testing.M) int {
+// programs builds the binaries for the first test that needs them, and returns
+// their folder.
+var programs = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "kalamdb-e2e-")
 	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
+		return "", err
 	}
-	defer os.RemoveAll(dir)
-	binaries = dir
 	command := exec.Command("go", "build", "-o", dir+string(filepath.Separator), "./cmd/kalamdb", "./cmd/kalam", "./examples/demo")
 	command.Dir = filepath.Join("..", "..")
 	if out, err := command.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "build binaries: %v\n%s", err, out)
-		return 1
+		return dir, fmt.Errorf("build binaries: %w\n%s", err, out)
 	}
-	return m.Run()
+	return dir, nil
+})
+
+// wanted is set when a test has asked for the binaries.
+var wanted atomic.Bool
+
+// binaries returns the folder of the built programs.
+func binaries(t *testing.T) string {
+	t.Helper()
+	wanted.Store(true)
+	dir, err := programs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if wanted.Load() {
+		if dir, _ := programs(); dir != "" {
+			_ = os.RemoveAll(dir) // it is a folder of the system's temporary ones
+		}
+	}
+	os.Exit(code)
 }
 
 // TestScripts runs testdata/*.txtar: each has a port and a data directory of
 // its own.
 func TestScripts(t *testing.T) {
+	dir := binaries(t)
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
 		Setup: func(e *testscript.Env) error {
 			port := freePort(t)
-			e.Setenv("PATH", binaries+string(os.PathListSeparator)+os.Getenv("PATH"))
+			e.Setenv("PATH", dir+string(os.PathListSeparator)+os.Getenv("PATH"))
 			e.Setenv("PORT", port)
 			e.Setenv("KALAMDB_SERVER_PORT", port)
 			e.Setenv("KALAMDB_DATA_DIR", filepath.Join(e.WorkDir, "data"))
@@ -66,7 +83,7 @@ func TestScripts(t *testing.T) {
 			"healthy": healthy,
 			"waitfor": waitFor,
 			"exitcode": func(ts *testscript.TestScript, _ bool, args []string) {
-				exitCode(ts, args[0], args[1:])
+				exitCode(ts, dir, args[0], args[1:])
 			},
 		},
 	})
@@ -135,8 +152,8 @@ func waitFor(ts *testscript.TestScript, _ bool, args []string) {
 
 // exitCode N COMMAND … runs a command that must end with a code; what it says
 // goes to the script's log.
-func exitCode(ts *testscript.TestScript, want string, args []string) {
-	path, err := exec.LookPath(filepath.Join(binaries, args[0]))
+func exitCode(ts *testscript.TestScript, dir, want string, args []string) {
+	path, err := exec.LookPath(filepath.Join(dir, args[0]))
 	if err != nil {
 		ts.Fatalf("%v", err)
 	}

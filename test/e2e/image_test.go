@@ -119,7 +119,7 @@ func TestUnit(t *testing.T) {
 
 // TestDemo runs the demo's kill and resume part once.
 func TestDemo(t *testing.T) {
-	command := exec.Command(filepath.Join(binaries, "demo"), "-bin", binaries, "-rounds", "1")
+	command := exec.Command(filepath.Join(binaries(t), "demo"), "-bin", binaries(t), "-rounds", "1")
 	out, err := command.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)

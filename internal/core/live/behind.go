@@ -12,16 +12,23 @@ import (
 
 // catchUp brings a shard over commits that fell out of the ring before it read
 // them: it reads each feed's changes once, for all its live subscriptions.
-// next is the number of the ring's entry to go on with.
+// next is the number of the ring's entry to go on with. Definitions come first:
+// an ALTER may be among what fell out, and nobody gets what was committed after
+// he lost the right to read it.
 func (s *shard) catchUp(ctx context.Context, lost hole, next uint64) {
 	s.hub.counters.missed.Add(1)
-	s.mu.Lock()
-	feeds := s.listened(func(feedKey) bool { return true })
-	s.mu.until = lost.upTo
-	s.mu.Unlock()
-	for _, f := range feeds {
+	for _, f := range s.missing(lost.upTo) {
 		s.read(ctx, f, lost)
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mu.next, s.mu.position, s.mu.until = next, lost.upTo, 0
+}
+
+// missing binds all subscriptions against the newest definitions and returns
+// the feeds whose live ones lack changes up to a position: whoever goes live
+// from then on has had them.
+func (s *shard) missing(upTo uint64) []*feed {
 	v := s.hub.o.Relations.View()
 	defer v.Release()
 	s.mu.Lock()
@@ -29,7 +36,8 @@ func (s *shard) catchUp(ctx context.Context, lost hole, next uint64) {
 	for _, f := range s.mu.feeds {
 		s.redefine(f, v)
 	}
-	s.mu.next, s.mu.position, s.mu.until = next, lost.upTo, 0
+	s.mu.until = upTo
+	return s.listened(func(feedKey) bool { return true })
 }
 
 // listened returns the feeds with live subscriptions that are wanted, in the

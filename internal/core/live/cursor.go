@@ -92,11 +92,12 @@ func (a *advancing) read(ctx context.Context) (more bool, err error) {
 	h := a.c.hub
 	v := h.o.Relations.View()
 	defer v.Release()
-	t, ok := v.TableByID(a.q.table.ID)
-	if !ok {
-		return false, notFound(a.q.table)
+	// The view may show an ALTER that the shard has not met yet, and what was
+	// committed after it.
+	if a.q, err = a.c.settle(a.sub, v); err != nil {
+		return false, err
 	}
-	if err := h.replayable(v, t, a.sub.cursor); err != nil {
+	if err := h.replayable(v, a.q.table, a.sub.cursor); err != nil {
 		return false, err
 	}
 	to := v.Position()
@@ -197,7 +198,7 @@ func (s *shard) join(sub *subscription) bool {
 // It reports false when that cannot be, or only in part. s.mu is held.
 func (s *shard) replay(sub *subscription) bool {
 	f := sub.feed
-	entries, ok := s.hub.ring.since(sub.cursor, s.mu.next)
+	entries, ok := s.hub.ring.since(sub.cursor, s.mu.next, joinChanges)
 	if !ok {
 		return false
 	}

@@ -25,6 +25,7 @@ type dialogue struct {
 	marks   map[string]uint64
 	names   positions
 	options core.Options
+	paused  bool // the shards wait
 }
 
 func TestDialogues(t *testing.T) {
@@ -66,6 +67,9 @@ func (d *dialogue) run(td *datadriven.TestData) string {
 				return string(fault.CodeOf(err)) + ": " + fault.Of(err).Sentence()
 			}
 		}
+		if !d.paused {
+			d.db.settle() // so that what follows finds it handed out
+		}
 		return "ok"
 	case "advance":
 		by, err := time.ParseDuration(td.CmdArgs[0].Key)
@@ -92,6 +96,7 @@ func (d *dialogue) run(td *datadriven.TestData) string {
 	case "pause":
 		d.db.settle()
 		d.db.Hub().Pause()
+		d.paused = true
 		return "ok"
 	case "taken":
 		for !d.db.Hub().Taken() {
@@ -100,6 +105,7 @@ func (d *dialogue) run(td *datadriven.TestData) string {
 		return "ok"
 	case "resume":
 		d.db.Hub().Resume()
+		d.paused = false
 		return "ok"
 	case "list":
 		return d.list()

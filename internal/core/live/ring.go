@@ -255,8 +255,9 @@ func (r *ring) read(reader int, dst []entry, most int) (_ []entry, lost hole, ne
 }
 
 // since returns the entries after a position and before number next, oldest
-// first. It reports false when some of them have fallen out.
-func (r *ring) since(position, next uint64) ([]entry, bool) {
+// first. It reports false when some of them have fallen out, or when they are
+// more than most: the publisher waits while they are copied.
+func (r *ring) since(position, next uint64, most int) ([]entry, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.mu.base > position || next < r.mu.first {
@@ -265,6 +266,9 @@ func (r *ring) since(position, next uint64) ([]entry, bool) {
 	known := r.kept()
 	known = known[:min(next-r.mu.first, uint64(len(known)))]
 	at := sort.Search(len(known), func(i int) bool { return known[i].position > position })
+	if len(known)-at > most {
+		return nil, false
+	}
 	return slices.Clone(known[at:]), true
 }
 

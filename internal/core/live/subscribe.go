@@ -114,6 +114,8 @@ func (c *Conn) begin(ctx context.Context, sub *subscription) error {
 			cursor = o.From
 		}
 		sub.page.none, sub.page.done = true, true
+		release()
+		release = func() {}
 		return c.finish(ctx, sub, []Frame{c.ack(sub, q, BatchControl{Status: StatusReady})}, cursor)
 	}
 	sub.page.size = o.batch()
@@ -127,6 +129,7 @@ func (c *Conn) begin(ctx context.Context, sub *subscription) error {
 }
 
 // settle binds the query anew when its table was altered after it was bound.
+// The shard may have bound it under a definition newer than the view's already.
 func (c *Conn) settle(sub *subscription, v *relation.View) (*Query, error) {
 	s := c.shard
 	s.mu.Lock()
@@ -135,7 +138,7 @@ func (c *Conn) settle(sub *subscription, v *relation.View) (*Query, error) {
 	if !ok || sub.state == gone {
 		return nil, notFound(sub.query.table)
 	}
-	if t.Version != sub.query.table.Version {
+	if sub.query.table.Version < t.Version {
 		q, err := sub.query.rebound(v)
 		if err != nil {
 			return nil, err

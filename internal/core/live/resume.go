@@ -135,9 +135,12 @@ func (g *gap) before(ctx context.Context, v *relation.View, q *Query, key []byte
 	return row, true, nil
 }
 
-// chunkBytes bounds the deletes of a difference that are found before the view
-// they are found in is released and they are sent.
-const chunkBytes = 256 << 10
+// chunkBytes and chunkRows bound what is found, and looked at, for the deletes
+// of a difference before the view is released and they are sent.
+const (
+	chunkBytes = 256 << 10
+	chunkRows  = 64 << 10
+)
 
 // removal finds the deletes of a difference: one for each key that changed
 // after the position it began at, belonged to the result then, and does not at
@@ -193,7 +196,7 @@ func (r *removal) chunk(ctx context.Context, v *relation.View) (more bool, err e
 		return false, err
 	}
 	defer rows.Close()
-	for !more {
+	for seen := 0; !more; {
 		b, err := rows.Next(ctx)
 		if err != nil {
 			return false, err
@@ -202,9 +205,10 @@ func (r *removal) chunk(ctx context.Context, v *relation.View) (more bool, err e
 			break
 		}
 		for _, row := range b.Rows {
-			if more = r.bytes > chunkBytes; more {
+			if more = r.bytes > chunkBytes || seen == chunkRows; more {
 				break
 			}
+			seen++
 			if err := r.row(ctx, v, row); err != nil {
 				return false, err
 			}

@@ -76,7 +76,6 @@ func (s *shard) run(ctx context.Context) error {
 		for ctx.Err() == nil {
 			var lost hole
 			var next uint64
-			clear(entries)
 			entries, lost, next = s.hub.ring.read(s.index, entries[:0], entriesAtOnce)
 			if lost.upTo > 0 {
 				s.catchUp(ctx, lost, next)
@@ -88,6 +87,7 @@ func (s *shard) run(ctx context.Context) error {
 			for i := range entries {
 				s.deliver(ctx, &entries[i])
 			}
+			clear(entries) // an idle shard keeps no commits alive
 		}
 	}
 }

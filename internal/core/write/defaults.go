@@ -7,7 +7,8 @@ import (
 )
 
 // defaultOf returns what an omitted column gets, and whether the server has
-// generated it so that it cannot exist yet.
+// generated it so that it cannot exist yet. A SNOWFLAKE_ID may: anybody who can
+// read the clock can write the ids of the next seconds beforehand.
 func (c *composer) defaultOf(position int) (v datum.Value, generated bool, err error) {
 	d := c.table.Columns[position].Default
 	if d == nil {
@@ -25,7 +26,7 @@ func (c *composer) defaultOf(position int) (v datum.Value, generated bool, err e
 	case schema.DefaultCurrentUser:
 		return datum.NewText(string(c.env.User)), false, nil
 	case schema.DefaultSnowflake:
-		return datum.NewInt(datum.BigInt, c.env.NextID()), true, nil
+		return datum.NewInt(datum.BigInt, c.env.NextID()), false, nil
 	case schema.DefaultUUIDv7:
 		return datum.NewText(c.env.UUIDv7()), true, nil
 	case schema.DefaultULID:

@@ -143,9 +143,9 @@ func (w *Writer) change(ctx context.Context, q *plan.Query, to Target, env *exec
 	if err != nil {
 		return 0, err
 	}
+	defer release() // a commit has done so when it was applied
 	c := newComposer(w, q.Table, to.Scope, env)
 	if err := w.find(ctx, q, to, env, func(row []datum.Value) error { return each(c, row) }); err != nil {
-		release()
 		return 0, err
 	}
 	return w.commit(ctx, c, release)
@@ -167,13 +167,9 @@ func (w *Writer) find(ctx context.Context, q *plan.Query, to Target, env *exec.E
 }
 
 // commit proposes what a composer has gathered. release, if not nil, lets go
-// of latches and is called exactly once, when the command has been applied.
+// of latches and is called when the command has been applied.
 func (w *Writer) commit(ctx context.Context, c *composer, release func()) (int64, error) {
-	if release == nil {
-		release = func() {}
-	}
 	if len(c.rows) == 0 {
-		release()
 		return 0, nil
 	}
 	durability := c.table.Options.Durability

@@ -1,0 +1,74 @@
+package core_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"kalamdb/internal/core"
+	"kalamdb/internal/fault"
+	"kalamdb/internal/schema"
+)
+
+// TestGeneratedKeysReplaceNothing: a generated key that somebody has written
+// beforehand is a duplicate like any other.
+func TestGeneratedKeysReplaceNothing(t *testing.T) {
+	db := openDB(t, nil)
+	mustRun(t, db, root, "CREATE NAMESPACE g; CREATE SHARED TABLE g.t (id BIGINT PRIMARY KEY DEFAULT SNOWFLAKE_ID(), v TEXT)")
+	mustRun(t, db, root, "INSERT INTO g.t (v) VALUES ('drawn')")
+	const ahead = 5
+	last := one(t, db, "SELECT MAX(id) FROM g.t")
+	for i := 1; i <= ahead; i++ {
+		mustRun(t, db, root, fmt.Sprintf("INSERT INTO g.t (id, v) VALUES (%s + %d, 'forged')", last, i))
+	}
+	refused := 0
+	for range 2 * ahead {
+		if _, err := run(db, root, "INSERT INTO g.t (v) VALUES ('mine')"); fault.Is(err, fault.DuplicateKey) {
+			refused++
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+	rows, counted := mustRun(t, db, root, "SELECT * FROM g.t")[0], one(t, db, "SELECT COUNT(*) FROM g.t")
+	forged := one(t, db, "SELECT COUNT(*) FROM g.t WHERE v = 'forged'")
+	if refused != ahead || rows != counted || forged != fmt.Sprint(ahead) {
+		t.Errorf("%d refused, %s rows, counted %s, of them %s forged", refused, rows, counted, forged)
+	}
+}
+
+// TestPanicLetsGoOfLatches: a statement that panics leaves its keys to others.
+func TestPanicLetsGoOfLatches(t *testing.T) {
+	var broken bool
+	db := openDB(t, func(o *core.Options) {
+		o.Entropy = func(b []byte) {
+			if broken {
+				panic("no entropy")
+			}
+			clear(b)
+		}
+	})
+	mustRun(t, db, root, "CREATE NAMESPACE l; CREATE SHARED TABLE l.t (id BIGINT PRIMARY KEY, v TEXT); INSERT INTO l.t VALUES (1, 'a')")
+	broken = true
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("the statement did not panic")
+			}
+		}()
+		_, _ = run(db, root, "UPDATE l.t SET v = ULID() WHERE id = 1")
+	}()
+	broken = false
+	done := make(chan error, 1)
+	go func() {
+		_, err := run(db, session("other", schema.RoleService), "UPDATE l.t SET v = 'b' WHERE id = 1")
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("the key is latched for ever")
+	}
+}

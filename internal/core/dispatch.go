@@ -46,7 +46,7 @@ func (db *DB) dispatch(ctx context.Context, s *auth.Session, p *prepared, view *
 		return db.killJob(ctx, stmt)
 	}
 	message, err := db.define(ctx, s, p.statement, namespace)
-	if err != nil {
+	if err = db.settled(ctx, err); err != nil {
 		return nil, err
 	}
 	return &Result{Kind: Done, Buffered: true, Message: message}, nil

@@ -218,7 +218,10 @@ func (db *DB) runOne(ctx context.Context, s *auth.Session, n *parse.Normalized, 
 			result.AsUser = s.UserID
 			result.hold(cancel)
 			return result, nil
-		case !errors.Is(err, command.ErrStaleRow) && !errors.Is(err, command.ErrStaleSchema):
+		case !stale(err):
+			if attempt > 1 {
+				err = db.settled(ctx, err)
+			}
 			cancel()
 			return nil, err
 		case attempt == attempts:
@@ -227,6 +230,12 @@ func (db *DB) runOne(ctx context.Context, s *auth.Session, n *parse.Normalized, 
 		}
 		db.stats.conflicts.Add(1)
 	}
+}
+
+// stale reports whether a statement met what others had changed meanwhile, and
+// is to be run again.
+func stale(err error) bool {
+	return errors.Is(err, command.ErrStaleRow) || errors.Is(err, command.ErrStaleSchema)
 }
 
 // hold makes Close call release too. A result that holds nothing releases at

@@ -111,8 +111,25 @@ func (db *DB) modify(ctx context.Context, s *auth.Session, p *prepared, env *exe
 		kind, verb = Deleted, "Deleted"
 		n, err = db.writer.Delete(ctx, p.delete, to, env)
 	}
+	if n == 0 {
+		err = db.settled(ctx, err)
+	}
 	if err != nil {
 		return nil, err
 	}
 	return &Result{Kind: kind, Count: n, Buffered: true, Message: DMLMessage(verb, n)}, nil
+}
+
+// settled returns the outcome of a statement that looked at the newest applied
+// state and committed nothing itself, when what it may have seen there is
+// durable: its answer must not tell of a commit that a power cut takes back. A
+// statement that is to be run again is not answered yet.
+func (db *DB) settled(ctx context.Context, outcome error) error {
+	if stale(outcome) {
+		return outcome
+	}
+	if err := db.apply.Settle(ctx); err != nil {
+		return err
+	}
+	return outcome
 }

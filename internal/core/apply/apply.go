@@ -19,7 +19,7 @@
 //   - After an error of the engine nothing is acknowledged any more.
 //
 // Goroutines: builder and publisher, both within Run. Locks: queue.mu, held for
-// a look and a send.
+// a look and a send, and settling.mu, held for a look.
 package apply
 
 import (
@@ -27,6 +27,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -135,6 +136,7 @@ type Local struct {
 	applied     atomic.Pointer[catalog.View] // for writers; may be taken back by a crash
 	definitions atomic.Pointer[catalog.Definitions]
 	users       *catalog.UserCache
+	settling    settling
 	stats       counters
 }
 
@@ -284,6 +286,52 @@ func retain(p *atomic.Pointer[catalog.View]) *catalog.View {
 		if v.TryRetain() {
 			return v
 		}
+	}
+}
+
+// Settle returns when what Applied shows at this moment is durable and has been
+// published, so that whoever read it may say what he saw.
+func (l *Local) Settle(ctx context.Context) error {
+	v := l.Applied()
+	position := v.Position()
+	v.Release()
+	for {
+		moved := l.settling.wait()
+		if l.Position() >= position {
+			return nil
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-l.stopped:
+			return fault.Wrap(fault.ShuttingDown, errStopped, "the server is stopping")
+		}
+	}
+}
+
+// settling tells those who wait in Settle that the durable moment has moved.
+type settling struct {
+	mu    sync.Mutex
+	moved chan struct{} // nil while nobody waits
+}
+
+// wait returns what the next move closes.
+func (s *settling) wait() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.moved == nil {
+		s.moved = make(chan struct{})
+	}
+	return s.moved
+}
+
+func (s *settling) move() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.moved != nil {
+		close(s.moved)
+		s.moved = nil
 	}
 }
 

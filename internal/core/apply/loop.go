@@ -248,6 +248,7 @@ func (l *Local) publish() {
 			}
 			l.o.Publish(g.commits)
 			old.Release()
+			l.settling.move()
 		}
 		for _, r := range g.requests {
 			if r.err != nil {

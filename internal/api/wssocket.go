@@ -209,7 +209,6 @@ func (s *socket) listen() (answered, usable bool) {
 		case err != nil:
 			if !s.hasEnded() {
 				s.end(0, "") // nobody is there to read a close frame
-				_ = s.c.Close()
 			}
 			return true, false
 		}

@@ -67,8 +67,11 @@ func (s *socket) deliver() {
 			return
 		}
 	}
+	// The client takes nothing: there is no way to tell it. The connection is
+	// closed when the reader has ended, which waits for a client that may never
+	// send again.
 	s.end(0, "")
-	_ = s.c.Close() // the client takes nothing: there is no way to tell it
+	_ = s.c.SetReadDeadline(time.Now())
 }
 
 // patience returns how long the client may still be silent.

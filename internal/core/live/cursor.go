@@ -128,6 +128,8 @@ func (a *advancing) read(ctx context.Context) (more bool, err error) {
 	a.sub.cursor = max(a.sub.cursor, to)
 	if a.sub.gap != nil && a.sub.cursor >= a.sub.gap.until {
 		a.sub.gap = nil
+		a.sub.open = a.sub.cursor
+		a.mark(0)
 	}
 	return false, nil
 }
@@ -163,9 +165,14 @@ func (a *advancing) change(ctx context.Context, v *relation.View, ch *command.Ch
 	return nil
 }
 
-// mark ends the changes of a commit before those of another.
+// mark ends the changes of a commit before those of another. While a
+// difference still owes deletes no position is complete.
 func (a *advancing) mark(position uint64) {
 	if a.sub.open == 0 || a.sub.open == position {
+		return
+	}
+	if a.sub.gap != nil || !a.c.o.Commits {
+		a.sub.open = 0
 		return
 	}
 	a.dst = append(a.dst, Frame{Kind: NoticeFrame, Body: a.c.o.Encoder.AppendNotice(nil,

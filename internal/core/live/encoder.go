@@ -103,7 +103,9 @@ const (
 	// NoticeResumed tells that it gets them as they happen again; it has had
 	// all of them up to Position.
 	NoticeResumed = "resumed"
-	// NoticeCommit ends the changes of one commit. While a subscription lags
+	// NoticeCommit ends the changes of one commit, and the snapshot or difference
+	// of the subscription that ID names: everything up to Position has been sent,
+	// so that a client may resume there. While a subscription lags
 	// its changes come alone, and ID names it.
 	NoticeCommit = "commit"
 )

@@ -268,6 +268,9 @@ func (c *Conn) finish(ctx context.Context, sub *subscription, frames []Frame, cu
 	for _, f := range frames {
 		c.push(f)
 	}
+	if c.o.Commits && sub.gap == nil {
+		c.push(c.notice(NoticeCommit, sub.id, cursor))
+	}
 	sub.cursor, sub.state = cursor, lagging
 	if sub.gap != nil || !s.join(sub) {
 		if sub.state == lagging {

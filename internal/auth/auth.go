@@ -129,7 +129,7 @@ func (a *Auth) holder(ctx context.Context, c *claims) (schema.UserRecord, error)
 	switch {
 	case err != nil:
 		return u, err
-	case !ok || u.DeletedAt != 0:
+	case !ok || u.DeletedAt != 0 || c.before(u.TokensFrom):
 		return u, errInvalid(errNoUser)
 	case c.Role != nil && *c.Role != u.Role.String():
 		return u, errInvalid(errRole)

@@ -47,6 +47,15 @@ type claims struct {
 	TokenType tokenType        `json:"token_type,omitempty"`
 }
 
+// before reports whether a token was issued before a moment in microseconds,
+// in whole seconds as tokens count them; 0 is no moment.
+func (c *claims) before(micros int64) bool {
+	if micros == 0 {
+		return false
+	}
+	return c.IssuedAt == nil || c.IssuedAt.Unix() < micros/1_000_000
+}
+
 // The methods below are what the jwt library reads of claims.
 
 // GetExpirationTime returns exp.

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"kalamdb/internal/api"
+	"kalamdb/internal/auth"
 	"kalamdb/internal/core"
 	"kalamdb/internal/fault"
 	"kalamdb/internal/schema"
@@ -70,5 +72,66 @@ func TestPanicLetsGoOfLatches(t *testing.T) {
 		}
 	case <-time.After(10 * time.Second):
 		t.Fatal("the key is latched for ever")
+	}
+}
+
+// TestDroppedAccountStaysOut: neither a session nor a token of a dropped account
+// opens anything, even when its id is used again.
+func TestDroppedAccountStaysOut(t *testing.T) {
+	db := openDB(t, nil)
+	passwords, err := auth.NewPasswords(auth.PasswordOptions{Cost: 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	door, err := auth.New(auth.Options{
+		Users: db, Accounts: db.Accounts(), Passwords: passwords, Secret: []byte("a secret of at least thirty-two characters"), Now: db.Clock.Now,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustRun(t, db, root, "CREATE NAMESPACE a; CREATE USER TABLE a.t (id BIGINT PRIMARY KEY); CREATE USER 'ann' WITH PASSWORD 'a-long-secret-1' ROLE user")
+	grant, err := door.Login(t.Context(), "ann", "a-long-secret-1", auth.Client{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	session, err := door.Authenticate(t.Context(), grant.Access.Text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	subscribe := func(id string) error {
+		c := db.Hub().Connect(core.LiveConnOptions{ID: id, User: "ann", Encoder: api.JSONFrames()})
+		defer c.Close()
+		return db.Subscribe(t.Context(), session, c, core.LiveRequest{ID: "s", SQL: "SELECT * FROM a.t"})
+	}
+	if err := subscribe("before"); err != nil {
+		t.Fatal(err)
+	}
+	refused := func(when string) {
+		t.Helper()
+		if _, err := door.Authenticate(t.Context(), grant.Access.Text); !fault.Is(err, fault.InvalidCredentials) {
+			t.Errorf("%s the access token: %v", when, err)
+		}
+		if _, err := door.Refresh(t.Context(), grant.Refresh.Text); !fault.Is(err, fault.InvalidCredentials) {
+			t.Errorf("%s the refresh token: %v", when, err)
+		}
+	}
+	mustRun(t, db, root, "DROP USER 'ann'")
+	refused("after the drop")
+	if err := subscribe("after"); !fault.Is(err, fault.InvalidCredentials) {
+		t.Errorf("a live query of a dropped user: %v", err)
+	}
+	db.Clock.Advance(2 * time.Second)
+	mustRun(t, db, root, "CREATE USER 'ann' WITH PASSWORD 'another-secret-2' ROLE user")
+	refused("of the account before")
+	grant, err = door.Login(t.Context(), "ann", "another-secret-2", auth.Client{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := door.Authenticate(t.Context(), grant.Access.Text); err != nil {
+		t.Errorf("the new account's token: %v", err)
+	}
+	mustRun(t, db, root, "ALTER USER 'ann' SET ROLE service")
+	if err := subscribe("role"); !fault.Is(err, fault.InvalidCredentials) {
+		t.Errorf("a live query with a role that was taken away: %v", err)
 	}
 }

@@ -24,11 +24,28 @@ func (db *DB) Subscribe(ctx context.Context, s *auth.Session, c *live.Conn, r li
 	if err := c.Check(&r); err != nil {
 		return err
 	}
+	if err := db.accountStands(ctx, s); err != nil {
+		return asFault(err, db.o.Limits)
+	}
 	q, err := db.liveQuery(ctx, s, r)
 	if err != nil {
 		return asFault(err, db.o.Limits)
 	}
 	return asFault(c.Subscribe(ctx, q), db.o.Limits)
+}
+
+// accountStands refuses a session whose user has been dropped, or has got
+// another role, since he authenticated. His connections end then, but for one
+// that was about to open.
+func (db *DB) accountStands(ctx context.Context, s *auth.Session) error {
+	u, known, err := db.User(ctx, s.UserID)
+	if err != nil {
+		return err
+	}
+	if known && (u.DeletedAt != 0 || s.Actor == s.UserID && u.Role != s.Role) {
+		return fault.New(fault.InvalidCredentials, "Invalid credentials")
+	}
+	return nil
 }
 
 // liveQuery parses, authorises and binds a subscription.

@@ -38,6 +38,9 @@ type UserRecord struct {
 	UpdatedAt           int64    `json:"updated_at"`
 	LastSeen            int64    `json:"last_seen,omitempty"`
 	DeletedAt           int64    `json:"deleted_at,omitempty"`
+	// TokensFrom is set when the id of a dropped account is used again: tokens
+	// issued before were given to somebody else.
+	TokensFrom int64 `json:"tokens_from,omitempty"`
 }
 
 // Storage is one row of system.storages: a place for cold files.

@@ -202,7 +202,7 @@ func (d *Definer) DropUser(ctx context.Context, s *auth.Session, stmt *parse.Dro
 }
 
 // CreateUser adds a user, or answers ALREADY_EXISTS. A dropped user's id can
-// be used again.
+// be used again, his tokens cannot.
 func (d *Definer) CreateUser(ctx context.Context, u schema.UserRecord) error {
 	old, found, err := d.o.User(ctx, u.ID)
 	if err != nil {
@@ -212,6 +212,7 @@ func (d *Definer) CreateUser(ctx context.Context, u schema.UserRecord) error {
 	if found && old.DeletedAt != 0 {
 		body.Create, body.FromUpdatedAt = false, old.UpdatedAt
 		body.User.UpdatedAt = max(u.UpdatedAt, old.UpdatedAt+1)
+		body.User.TokensFrom = u.CreatedAt
 	}
 	_, err = d.commit(ctx, u.ID, body)
 	return err

@@ -10,7 +10,7 @@ import (
 // operators are those that have a meaning in KalamDB.
 var operators = map[string]bool{
 	"=": true, "<>": true, "<": true, "<=": true, ">": true, ">=": true, "+": true, "-": true, "*": true, "/": true,
-	"%": true, "||": true, "->": true, "->>": true, "#>": true, "#>>": true, "?": true, "@>": true, "~": true,
+	"%": true, "||": true, "->": true, "->>": true, "#>": true, "#>>": true, "?": true, "@>": true, "<@": true, "~": true,
 	"~*": true, "!~": true, "!~*": true, "^": true, "&": true, "|": true, "#": true, "<<": true, ">>": true,
 }
 

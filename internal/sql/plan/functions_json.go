@@ -67,6 +67,8 @@ func jsonOperators() []Function {
 			}},
 		{Name: "@>", Operator: true, Doc: "Whether the left document contains the right one.", args: []pattern{jsonArg, jsonArg}, result: boolType,
 			call2: func(_ *Env, a, b value) (value, error) { return contained(a, b) }},
+		{Name: "<@", Operator: true, Doc: "Whether the right document contains the left one.", args: []pattern{jsonArg, jsonArg}, result: boolType,
+			call2: func(_ *Env, a, b value) (value, error) { return contained(b, a) }},
 	}
 }
 

@@ -2,6 +2,7 @@ package core_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -133,5 +134,58 @@ func TestDroppedAccountStaysOut(t *testing.T) {
 	mustRun(t, db, root, "ALTER USER 'ann' SET ROLE service")
 	if err := subscribe("role"); !fault.Is(err, fault.InvalidCredentials) {
 		t.Errorf("a live query with a role that was taken away: %v", err)
+	}
+}
+
+// TestShowTellsNothingOfOthers: what SHOW gives everybody leaves out tables that
+// the caller may not read, and the scopes of other users.
+func TestShowTellsNothingOfOthers(t *testing.T) {
+	db := openDB(t, nil)
+	alice, bob := session("alice", schema.RoleUser), session("bob", schema.RoleUser)
+	mustRun(t, db, root, `CREATE NAMESPACE s; CREATE USER TABLE s.mine (id BIGINT PRIMARY KEY);
+		CREATE TABLE s.hidden (id BIGINT PRIMARY KEY, covert TEXT) WITH (TYPE='SHARED', ACCESS_LEVEL='DBA')`)
+	mustRun(t, db, alice, "INSERT INTO s.mine VALUES (111111)")
+	mustRun(t, db, bob, "INSERT INTO s.mine VALUES (424242)")
+	mustRun(t, db, root, "INSERT INTO s.hidden VALUES (535353, 'x')")
+	for _, name := range []string{"mine", "hidden"} {
+		if _, err := db.Flush(t.Context(), "s", name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all := func(s *auth.Session, sql string) string {
+		results, err := db.Execute(t.Context(), s, core.Request{SQL: sql})
+		if err != nil {
+			t.Fatalf("%s: %v", sql, err)
+		}
+		defer results[0].Close()
+		var text strings.Builder
+		for {
+			rows, err := results[0].Next(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if rows == nil {
+				return text.String()
+			}
+			for _, row := range rows {
+				for _, v := range row {
+					text.WriteString(v.String() + " ")
+				}
+			}
+		}
+	}
+	for _, sql := range []string{"SHOW MANIFEST", "SHOW TABLES", "SHOW TABLES IN s", "SHOW STORAGES", "SHOW NAMESPACES"} {
+		got := all(alice, sql)
+		for _, word := range []string{"bob", "424242", "535353", "hidden", "covert"} {
+			if strings.Contains(got, word) {
+				t.Errorf("%s tells alice of %s: %s", sql, word, got)
+			}
+		}
+	}
+	if got := all(alice, "SHOW MANIFEST"); !strings.Contains(got, "111111") {
+		t.Errorf("alice does not find her own rows: %s", got)
+	}
+	if got := all(root, "SHOW MANIFEST"); !strings.Contains(got, "424242") || !strings.Contains(got, "535353") {
+		t.Errorf("an administrator does not see everything: %s", got)
 	}
 }

@@ -191,14 +191,15 @@ func storageRows(_ context.Context, v *View, _ Caller, _ *keyBounds) ([][]datum.
 	return rows, nil
 }
 
-// schemaRows lists every version of every stored table.
-func schemaRows(ctx context.Context, v *View, _ Caller, b *keyBounds) ([][]datum.Value, error) {
+// schemaRows lists every version of every stored table that the caller may
+// read: SHOW TABLES is for everybody.
+func schemaRows(ctx context.Context, v *View, c Caller, b *keyBounds) ([][]datum.Value, error) {
 	var rows [][]datum.Value
 	for t := range v.moment.Definitions().AllTables() {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		if !b.mayHold(textOf(t.Namespace + ":" + t.Name)) {
+		if !c.mayRead(t) || !b.mayHold(textOf(t.Namespace+":"+t.Name)) {
 			continue
 		}
 		versions, err := catalog.TableVersions(v.moment.Reader(), t.ID)

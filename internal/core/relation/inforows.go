@@ -23,11 +23,15 @@ func (v *View) storedTables() []*schema.Table {
 	return tables
 }
 
+// mayRead reports whether a caller may read a table.
+func (c Caller) mayRead(t *schema.Table) bool {
+	return auth.AllowTable(&auth.Session{UserID: c.User, Role: c.Role}, auth.Read, t) == nil
+}
+
 // usable returns the tables that a caller may read, the server's own included.
 func (v *View) usable(c Caller) []*schema.Table {
-	session := &auth.Session{UserID: c.User, Role: c.Role}
 	tables := append(v.storedTables(), v.relations.registry.all()...)
-	return slices.DeleteFunc(tables, func(t *schema.Table) bool { return auth.AllowTable(session, auth.Read, t) != nil })
+	return slices.DeleteFunc(tables, func(t *schema.Table) bool { return !c.mayRead(t) })
 }
 
 // describeRows has the columns of every table, whoever may read it: the caller

@@ -9,11 +9,13 @@ import (
 	"kalamdb/internal/store/table"
 )
 
-// manifestRows lists what each scope has in the cold tier.
+// manifestRows lists what each scope has in the cold tier. SHOW MANIFEST is for
+// everybody, and a manifest names its user and the least and greatest key: who
+// is no administrator sees the tables that he may read, and his own scope.
 func manifestRows(ctx context.Context, v *View, c Caller, b *keyBounds) ([][]datum.Value, error) {
 	var rows [][]datum.Value
 	for _, t := range v.storedTables() {
-		if t.Kind == schema.Stream {
+		if t.Kind == schema.Stream || !c.mayRead(t) {
 			continue
 		}
 		scopes, err := v.windowsByScope(ctx, t)
@@ -21,6 +23,9 @@ func manifestRows(ctx context.Context, v *View, c Caller, b *keyBounds) ([][]dat
 			return nil, err
 		}
 		for _, s := range scopes {
+			if t.PerUser() && !c.Role.Admin() && s.scope != schema.UserScope(c.User) {
+				continue
+			}
 			name := t.Namespace + ":" + t.Name + ":" + scopeName(t, s.scope)
 			if !b.mayHold(textOf(name)) {
 				continue

@@ -44,8 +44,10 @@ func (p *prepared) table() *schema.Table {
 // planKey identifies a statement up to its automatic parameters.
 type planKey struct{ namespace, text string }
 
-// planCache keeps the plans used last. A plan bound under other definitions
-// counts as absent.
+func (k planKey) size() int { return len(k.namespace) + len(k.text) }
+
+// planCache keeps the plans used last, bounded in their number and in the bytes
+// of their texts. A plan bound under other definitions counts as absent.
 type planCache struct {
 	limit        int
 	hits, misses atomic.Int64
@@ -53,6 +55,7 @@ type planCache struct {
 		sync.Mutex
 		entries map[planKey]*list.Element
 		order   *list.List // most recently used first
+		bytes   int        // of all keys
 	}
 }
 
@@ -61,8 +64,13 @@ type planEntry struct {
 	plan *prepared
 }
 
-// maxCachedText keeps single huge statements out of the cache.
-const maxCachedText = 16 << 10
+const (
+	// maxCachedText keeps single huge statements out of the cache.
+	maxCachedText = 16 << 10
+	// maxCachedTexts bounds the texts of all plans. A plan takes up to a hundred
+	// times its text, so the cache stays below some 50 MiB.
+	maxCachedTexts = 512 << 10
+)
 
 func newPlanCache(limit int) *planCache {
 	c := &planCache{limit: limit}
@@ -85,7 +93,7 @@ func (c *planCache) find(key planKey, definitions uint64) *prepared {
 }
 
 func (c *planCache) keep(key planKey, p *prepared) {
-	if len(key.text) > maxCachedText {
+	if key.size() > maxCachedText {
 		return
 	}
 	c.mu.Lock()
@@ -96,10 +104,11 @@ func (c *planCache) keep(key planKey, p *prepared) {
 		return
 	}
 	c.mu.entries[key] = c.mu.order.PushFront(&planEntry{key, p})
-	if c.mu.order.Len() > c.limit {
-		last := c.mu.order.Back()
-		c.mu.order.Remove(last)
-		delete(c.mu.entries, last.Value.(*planEntry).key)
+	c.mu.bytes += key.size()
+	for c.mu.order.Len() > c.limit || c.mu.bytes > maxCachedTexts {
+		last := c.mu.order.Remove(c.mu.order.Back()).(*planEntry)
+		delete(c.mu.entries, last.key)
+		c.mu.bytes -= last.key.size()
 	}
 }
 

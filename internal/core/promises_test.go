@@ -189,3 +189,16 @@ func TestShowTellsNothingOfOthers(t *testing.T) {
 		t.Errorf("an administrator does not see everything: %s", got)
 	}
 }
+
+// TestPlansAreBoundedInBytes: long statements push each other out of the cache
+// before they are many.
+func TestPlansAreBoundedInBytes(t *testing.T) {
+	db := openDB(t, nil)
+	mustRun(t, db, root, "CREATE NAMESPACE p; CREATE SHARED TABLE p.t (a BIGINT PRIMARY KEY)")
+	for i := range 60 {
+		mustRun(t, db, root, "SELECT a AS x"+strings.Repeat("x", i)+strings.Repeat(", a + a AS y", 1200)+" FROM p.t")
+	}
+	if plans := db.Stats().Plans; plans == 0 || plans > 40 {
+		t.Errorf("%d plans of 14 KiB each are kept", plans)
+	}
+}

@@ -35,9 +35,17 @@ type target struct {
 	held    string // what the tables held when the test began
 }
 
-// newTarget starts a server, fills it and stops it with the test. change may
-// adjust the configuration.
+// newTarget starts a server and fills it.
 func newTarget(t *testing.T, change func(*config.Options)) *target {
+	t.Helper()
+	x := openTarget(t, change)
+	x.fill(t)
+	return x
+}
+
+// openTarget starts an empty server, and stops it with the test. change may
+// adjust the configuration.
+func openTarget(t *testing.T, change func(*config.Options)) *target {
 	t.Helper()
 	o := config.Defaults()
 	o.Server.Port = 0
@@ -64,7 +72,7 @@ func newTarget(t *testing.T, change func(*config.Options)) *target {
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
-	x := &target{url: s.URL(), address: strings.TrimPrefix(s.URL(), "http://"), client: &http.Client{Transport: &http.Transport{}}}
+	x := &target{url: s.URL(), address: strings.TrimPrefix(s.URL(), "http://"), client: httpClient()}
 	t.Cleanup(func() {
 		x.client.CloseIdleConnections()
 		stop()
@@ -75,9 +83,11 @@ func newTarget(t *testing.T, change func(*config.Options)) *target {
 	if err := answers(x.url + "/health"); err != nil {
 		t.Fatal(err)
 	}
-	x.fill(t)
 	return x
 }
+
+// httpClient has connections of its own.
+func httpClient() *http.Client { return &http.Client{Transport: &http.Transport{}} }
 
 // fill makes accounts and tables.
 func (x *target) fill(t *testing.T) {

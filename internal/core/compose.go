@@ -33,7 +33,7 @@ func (db *DB) compose() error {
 		Cold: o.Cold, View: local.View, Applied: local.Applied, NodeID: o.NodeID, Now: o.Now, Logger: o.Logger,
 	})
 	o.Live.Relations, o.Live.NodeID = db.relations, o.NodeID
-	o.Live.DeletedRetention, o.Live.Now, o.Live.Logger = o.DeletedRetention, o.Now, o.Logger
+	o.Live.Now, o.Live.Logger = o.Now, o.Logger
 	db.hub = live.NewHub(o.Live)
 	db.writer = write.New(write.Options{
 		Relations: db.relations, Committer: local, MaxRows: o.Commit.MaxRows, MaxBytes: o.Commit.MaxBytes,

@@ -58,9 +58,6 @@ type Options struct {
 	MaxPerUser int
 	// MaxPerConnection bounds those of one connection; 0 means 100.
 	MaxPerConnection int
-	// DeletedRetention is how long tombstones are kept where a table does not
-	// say; 0 means seven days, negative for ever.
-	DeletedRetention time.Duration
 	// ReadTimeout bounds reading one page of a snapshot; 0 means 30 s.
 	ReadTimeout time.Duration
 	// NodeID is shown by system.live.
@@ -91,9 +88,6 @@ func (o Options) withDefaults() Options {
 	}
 	if o.MaxPerConnection <= 0 {
 		o.MaxPerConnection = 100
-	}
-	if o.DeletedRetention == 0 {
-		o.DeletedRetention = 7 * 24 * time.Hour
 	}
 	if o.ReadTimeout <= 0 {
 		o.ReadTimeout = 30 * time.Second

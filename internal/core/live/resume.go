@@ -3,7 +3,6 @@ package live
 import (
 	"context"
 	"errors"
-	"time"
 
 	"kalamdb/internal/command"
 	"kalamdb/internal/core/relation"
@@ -34,23 +33,17 @@ func (h *Hub) reach(v *relation.View, q *Query, o *Snapshot) error {
 	if o.Replay {
 		return h.replayable(v, t, from)
 	}
-	if floor := h.tombstoneFloor(t); from < floor {
-		return expired(from, floor, "deletes before that are no longer known")
-	}
-	return nil
+	return deletesKnown(v, t, from)
 }
 
-// tombstoneFloor returns the position from which on no tombstone of a table has
-// been purged.
-func (h *Hub) tombstoneFloor(t *schema.Table) uint64 {
-	keep := h.o.DeletedRetention
-	if s := t.Options.DeletedRetentionSeconds; s != 0 {
-		keep = time.Duration(s) * time.Second
+// deletesKnown refuses a position above which a tombstone of the table had been
+// purged by the moment of a view.
+func deletesKnown(v *relation.View, t *schema.Table, from uint64) error {
+	purged, err := v.PurgedTo(t)
+	if err == nil && from < purged {
+		err = expired(from, purged, "deletes before that are no longer known")
 	}
-	if keep < 0 || t.Kind == schema.Stream {
-		return 0
-	}
-	return schema.SeqFloor(h.o.Now().Add(-keep).UnixMicro())
+	return err
 }
 
 // gap is what the end of a difference still owes for keys that changed again
@@ -172,6 +165,10 @@ func (r *removal) next(ctx context.Context) (more bool, err error) {
 	defer v.Release()
 	if r.q.table.Kind == schema.Stream {
 		return r.stream(ctx, v)
+	}
+	// Pages may have taken long, and a purge may have been faster.
+	if err := deletesKnown(v, r.q.table, r.gap.from); err != nil {
+		return false, err
 	}
 	return r.chunk(ctx, v)
 }

@@ -12,6 +12,7 @@ import (
 	"kalamdb/internal/core/live"
 	"kalamdb/internal/core/relation"
 	"kalamdb/internal/disk"
+	"kalamdb/internal/fault"
 	"kalamdb/internal/schema"
 	"kalamdb/internal/sql/parse"
 	"kalamdb/internal/sql/plan"
@@ -106,4 +107,43 @@ func TestWaitingHoldsNoView(t *testing.T) {
 	}
 	stop()
 	<-ended
+}
+
+// TestPurgedDeletesAreMissed: a difference that a purged tombstone would have
+// been part of is refused, whatever the retention is by then and however long
+// the client took for its pages.
+func TestPurgedDeletesAreMissed(t *testing.T) {
+	mem, clock := disk.NewMem(), newClock()
+	retention := func(keep time.Duration) func(*core.Options) {
+		return func(o *core.Options) { o.DeletedRetention, o.HistoryAge = keep, time.Minute }
+	}
+	db := openDB(t, mem, clock, retention(time.Hour))
+	db.exec("root", "CREATE NAMESPACE app; CREATE TABLE app.t (id BIGINT PRIMARY KEY) WITH (TYPE='USER')")
+	db.exec("alice", "INSERT INTO app.t VALUES (1)")
+	from := &core.LiveSnapshot{From: db.Position(), HasFrom: true, BatchSize: 1}
+	clock.Advance(time.Second)
+	db.exec("alice", "DELETE FROM app.t WHERE id = 1")
+	db.exec("alice", "INSERT INTO app.t VALUES (2), (3)")
+	clock.Advance(time.Hour - 2*time.Second)
+
+	c := db.connect("c", "alice")
+	if err := c.subscribe("a", "SELECT id FROM app.t", from); err != nil {
+		t.Fatal(err)
+	}
+	clock.Advance(time.Minute)
+	if err := db.Maintain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.conn.NextBatch(t.Context(), "a", 0, false); err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(c.take(), "\n"); !strings.Contains(got, "error a CURSOR_EXPIRED") {
+		t.Errorf("the delete of 1 was purged between the pages, and the client gets\n%s", got)
+	}
+
+	db.close()
+	db = openDB(t, mem, clock, retention(7*24*time.Hour))
+	if err := db.connect("d", "alice").subscribe("b", "SELECT id FROM app.t", from); !fault.Is(err, fault.CursorExpired) {
+		t.Errorf("the delete of 1 was purged under a shorter retention, and the subscription says %v", err)
+	}
 }

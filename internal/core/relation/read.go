@@ -63,6 +63,10 @@ func (v *View) ValueAt(ctx context.Context, t *schema.Table, scope schema.Scope,
 	return row, seq, false, true, nil
 }
 
+// PurgedTo returns the greatest _seq of the tombstones that were purged of a
+// table.
+func (v *View) PurgedTo(t *schema.Table) (uint64, error) { return table.PurgedTo(v.reader(), t.ID) }
+
 // Changes hands the changes of a partition with from < position <= to to each,
 // in commit order; a to of 0 is open. It does not judge whether history reaches
 // back to from: CheckCursor does. The change and its slices are fresh copies.

@@ -2,8 +2,11 @@ package table
 
 import (
 	"encoding/binary"
+	"fmt"
+	"strconv"
 
 	"kalamdb/internal/schema"
+	"kalamdb/internal/store"
 	"kalamdb/internal/store/internal/engine"
 )
 
@@ -44,8 +47,34 @@ func (w *Writer) DropTable(id schema.TableID, position uint64) error {
 		engine.KeyspaceCnt, engine.KeyspaceLoc, engine.KeyspaceSeg} {
 		engine.DeleteRange(w.batch, appendTable(nil, keyspace, id), appendTable(nil, keyspace, id+1))
 	}
+	engine.SysDelete(w.batch, purgedName(id))
 	delete(w.cold, id)
 	return nil
+}
+
+// purgedName names the sys entry of PurgedTo.
+func purgedName(id schema.TableID) string { return "purged/" + strconv.FormatUint(uint64(id), 10) }
+
+// PurgedTo returns the greatest _seq of the tombstones that were purged of a
+// table: who has seen less may not know of a delete.
+func PurgedTo(r store.Reader, id schema.TableID) (uint64, error) {
+	value, ok, err := engine.SysGet(r, purgedName(id))
+	if err != nil || !ok {
+		return 0, err
+	}
+	if len(value) != 8 {
+		return 0, fmt.Errorf("read %s: %w", purgedName(id), errValue)
+	}
+	return binary.BigEndian.Uint64(value), nil
+}
+
+// notePurged keeps the greatest _seq that was purged.
+func (w *Writer) notePurged(id schema.TableID, seq uint64) error {
+	known, err := PurgedTo(w.reader, id)
+	if err == nil && seq > known {
+		engine.SysPut(w.batch, purgedName(id), binary.BigEndian.AppendUint64(nil, seq))
+	}
+	return err
 }
 
 // Purge deletes keys with all their versions, hot and cold, unless the newest
@@ -57,10 +86,10 @@ func (w *Writer) Purge(t *schema.Table, scope schema.Scope, keys [][]byte, befor
 			return 0, false, ErrMalformed
 		}
 	}
-	budget := purgeVersions
+	budget, newest := purgeVersions, uint64(0)
 	for _, key := range keys {
 		if budget <= 0 {
-			return purged, true, nil
+			return purged, true, w.notePurged(t.ID, newest)
 		}
 		if w.touched.find(t.ID, scope, key) != nil {
 			continue // named twice
@@ -72,7 +101,9 @@ func (w *Writer) Purge(t *schema.Table, scope schema.Scope, keys [][]byte, befor
 			gone, err = w.purgeEvent(t, scope, key, before)
 			versions = 1
 		} else {
-			gone, versions, err = w.purgeKey(t, scope, key, before, position, budget)
+			var last uint64
+			gone, last, versions, err = w.purgeKey(t, scope, key, before, position, budget)
+			newest = max(newest, last)
 		}
 		if err != nil {
 			return 0, false, err
@@ -82,15 +113,15 @@ func (w *Writer) Purge(t *schema.Table, scope schema.Scope, keys [][]byte, befor
 			purged++
 		}
 	}
-	return purged, budget < 0, nil
+	return purged, budget < 0, w.notePurged(t.ID, newest)
 }
 
-// purgeKey deletes the versions of a row; when there are more than the budget,
-// the oldest ones only, and gone is false.
-func (w *Writer) purgeKey(t *schema.Table, scope schema.Scope, key []byte, before, position uint64, budget int) (gone bool, versions int, err error) {
+// purgeKey deletes the versions of a row, whose newest one is last; when there
+// are more than the budget, the oldest ones only, and gone is false.
+func (w *Writer) purgeKey(t *schema.Table, scope schema.Scope, key []byte, before, position uint64, budget int) (gone bool, last uint64, versions int, err error) {
 	place, isCold, err := location(w.reader, appendLoc(w.key[:0], t.ID, scope, key))
 	if err != nil {
-		return false, 0, err
+		return false, 0, 0, err
 	}
 	var seqs []uint64 // newest first
 	var top byte
@@ -108,14 +139,14 @@ func (w *Writer) purgeKey(t *schema.Table, scope schema.Scope, key []byte, befor
 		err = w.rows.Error()
 	}
 	if err != nil {
-		return false, 0, err
+		return false, 0, 0, err
 	}
-	last := place.Seq
+	last = place.Seq
 	if len(seqs) > 0 && top != rowMoved {
 		last = seqs[0]
 	}
 	if len(seqs) == 0 && !isCold || before > 0 && last >= before {
-		return false, 0, nil
+		return false, 0, 0, nil
 	}
 	first := 0
 	if len(seqs) > budget {
@@ -125,14 +156,14 @@ func (w *Writer) purgeKey(t *schema.Table, scope schema.Scope, key []byte, befor
 		w.deleteVersion(t, scope, key, seqs, i)
 	}
 	if first > 0 {
-		return false, budget + 1, nil
+		return false, 0, budget + 1, nil
 	}
 	w.uncount(t, scope, top, size, isCold)
 	if isCold {
 		engine.Delete(w.batch, appendLoc(w.key[:0], t.ID, scope, key))
 		w.mark(place, position)
 	}
-	return true, len(seqs) + 1, nil
+	return true, last, len(seqs) + 1, nil
 }
 
 // deleteVersion deletes version i of a row with its change and its entry among

@@ -6,7 +6,9 @@
 // resumes each of them from the last row it has seen, so that a subscriber ends
 // with exactly the rows of the table, or gets an error that says why it cannot.
 //
-// Goroutines: one per Live, ended by Close. Locks: Live.mu.
+// Goroutines: two per Live, ended by Live.Close; those of the HTTP client's idle
+// connections, ended by Client.Close. Locks: Client.mu, Live.mu, and two of each
+// socket; none is taken under another.
 package kalam
 
 import (
@@ -36,7 +38,8 @@ type Options struct {
 	Token string
 	// Namespace is where unqualified names are looked up; "" is default.
 	Namespace string
-	// HTTP makes the requests; nil is a client of its own.
+	// HTTP makes the requests; nil is a client of its own. WebSockets do not
+	// use it.
 	HTTP *http.Client
 }
 
@@ -65,9 +68,15 @@ func New(o Options) (*Client, error) {
 		o.HTTP = &http.Client{Transport: transport}
 	}
 	c := &Client{o: o, base: base}
-	c.mu.token = o.Token
+	if o.User == "" {
+		c.mu.token = o.Token
+	}
 	return c, nil
 }
+
+// Close closes idle connections. Requests that run are not disturbed, and the
+// client may go on being used.
+func (c *Client) Close() { c.o.HTTP.CloseIdleConnections() }
 
 // Error is what the server refused, or how it failed.
 type Error struct {
@@ -79,6 +88,24 @@ type Error struct {
 
 // Error returns the code and the message.
 func (e *Error) Error() string { return e.Code + ": " + e.Message }
+
+// Temporary reports whether the same request may succeed later: the server was
+// busy, stopping, or had enough of this caller for now.
+func (e *Error) Temporary() bool {
+	switch e.Code {
+	case codeRateLimit, "SERVER_BUSY", "SHUTTING_DOWN":
+		return true
+	}
+	return e.Status == http.StatusTooManyRequests || e.Status >= http.StatusInternalServerError
+}
+
+// Codes that the client acts on.
+const (
+	codeRateLimit         = "RATE_LIMIT_EXCEEDED"
+	codeSubscriptionLimit = "SUBSCRIPTION_LIMIT_EXCEEDED"
+	codeCredentials       = "INVALID_CREDENTIALS"
+	codeInternal          = "INTERNAL_ERROR"
+)
 
 // Column is one column of a result.
 type Column struct {
@@ -104,8 +131,9 @@ type Response struct {
 }
 
 // Query runs one or more statements. params are $1, $2, … and need exactly one
-// statement; they may be nil, bool, integers, floats and strings. An expired
-// token is renewed once.
+// statement; they may be nil, bool, integers, floats and strings. A refusal is
+// an *Error. When the server does not take the token any more, and Options name
+// a user, the client logs in and tries once more.
 func (c *Client) Query(ctx context.Context, sql string, params ...any) (*Response, error) {
 	body, err := json.Marshal(struct {
 		SQL       string `json:"sql"`
@@ -121,7 +149,7 @@ func (c *Client) Query(ctx context.Context, sql string, params ...any) (*Respons
 	}
 	response, err := c.post(ctx, token, body)
 	var refused *Error
-	if errors.As(err, &refused) && refused.Code == "TOKEN_EXPIRED" && c.o.User != "" {
+	if errors.As(err, &refused) && refused.Status == http.StatusUnauthorized && c.o.User != "" {
 		c.forget(token)
 		if token, err = c.Token(ctx); err != nil {
 			return nil, err
@@ -147,7 +175,7 @@ func (c *Client) post(ctx context.Context, token string, body []byte) (*Response
 		return nil, err
 	}
 	if answer.Status != "success" {
-		e := &Error{Status: status, Code: "INTERNAL_ERROR", Message: http.StatusText(status)}
+		e := &Error{Status: status, Code: codeInternal, Message: http.StatusText(status)}
 		if answer.Error != nil {
 			e.Code, e.Message, e.Details = answer.Error.Code, answer.Error.Message, answer.Error.Details
 		}
@@ -188,7 +216,8 @@ func shorten(text []byte) string {
 	return string(text)
 }
 
-// Token returns the token in force, logging in if there is none.
+// Token returns the token in force, logging in if there is none and Options
+// name a user.
 func (c *Client) Token(ctx context.Context) (string, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

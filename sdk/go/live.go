@@ -10,56 +10,18 @@ import (
 	"time"
 )
 
-// Waits between attempts to connect again.
+// Waits between attempts to connect again, after a first one at once.
 const (
 	firstWait = 250 * time.Millisecond
 	lastWait  = 30 * time.Second
 )
 
+// messagesPerSecond is how many messages a socket sends at most; servers take
+// 50 by default. One that takes fewer says so, and the Live slows down.
+const messagesPerSecond = 40
+
 // ErrClosed says that a Live or a subscription has been closed.
 var ErrClosed = errors.New("the subscription is closed")
-
-// Kind says what an event is.
-type Kind string
-
-// The kinds of events.
-const (
-	Snapshot Kind = "snapshot" // a row that matched when the subscription began, or that matches after a gap
-	Ready    Kind = "ready"    // the snapshot is complete; changes follow
-	Insert   Kind = "insert"
-	Update   Kind = "update"
-	Delete   Kind = "delete"
-)
-
-// Event is one thing a subscription tells.
-type Event struct {
-	Kind Kind
-	// Row is the row by column name, for Delete the last values that matched.
-	// For Update it holds the key and every column that is not NULL.
-	Row map[string]json.RawMessage
-	// Old holds the previous values of changed columns, for Update.
-	Old map[string]json.RawMessage
-	// Seq is the position of the row.
-	Seq uint64
-}
-
-// SubscribeOptions say what a subscription begins with.
-type SubscribeOptions struct {
-	// NoSnapshot asks for changes only.
-	NoSnapshot bool
-	// LastRows asks for the newest rows only; 0 is all.
-	LastRows int
-	// BatchSize is how many rows a page of the snapshot holds; 0 is 1,000.
-	BatchSize int
-	// From resumes after a position instead of taking a snapshot; 0 is none.
-	From uint64
-	// Replay, with From, asks for each change after it rather than for the
-	// difference of the result.
-	Replay bool
-	// Buffer is how many events may wait for Next; 0 is 1,024. When it is full
-	// the socket is not read, and the server keeps what follows.
-	Buffer int
-}
 
 // Live carries subscriptions over one socket. It may be used by many
 // goroutines. A subscription whose events nobody reads stops the others of its
@@ -69,6 +31,7 @@ type Live struct {
 	ctx    context.Context // ends with Close; bounds the loop, not a request
 	cancel context.CancelFunc
 	done   chan struct{}
+	pace   int // messages per second; the loop alone uses it
 	mu     struct {
 		sync.Mutex
 		socket *socket // nil while there is none
@@ -78,204 +41,153 @@ type Live struct {
 	}
 }
 
-// Subscription is one live query.
-type Subscription struct {
-	live    *Live
-	id      string
-	sql     string
-	options SubscribeOptions
-	events  chan Event
-	ended   chan struct{} // closed when err is set
-	err     error
-	once    sync.Once
-	// The loop alone uses these.
-	cursor uint64 // greatest position seen
-	ready  bool
-}
-
-// Live connects. The connection is kept until Close.
+// Live connects. ctx bounds the attempt; the connection is kept until Close.
 func (c *Client) Live(ctx context.Context) (*Live, error) {
-	s, err := c.dial(ctx)
+	loop, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	l := &Live{client: c, ctx: loop, cancel: cancel, done: make(chan struct{}), pace: messagesPerSecond}
+	s, err := c.dial(ctx, l.pace)
 	if err != nil {
+		cancel()
 		return nil, err
 	}
-	loop, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	l := &Live{client: c, ctx: loop, cancel: cancel, done: make(chan struct{})}
 	l.mu.socket = s
 	l.mu.subs = map[string]*Subscription{}
 	go l.loop(s)
 	return l, nil
 }
 
-// Close ends every subscription and waits for the connection's goroutine.
+// Close ends every subscription and waits for the goroutines. It always
+// returns nil.
 func (l *Live) Close() error {
 	l.cancel()
-	l.mu.Lock()
-	if l.mu.socket != nil {
-		l.mu.socket.close()
-	}
-	l.mu.Unlock()
 	<-l.done
 	return nil
 }
 
-// Subscribe opens a live query. The server's refusal comes from Next.
+// Subscribe opens a live query. Contradictory options are ErrOptions; what the
+// server refuses is told by Next.
 func (l *Live) Subscribe(sql string, o SubscribeOptions) (*Subscription, error) {
-	if o.Buffer == 0 {
-		o.Buffer = 1024
+	if err := o.check(); err != nil {
+		return nil, err
 	}
-	s := &Subscription{live: l, sql: sql, options: o, events: make(chan Event, o.Buffer), ended: make(chan struct{}), cursor: o.From}
+	s := newSubscription(l, sql, o)
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	if l.mu.err != nil {
+		l.mu.Unlock()
 		return nil, l.mu.err
 	}
 	l.mu.next++
 	s.id = "s" + strconv.Itoa(l.mu.next)
 	l.mu.subs[s.id] = s
-	if l.mu.socket != nil {
+	socket, message := l.mu.socket, s.request(false)
+	l.mu.Unlock()
+	if socket != nil {
 		// A socket that breaks here is noticed by the loop, which subscribes
 		// again.
-		_ = l.mu.socket.send(s.request(false))
+		_ = socket.send(message)
 	}
 	return s, nil
 }
 
-// Next returns the next event. After the last one it returns the reason of the
-// end: ErrClosed, the server's *Error, or ctx's.
-func (s *Subscription) Next(ctx context.Context) (Event, error) {
-	select {
-	case e := <-s.events:
-		return e, nil
-	default:
-	}
-	select {
-	case e := <-s.events:
-		return e, nil
-	case <-s.ended:
-		select {
-		case e := <-s.events:
-			return e, nil
-		default:
-			return Event{}, s.err
-		}
-	case <-ctx.Done():
-		return Event{}, ctx.Err()
+// forget takes a subscription out, and tells the server if it was there.
+func (l *Live) forget(s *Subscription) {
+	l.mu.Lock()
+	_, there := l.mu.subs[s.id]
+	delete(l.mu.subs, s.id)
+	socket := l.mu.socket
+	l.mu.Unlock()
+	if there && socket != nil {
+		_ = socket.send(unsubscribe(s.id)) // a broken socket has none
 	}
 }
 
-// Close ends the subscription.
-func (s *Subscription) Close() {
-	s.live.mu.Lock()
-	defer s.live.mu.Unlock()
-	if _, ok := s.live.mu.subs[s.id]; !ok {
-		return
-	}
-	delete(s.live.mu.subs, s.id)
-	if s.live.mu.socket != nil {
-		_ = s.live.mu.socket.send(map[string]any{"type": "unsubscribe", "subscription_id": s.id})
-	}
-	s.end(ErrClosed)
-}
+// busyError ends a socket because the server has enough of this client for now.
+type busyError struct{ refused *Error }
 
-// end makes Next return err once the events that wait have been read.
-func (s *Subscription) end(err error) {
-	s.once.Do(func() {
-		s.err = err
-		close(s.ended)
-	})
-}
+func (e *busyError) Error() string { return "the server is busy: " + e.refused.Error() }
 
-// request is the subscribe message, to begin or to resume.
-func (s *Subscription) request(resume bool) any {
-	subscription := map[string]any{"id": s.id, "sql": s.sql}
-	options := map[string]any{}
-	if s.options.BatchSize > 0 {
-		options["batch_size"] = s.options.BatchSize
-	}
-	switch {
-	case s.cursor > 0 && (resume || s.options.From > 0):
-		options["from"] = strconv.FormatUint(s.cursor, 10)
-		if s.options.Replay {
-			options["replay"] = "changes"
-		}
-	case s.options.NoSnapshot:
-		options = nil
-	case s.options.LastRows > 0:
-		options["last_rows"] = s.options.LastRows
-		options["batch_size"] = max(s.options.BatchSize, s.options.LastRows)
-	}
-	if options != nil {
-		subscription["options"] = options
-	}
-	return map[string]any{"type": "subscribe", "subscription": subscription}
-}
-
-// loop reads the socket, and connects again when it breaks.
+// loop reads the socket, and connects again when it breaks: at once after a
+// socket that was good for something, else after a wait that grows.
 func (l *Live) loop(s *socket) {
 	defer close(l.done)
+	wait := time.Duration(0)
 	for {
-		err := l.serve(s)
+		useful, err := l.serve(s)
 		s.close()
-		if l.ctx.Err() == nil {
-			s, err = l.reconnect(err)
+		l.mu.Lock()
+		l.mu.socket = nil
+		l.mu.Unlock()
+		var busy *busyError
+		switch {
+		case !errors.As(err, &busy):
+			if useful {
+				wait = 0
+			}
+		case busy.refused.Code == codeRateLimit:
+			l.pace = max(l.pace/2, 1)
 		}
-		if l.ctx.Err() != nil {
-			err = ErrClosed
-		}
-		if err != nil {
+		if s, err = l.reconnect(&wait); err != nil {
 			l.finish(err)
 			return
 		}
+		l.resubscribe(s)
 	}
 }
 
-// serve handles the frames of one socket until it breaks.
-func (l *Live) serve(s *socket) error {
+// serve handles the frames of one socket until it breaks, and reports whether
+// there were any.
+func (l *Live) serve(s *socket) (useful bool, err error) {
+	stop := context.AfterFunc(l.ctx, s.abort)
+	defer stop()
 	for {
 		f, err := s.receive()
 		if err != nil {
-			return err
+			return useful, err
 		}
+		useful = true
 		if err := l.handle(s, f); err != nil {
-			return err
+			return useful, err
 		}
 	}
 }
 
-// reconnect dials until it succeeds or the Live is closed, and subscribes
-// again. A refusal of the account is final.
-func (l *Live) reconnect(cause error) (*socket, error) {
-	l.mu.Lock()
-	l.mu.socket = nil
-	l.mu.Unlock()
-	wait := firstWait
+// reconnect dials until it succeeds or the Live is closed. A refusal of the
+// account is final.
+func (l *Live) reconnect(wait *time.Duration) (*socket, error) {
 	for {
-		s, err := l.client.dial(l.ctx)
-		if err == nil {
-			l.mu.Lock()
-			l.mu.socket = s
-			for _, sub := range l.mu.subs {
-				sub.ready = false
-				if err = s.send(sub.request(true)); err != nil {
-					break
-				}
-			}
-			l.mu.Unlock()
-			return s, nil
-		}
-		var refused *Error
-		if errors.As(err, &refused) {
-			return nil, refused
-		}
-		timer := time.NewTimer(wait)
+		timer := time.NewTimer(*wait)
 		select {
 		case <-timer.C:
 		case <-l.ctx.Done():
 			timer.Stop()
-			return nil, fmt.Errorf("connect again: %w", errors.Join(cause, err))
+			return nil, ErrClosed
 		}
-		wait = min(2*wait, lastWait)
+		*wait = min(max(2**wait, firstWait), lastWait)
+		s, err := l.client.dial(l.ctx, l.pace)
+		if err == nil {
+			return s, nil
+		}
+		var refused *Error
+		if errors.As(err, &refused) && !refused.Temporary() {
+			return nil, refused
+		}
+	}
+}
+
+// resubscribe asks for every subscription on a new socket. If that breaks,
+// serve notices.
+func (l *Live) resubscribe(s *socket) {
+	l.mu.Lock()
+	l.mu.socket = s
+	messages := make([]subscribeMessage, 0, len(l.mu.subs))
+	for _, sub := range l.mu.subs {
+		messages = append(messages, sub.request(true))
+	}
+	l.mu.Unlock()
+	for _, m := range messages {
+		if s.send(m) != nil {
+			return
+		}
 	}
 }
 
@@ -292,88 +204,71 @@ func (l *Live) finish(err error) {
 
 // handle acts on one frame.
 func (l *Live) handle(socket *socket, f *frame) error {
+	if f.Type == "error" && f.Code == codeRateLimit {
+		// One of the messages was not taken, and nobody says which.
+		return &busyError{f.refusal()}
+	}
 	l.mu.Lock()
 	s := l.mu.subs[f.SubscriptionID]
 	l.mu.Unlock()
-	if s == nil {
-		return nil // closed meanwhile, or not about a subscription
+	switch {
+	case s == nil && f.Type == "subscription_ack": // closed before it was asked for
+		return socket.send(unsubscribe(f.SubscriptionID))
+	case s == nil: // closed meanwhile, or not about a subscription
+		return nil
 	}
 	switch f.Type {
 	case "subscription_ack":
-		if f.Control.Status == "ready" && (s.options.NoSnapshot || s.options.Replay) {
-			return l.deliverReady(s)
+		s.began = true
+		if s.mode == changesOnly {
+			return s.ready()
 		}
 	case "initial_data_batch":
-		return l.batch(socket, s, f)
+		return s.batch(socket, f)
 	case "change":
-		return l.change(s, f)
+		return s.change(f)
 	case "error":
-		l.mu.Lock()
-		delete(l.mu.subs, s.id)
-		l.mu.Unlock()
-		s.end(&Error{Code: f.Code, Message: f.Message})
+		return l.refused(s, f)
 	}
 	return nil
 }
 
-// batch delivers a page of the snapshot and asks for the next.
-func (l *Live) batch(socket *socket, s *Subscription, f *frame) error {
-	for _, row := range f.Rows {
-		if err := l.deliver(s, Event{Kind: Snapshot, Row: row, Seq: seqOf(row)}); err != nil {
-			return err
-		}
+// refused ends a subscription. One that had begun before the socket broke, and
+// now meets its own predecessor, whose end the server has not noticed yet, is
+// tried again.
+func (l *Live) refused(s *Subscription, f *frame) error {
+	if s.began && f.Code == codeSubscriptionLimit {
+		return &busyError{f.refusal()}
 	}
-	if !f.Control.HasMore {
-		return l.deliverReady(s)
-	}
-	return socket.send(map[string]any{"type": "next_batch", "subscription_id": s.id, "last_seq_id": f.Control.LastSeqID})
-}
-
-func (l *Live) deliverReady(s *Subscription) error {
-	s.ready = true
-	return l.deliver(s, Event{Kind: Ready, Seq: s.cursor})
-}
-
-// change delivers the rows of a change frame.
-func (l *Live) change(s *Subscription, f *frame) error {
-	rows := f.Rows
-	if f.ChangeType == string(Delete) {
-		rows = f.OldValues
-	}
-	for i, row := range rows {
-		e := Event{Kind: Kind(f.ChangeType), Row: row, Seq: seqOf(row)}
-		if e.Kind == Update && i < len(f.OldValues) {
-			e.Old = f.OldValues[i]
-		}
-		if err := l.deliver(s, e); err != nil {
-			return err
-		}
-	}
+	l.mu.Lock()
+	delete(l.mu.subs, s.id)
+	l.mu.Unlock()
+	s.end(f.refusal())
 	return nil
 }
 
-// deliver hands an event over, waiting while the subscriber is slow.
-func (l *Live) deliver(s *Subscription, e Event) error {
-	select {
-	case s.events <- e:
-	case <-s.ended:
-		return nil
-	case <-l.ctx.Done():
-		return ErrClosed
-	}
-	s.cursor = max(s.cursor, e.Seq)
-	return nil
+// frame is any message of the server.
+type frame struct {
+	Type           string                       `json:"type"`
+	SubscriptionID string                       `json:"subscription_id"`
+	ChangeType     string                       `json:"change_type"`
+	Rows           []map[string]json.RawMessage `json:"rows"`
+	OldValues      []map[string]json.RawMessage `json:"old_values"`
+	Control        struct {
+		HasMore   bool            `json:"has_more"`
+		LastSeqID json.RawMessage `json:"last_seq_id"`
+	} `json:"batch_control"`
+	Code    string `json:"code"`
+	Message string `json:"message"`
 }
 
-// seqOf reads _seq, which travels as a decimal string.
-func seqOf(row map[string]json.RawMessage) uint64 {
-	raw := row["_seq"]
-	if len(raw) > 1 && raw[0] == '"' {
-		raw = raw[1 : len(raw)-1]
+func (f *frame) refusal() *Error { return &Error{Code: f.Code, Message: f.Message} }
+
+// decodeFrame reads a message of the server.
+func decodeFrame(text []byte) (*frame, error) {
+	f := &frame{}
+	if err := json.Unmarshal(text, f); err != nil {
+		return nil, fmt.Errorf("decode frame: %w", err)
 	}
-	n, err := strconv.ParseUint(string(raw), 10, 64)
-	if err != nil {
-		return 0
-	}
-	return n
+	return f, nil
 }

@@ -11,6 +11,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -26,38 +27,41 @@ const (
 	silenceLimit = 60 * time.Second // without a frame, though pings are sent
 )
 
-// frame is any message of the server.
-type frame struct {
-	Type           string                       `json:"type"`
-	SubscriptionID string                       `json:"subscription_id"`
-	ChangeType     string                       `json:"change_type"`
-	Rows           []map[string]json.RawMessage `json:"rows"`
-	OldValues      []map[string]json.RawMessage `json:"old_values"`
-	Control        struct {
-		HasMore   bool            `json:"has_more"`
-		Status    string          `json:"status"`
-		LastSeqID json.RawMessage `json:"last_seq_id"`
-	} `json:"batch_control"`
-	Code    string `json:"code"`
-	Message string `json:"message"`
-}
-
 // socket is one authenticated WebSocket.
 type socket struct {
 	conn    net.Conn
 	reader  *bufio.Reader
-	stop    chan struct{} // closed by close
+	stop    chan struct{} // closed by abort
 	once    sync.Once
 	writing sync.Mutex
 	pinger  sync.WaitGroup
+	pace    pace
 }
 
-// dial connects and waits for the server's word that it knows the account.
-func (c *Client) dial(ctx context.Context) (*socket, error) {
+// dial connects and waits for the server's word that it knows the account. An
+// account whose token is not taken any more logs in again, once.
+func (c *Client) dial(ctx context.Context, messagesPerSecond int) (*socket, error) {
 	token, err := c.Token(ctx)
 	if err != nil {
 		return nil, err
 	}
+	s, err := c.open(ctx, token, messagesPerSecond)
+	var refused *Error
+	if !errors.As(err, &refused) || refused.Code != codeCredentials {
+		return s, err
+	}
+	c.forget(token)
+	if c.o.User == "" {
+		return nil, err
+	}
+	if token, err = c.Token(ctx); err != nil {
+		return nil, err
+	}
+	return c.open(ctx, token, messagesPerSecond)
+}
+
+// open makes one authenticated socket.
+func (c *Client) open(ctx context.Context, token string, messagesPerSecond int) (*socket, error) {
 	target := *c.base.JoinPath("/v1/ws")
 	target.Scheme = map[string]string{"http": "ws", "https": "wss"}[target.Scheme]
 	dialer := ws.Dialer{
@@ -68,15 +72,13 @@ func (c *Client) dial(ctx context.Context) (*socket, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open WebSocket %s: %w", target.String(), err)
 	}
-	s := &socket{conn: conn, reader: buffered, stop: make(chan struct{})}
-	if s.reader == nil {
-		s.reader = bufio.NewReaderSize(conn, 16<<10)
-	}
+	s := newSocket(conn, buffered, messagesPerSecond)
+	stop := context.AfterFunc(ctx, s.abort)
+	defer stop()
 	if err := s.authenticated(); err != nil {
 		s.close()
-		var refused *Error
-		if errors.As(err, &refused) {
-			c.forget(token)
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
 		}
 		return nil, err
 	}
@@ -85,9 +87,18 @@ func (c *Client) dial(ctx context.Context) (*socket, error) {
 	return s, nil
 }
 
+// newSocket returns a socket over a connection that is upgraded; buffered, if
+// not nil, holds what the server has sent already.
+func newSocket(conn net.Conn, buffered *bufio.Reader, messagesPerSecond int) *socket {
+	if buffered == nil {
+		buffered = bufio.NewReaderSize(conn, 16<<10)
+	}
+	return &socket{conn: conn, reader: buffered, stop: make(chan struct{}), pace: pace{perSecond: messagesPerSecond}}
+}
+
 // authenticated reads the first frame.
 func (s *socket) authenticated() error {
-	f, err := s.receive()
+	f, err := s.receiveWithin(authWait)
 	if err != nil {
 		return fmt.Errorf("wait for auth_success: %w", err)
 	}
@@ -95,9 +106,22 @@ func (s *socket) authenticated() error {
 	case "auth_success":
 		return nil
 	case "auth_error":
-		return &Error{Code: "INVALID_CREDENTIALS", Message: f.Message}
+		return authError(f.Message)
 	}
 	return fmt.Errorf("wait for auth_success: the server sent %q", f.Type)
+}
+
+// authError tells by its words whether the server refuses the account or cannot
+// look at it now: the frame has no code.
+func authError(message string) *Error {
+	code := codeCredentials
+	switch {
+	case strings.HasPrefix(message, "Too many"):
+		code = codeRateLimit
+	case message == "Authentication failed", strings.HasPrefix(message, "Authentication timeout"):
+		return &Error{Status: http.StatusServiceUnavailable, Code: codeInternal, Message: message}
+	}
+	return &Error{Code: code, Message: message}
 }
 
 // ping keeps both ends sure of each other.
@@ -117,12 +141,41 @@ func (s *socket) ping() {
 	}
 }
 
+// send writes a message, as fast as the server takes them.
 func (s *socket) send(message any) error {
 	text, err := json.Marshal(message)
 	if err != nil {
 		return fmt.Errorf("encode message: %w", err)
 	}
+	if wait := s.pace.next(time.Now()); wait > 0 {
+		timer := time.NewTimer(wait)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-s.stop:
+			return net.ErrClosed
+		}
+	}
 	return s.write(ws.OpText, text)
+}
+
+// pace spreads messages over time. After a pause a second's worth may go at
+// once.
+type pace struct {
+	perSecond int
+	mu        sync.Mutex
+	free      time.Time // when the last message that was let through was due
+}
+
+// next returns how long the next message must wait.
+func (p *pace) next(now time.Time) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if burst := now.Add(-time.Second); p.free.Before(burst) {
+		p.free = burst
+	}
+	p.free = p.free.Add(time.Second / time.Duration(p.perSecond))
+	return p.free.Sub(now)
 }
 
 func (s *socket) write(op ws.OpCode, payload []byte) error {
@@ -135,10 +188,13 @@ func (s *socket) write(op ws.OpCode, payload []byte) error {
 }
 
 // receive returns the next message, answering control frames meanwhile.
-func (s *socket) receive() (*frame, error) {
+func (s *socket) receive() (*frame, error) { return s.receiveWithin(silenceLimit) }
+
+// receiveWithin bounds the server's silence.
+func (s *socket) receiveWithin(limit time.Duration) (*frame, error) {
 	reader := wsutil.Reader{Source: s.reader, State: ws.StateClientSide, MaxFrameSize: maxFrame, CheckUTF8: true}
 	for {
-		if err := s.conn.SetReadDeadline(time.Now().Add(silenceLimit)); err != nil {
+		if err := s.conn.SetReadDeadline(time.Now().Add(limit)); err != nil {
 			return nil, err
 		}
 		header, err := reader.NextFrame()
@@ -160,11 +216,7 @@ func (s *socket) receive() (*frame, error) {
 				return nil, err
 			}
 		}
-		f := &frame{}
-		if err := json.Unmarshal(text, f); err != nil {
-			return nil, fmt.Errorf("decode frame: %w", err)
-		}
-		return f, nil
+		return decodeFrame(text)
 	}
 }
 
@@ -197,12 +249,17 @@ func inflate(text []byte) ([]byte, error) {
 	return out, z.Close()
 }
 
-// close ends the socket; it may be called more than once.
-func (s *socket) close() {
+// abort breaks the connection, so that whoever reads, writes or waits to write
+// returns.
+func (s *socket) abort() {
 	s.once.Do(func() {
 		close(s.stop)
-		_ = s.conn.SetWriteDeadline(time.Now().Add(time.Second))
 		_ = s.conn.Close()
 	})
+}
+
+// close ends the socket; it may be called more than once.
+func (s *socket) close() {
+	s.abort()
 	s.pinger.Wait()
 }

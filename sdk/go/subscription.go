@@ -1,0 +1,261 @@
+package kalam
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+)
+
+// Kind says what an event is.
+type Kind string
+
+// The kinds of events.
+const (
+	Snapshot Kind = "snapshot" // a row that matched when the subscription began, or that matches after a gap
+	Ready    Kind = "ready"    // the snapshot is complete; changes follow, after a gap those deletes first that it left out
+	Insert   Kind = "insert"
+	Update   Kind = "update"
+	Delete   Kind = "delete"
+)
+
+// Event is one thing a subscription tells. After a gap a row may be told again
+// that was told before; keeping rows by key makes that harmless.
+type Event struct {
+	Kind Kind
+	// Row is the row by column name, for Delete the last values that matched.
+	// For Update it holds the key and every column that is not NULL.
+	Row map[string]json.RawMessage
+	// Old holds the key and the previous values of changed columns, for Update.
+	Old map[string]json.RawMessage
+	// Seq is the version of the row; 0 for Ready and where the server names none.
+	Seq uint64
+	// Resume is what to give as From to go on behind this event. While the
+	// difference after a gap is told it may stay behind Seq.
+	Resume uint64
+}
+
+// ErrOptions says that options of a subscription contradict each other.
+var ErrOptions = errors.New("contradictory options")
+
+// SubscribeOptions say what a subscription begins with.
+type SubscribeOptions struct {
+	// NoSnapshot asks for changes only. If the connection breaks before the
+	// first of them, those of the gap are not told.
+	NoSnapshot bool
+	// LastRows asks for the newest rows only; 0 is all.
+	LastRows int
+	// BatchSize is how many rows a page of the snapshot holds; 0 is 1,000.
+	BatchSize int
+	// From resumes after a position instead of taking a snapshot; 0 is none.
+	From uint64
+	// Replay asks, whenever the subscription resumes after a position, for each
+	// change since rather than for the difference of the result.
+	Replay bool
+	// Buffer is how many events may wait for Next; 0 is 1,024. When it is full
+	// the socket is not read, and the server keeps what follows.
+	Buffer int
+}
+
+func (o *SubscribeOptions) check() error {
+	switch {
+	case o.LastRows < 0 || o.BatchSize < 0 || o.Buffer < 0:
+		return fmt.Errorf("%w: LastRows, BatchSize and Buffer cannot be negative", ErrOptions)
+	case o.From > 0 && (o.NoSnapshot || o.LastRows > 0):
+		return fmt.Errorf("%w: From takes no snapshot, so NoSnapshot and LastRows mean nothing beside it", ErrOptions)
+	case o.NoSnapshot && o.LastRows > 0:
+		return fmt.Errorf("%w: NoSnapshot and LastRows", ErrOptions)
+	}
+	return nil
+}
+
+// mode is what a subscription was last asked to begin with.
+type mode int
+
+const (
+	wholeResult mode = iota // pages of rows, then changes
+	difference              // pages of rows that changed, the deletes since, then changes
+	changesOnly
+)
+
+// Subscription is one live query. Its events are for one goroutine.
+type Subscription struct {
+	live    *Live
+	id      string
+	sql     string
+	options SubscribeOptions
+	events  chan Event
+	ended   chan struct{} // closed when err is set
+	err     error
+	once    sync.Once
+	// Set under live.mu when the query is asked for, before the loop can see an
+	// answer; from then on for the loop alone.
+	mode   mode
+	began  bool   // the server has acknowledged it once
+	cursor uint64 // all that matched up to here has been told
+}
+
+func newSubscription(l *Live, sql string, o SubscribeOptions) *Subscription {
+	buffer := o.Buffer
+	if buffer == 0 {
+		buffer = 1024
+	}
+	return &Subscription{live: l, sql: sql, options: o, events: make(chan Event, buffer), ended: make(chan struct{}), cursor: o.From}
+}
+
+// Next returns the next event. After the last one it returns the reason of the
+// end: ErrClosed, or the server's *Error. When ctx ends first it returns ctx's
+// error, and the subscription goes on.
+func (s *Subscription) Next(ctx context.Context) (Event, error) {
+	select {
+	case e := <-s.events:
+		return e, nil
+	default:
+	}
+	select {
+	case e := <-s.events:
+		return e, nil
+	case <-s.ended:
+		select {
+		case e := <-s.events:
+			return e, nil
+		default:
+			return Event{}, s.err
+		}
+	case <-ctx.Done():
+		return Event{}, ctx.Err()
+	}
+}
+
+// Close ends the subscription. Events that wait can still be read.
+func (s *Subscription) Close() {
+	s.end(ErrClosed)
+	s.live.forget(s)
+}
+
+// end makes Next return err once the events that wait have been read.
+func (s *Subscription) end(err error) {
+	s.once.Do(func() {
+		s.err = err
+		close(s.ended)
+	})
+}
+
+// subscribeMessage asks for a subscription.
+type subscribeMessage struct {
+	Type         string `json:"type"`
+	Subscription struct {
+		ID      string       `json:"id"`
+		SQL     string       `json:"sql"`
+		Options *wireOptions `json:"options,omitempty"` // without them there is no snapshot
+	} `json:"subscription"`
+}
+
+type wireOptions struct {
+	BatchSize int    `json:"batch_size,omitempty"`
+	LastRows  int    `json:"last_rows,omitempty"`
+	From      string `json:"from,omitempty"`
+	Replay    string `json:"replay,omitempty"`
+}
+
+// request is the subscribe message, to begin or to resume. live.mu is held.
+func (s *Subscription) request(resume bool) subscribeMessage {
+	m := subscribeMessage{Type: "subscribe"}
+	m.Subscription.ID, m.Subscription.SQL = s.id, s.sql
+	o := &wireOptions{BatchSize: s.options.BatchSize}
+	switch {
+	case s.cursor > 0 && (resume || s.options.From > 0):
+		s.mode = difference
+		o.From = strconv.FormatUint(s.cursor, 10)
+		if s.options.Replay {
+			s.mode, o.Replay = changesOnly, "changes"
+		}
+	case s.options.NoSnapshot:
+		s.mode, o = changesOnly, nil
+	default:
+		s.mode = wholeResult
+		if n := s.options.LastRows; n > 0 {
+			o.LastRows, o.BatchSize = n, max(o.BatchSize, n)
+		}
+	}
+	m.Subscription.Options = o
+	return m
+}
+
+func unsubscribe(id string) any {
+	return map[string]string{"type": "unsubscribe", "subscription_id": id}
+}
+
+// nextBatch asks for the page behind a row.
+type nextBatch struct {
+	Type           string          `json:"type"`
+	SubscriptionID string          `json:"subscription_id"`
+	LastSeqID      json.RawMessage `json:"last_seq_id,omitempty"`
+}
+
+// batch delivers a page of the snapshot and asks for the next.
+func (s *Subscription) batch(socket *socket, f *frame) error {
+	for _, row := range f.Rows {
+		if err := s.deliver(Event{Kind: Snapshot, Row: row, Seq: seqOf(row)}); err != nil {
+			return err
+		}
+	}
+	if !f.Control.HasMore {
+		return s.ready()
+	}
+	return socket.send(nextBatch{"next_batch", s.id, f.Control.LastSeqID})
+}
+
+func (s *Subscription) ready() error { return s.deliver(Event{Kind: Ready}) }
+
+// change delivers the rows of a change frame.
+func (s *Subscription) change(f *frame) error {
+	rows := f.Rows
+	if f.ChangeType == string(Delete) {
+		rows = f.OldValues
+	}
+	for i, row := range rows {
+		e := Event{Kind: Kind(f.ChangeType), Row: row, Seq: seqOf(row)}
+		if e.Kind == Update && i < len(f.OldValues) {
+			e.Old = f.OldValues[i]
+		}
+		if err := s.deliver(e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// deliver hands an event over, waiting while the subscriber is slow.
+func (s *Subscription) deliver(e Event) error {
+	cursor := s.cursor
+	// The deletes of a difference come after its rows, by _seq: behind a row
+	// alone there may be some yet that are older than it.
+	if e.Kind != Snapshot || s.mode != difference {
+		cursor = max(cursor, e.Seq)
+	}
+	e.Resume = cursor
+	select {
+	case s.events <- e:
+		s.cursor = cursor
+	case <-s.ended:
+	case <-s.live.ctx.Done():
+		return ErrClosed
+	}
+	return nil
+}
+
+// seqOf reads _seq, which travels as a decimal string.
+func seqOf(row map[string]json.RawMessage) uint64 {
+	raw := row["_seq"]
+	if len(raw) > 1 && raw[0] == '"' {
+		raw = raw[1 : len(raw)-1]
+	}
+	n, err := strconv.ParseUint(string(raw), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
+}

@@ -45,14 +45,13 @@ func Run(ctx context.Context, version string, args []string, in io.Reader, out, 
 	root.SetOut(out)
 	root.SetErr(errOut)
 	err := root.ExecuteContext(ctx)
-	switch {
-	case err == nil, errors.Is(err, context.Canceled):
+	if err == nil {
 		return ExitOK
-	case errors.Is(err, errUsage):
-		fmt.Fprintf(errOut, "kalam: %v\n", err)
+	}
+	fmt.Fprintf(errOut, "kalam: %s\n", printable(err.Error()))
+	if errors.Is(err, errUsage) {
 		return ExitUsage
 	}
-	fmt.Fprintf(errOut, "kalam: %v\n", err)
 	return ExitRefused
 }
 
@@ -64,6 +63,13 @@ func (s *shell) root() *cobra.Command {
 		Version:       s.version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
+		Args:          cobra.ArbitraryArgs,
+		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return fmt.Errorf("%w: there is no command %q; see %s --help", errUsage, args[0], c.CommandPath())
+			}
+			return c.Help()
+		},
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return fmt.Errorf("%w: %w", errUsage, err) })
 	flags := root.PersistentFlags()

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sort"
 	"strings"
@@ -32,11 +33,17 @@ func (s *shell) liveCommand() *cobra.Command {
 			}
 			defer live.Close()
 			sub, err := live.Subscribe(args[0], o)
+			if errors.Is(err, kalam.ErrOptions) {
+				return fmt.Errorf("%w: %w", errUsage, err)
+			}
 			if err != nil {
 				return err
 			}
 			for n := 0; most == 0 || n < most; n++ {
 				e, err := sub.Next(c.Context())
+				if c.Context().Err() != nil {
+					return nil // interrupted, as it is meant to end
+				}
 				if err != nil {
 					return err
 				}
@@ -49,18 +56,19 @@ func (s *shell) liveCommand() *cobra.Command {
 	}
 	flags := c.Flags()
 	flags.IntVar(&o.LastRows, "last", 0, "begin with the newest rows only")
-	flags.Uint64Var(&o.From, "from", 0, "resume after this position instead of taking a snapshot")
-	flags.BoolVar(&o.Replay, "replay", false, "with --from, print each change since rather than the difference")
+	flags.Uint64Var(&o.From, "from", 0, "resume after this position, as --json prints it, instead of taking a snapshot")
+	flags.BoolVar(&o.Replay, "replay", false, "when resuming, print each change since rather than the difference")
 	flags.BoolVar(&o.NoSnapshot, "changes", false, "print changes only")
 	flags.IntVar(&most, "events", 0, "end after this many events, 0 for never")
 	return c
 }
 
-// printEvent writes one event on a line.
+// printEvent writes one event on a line. As JSON its position is the one to
+// resume from behind it.
 func (s *shell) printEvent(e *kalam.Event) error {
 	if s.json {
-		return json.NewEncoder(s.out).Encode(map[string]any{
-			"event": e.Kind, "row": e.Row, "old": e.Old, "position": fmt.Sprint(e.Seq),
+		return s.printJSON(map[string]any{
+			"event": e.Kind, "row": e.Row, "old": e.Old, "position": fmt.Sprint(e.Resume),
 		})
 	}
 	word := strings.ToUpper(string(e.Kind))
@@ -88,7 +96,7 @@ func members(row map[string]json.RawMessage) string {
 	sort.Strings(names)
 	var b strings.Builder
 	for _, name := range names {
-		b.WriteString(" " + name + "=" + cell(row[name]))
+		b.WriteString(" " + printable(name) + "=" + cell(row[name]))
 	}
 	return b.String()
 }

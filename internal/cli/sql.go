@@ -7,6 +7,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -52,7 +54,7 @@ func (s *shell) printResponse(r *kalam.Response) error {
 	for i := range r.Results {
 		var err error
 		if s.json {
-			err = json.NewEncoder(s.out).Encode(r.Results[i])
+			err = s.printJSON(r.Results[i])
 		} else {
 			err = s.printResult(&r.Results[i])
 		}
@@ -67,16 +69,24 @@ func (s *shell) printResponse(r *kalam.Response) error {
 	return err
 }
 
+// printJSON writes a value on a line.
+func (s *shell) printJSON(v any) error {
+	e := json.NewEncoder(s.out)
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
+}
+
 // printResult writes a table, or the message of a statement without rows.
 func (s *shell) printResult(r *kalam.Result) error {
 	if len(r.Columns) == 0 {
-		_, err := fmt.Fprintln(s.out, r.Message)
+		_, err := fmt.Fprintln(s.out, printable(r.Message))
 		return err
 	}
 	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
 	names, rules := make([]string, len(r.Columns)), make([]string, len(r.Columns))
 	for i, c := range r.Columns {
-		names[i], rules[i] = c.Name, strings.Repeat("-", len(c.Name))
+		names[i] = printable(c.Name)
+		rules[i] = strings.Repeat("-", utf8.RuneCountInString(names[i]))
 	}
 	fmt.Fprintln(w, strings.Join(names, "\t"))
 	fmt.Fprintln(w, strings.Join(rules, "\t"))
@@ -94,18 +104,23 @@ func (s *shell) printResult(r *kalam.Result) error {
 	return err
 }
 
-// cell prints a JSON value without quotes, on one line, and free of control
-// characters, which a row could use to write on the terminal.
+// cell prints a JSON value on one line, a string without its quotes.
 func cell(raw json.RawMessage) string {
 	var text string
-	if len(raw) == 0 || string(raw) == "null" {
+	switch {
+	case len(raw) == 0 || string(raw) == "null":
 		return "NULL"
+	case json.Unmarshal(raw, &text) != nil:
+		text = string(raw)
 	}
-	if json.Unmarshal(raw, &text) != nil {
-		return string(raw)
-	}
+	return printable(text)
+}
+
+// printable replaces control characters, which a row could use to write
+// anywhere on the terminal, and line breaks.
+func printable(text string) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r >= 0x7f && r < 0xa0 {
+		if unicode.IsControl(r) {
 			return '·'
 		}
 		return r

@@ -143,9 +143,10 @@ func (r *Runner) Run(ctx context.Context) error {
 	return err
 }
 
-// recover marks jobs failed that another life of the server has left active.
+// recover marks jobs failed that another life of the server has left active. A
+// server that is read-only leaves them to its next start.
 func (r *Runner) recover(ctx context.Context) error {
-	return r.each(func(j *schema.Job) error {
+	err := r.each(func(j *schema.Job) error {
 		if Finished(j) || r.find(j.ID) != nil {
 			return nil
 		}
@@ -156,6 +157,10 @@ func (r *Runner) recover(ctx context.Context) error {
 		r.o.Logger.Warn("job was interrupted", "job", j.ID, "status", j.Status)
 		return r.put(ctx, failed, "", false)
 	})
+	if fault.Is(err, fault.ReadOnly) {
+		return nil
+	}
+	return err
 }
 
 // each visits every row of system.jobs.

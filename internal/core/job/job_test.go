@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -33,7 +34,7 @@ func live(t *testing.T, fs disk.FS, o job.Options) *life {
 	t.Helper()
 	l := &life{t: t}
 	var err error
-	if l.store, err = store.Open(store.Options{FS: fs, Dir: "/data", Reserve: -1}); err != nil {
+	if l.store, err = store.Open(store.Options{FS: fs, Dir: "/data", Reserve: -1, Now: o.Now}); err != nil {
 		t.Fatal(err)
 	}
 	if l.apply, err = apply.Open(apply.Options{Store: l.store}); err != nil {
@@ -197,7 +198,7 @@ func TestInterruption(t *testing.T) {
 	first, _ := l.submit(job.Spec{Prefix: "FL", Run: wait})
 	<-running
 	second, _ := l.submit(job.Spec{Prefix: "FL", Run: wait})
-	clone := mem.CrashClone(1, 0)
+	clone, other := mem.CrashClone(1, 0), mem.CrashClone(1, 0)
 	l.end()
 
 	stopped := live(t, mem, job.Options{})
@@ -215,5 +216,24 @@ func TestInterruption(t *testing.T) {
 	}
 	if _, err := crashed.Wait(context.Background(), first.ID); !fault.Is(err, fault.ObjectNotFound) {
 		t.Errorf("a pruned job: %v", err)
+	}
+
+	// The clock was set back, so nothing can be written; the server runs all the
+	// same, and says so.
+	early := live(t, other, job.Options{Now: func() time.Time { return time.Now().Add(-48 * time.Hour) }})
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- early.Run(ctx) }()
+	if _, _, err := early.Submit(ctx, job.Spec{Prefix: "FL"}); !fault.Is(err, fault.ReadOnly) {
+		t.Errorf("a job on a read-only server: %v", err)
+	}
+	select {
+	case err := <-ended:
+		t.Fatalf("the runner ended: %v", err)
+	case <-time.After(50 * time.Millisecond): // it would have ended by now
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }

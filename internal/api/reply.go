@@ -41,18 +41,23 @@ func (s *Server) answer(ctx *fasthttp.RequestCtx, q *sqlRequest, results []*core
 	r := &reply{q: q, results: rollUp(results, q.session.UserID)}
 	r.lone = len(r.results) == 1 && r.results[0].Kind == core.Rows
 	r.buf = append(ctx.Response.SwapBody(nil)[:0], `{"status":"success","results":[`...)
+	streams := false
+	defer func() {
+		if !streams {
+			r.Close() // whatever has ended the answer, a panic too
+		}
+	}()
 	if err := r.fill(s.requests, holdBack); err != nil {
-		r.Close()
 		ctx.Response.SwapBody(r.buf[:0])
 		s.fail(ctx, q, err)
 		return
 	}
 	isJSON(ctx, fasthttp.StatusOK)
 	if r.done {
-		r.Close()
 		ctx.Response.SwapBody(r.buf)
 		return
 	}
+	streams = true
 	ctx.Response.SetBodyStream(&stream{reply: r, ctx: s.requests, extend: func() error {
 		return ctx.SetWriteDeadline(time.Now().Add(writeTimeout))
 	}}, -1)

@@ -38,7 +38,8 @@ type clientMessage struct {
 	id       string
 	last     uint64
 	hasLast  bool
-	protocol bool // the message says how to talk
+	protocol bool  // the message says how to talk
+	size     int64 // what it counts for while it waits
 }
 
 // protocolWish is how a client wants to talk.

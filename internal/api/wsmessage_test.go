@@ -1,10 +1,13 @@
 package api
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"strings"
 	"testing"
+
+	"golang.org/x/sync/semaphore"
 
 	"kalamdb/internal/testkit"
 )
@@ -80,4 +83,28 @@ func TestDecodeMessage(t *testing.T) {
 	f(`[]`, "error: the message must not be a JSON array")
 	f(`{"type":"ping"`, "error: unexpected end of JSON input")
 	f(``, "error: unexpected end of JSON input")
+}
+
+// TestQueuedRequestsAreBounded: requests that wait are bounded in their number
+// and in their bytes; then the client is not read.
+func TestQueuedRequestsAreBounded(t *testing.T) {
+	f := func(size int64, want int) {
+		t.Helper()
+		ctx, cancel := context.WithCancel(t.Context())
+		s := &socket{ctx: ctx, slots: make(chan struct{}, queuedRequests), room: semaphore.NewWeighted(queuedBytes)}
+		s.work.running = true // nobody handles them
+		for range want {
+			s.enqueue(clientMessage{size: size})
+		}
+		cancel()
+		for range 100 {
+			s.enqueue(clientMessage{size: size}) // returns because the socket is over
+		}
+		if got := len(s.work.queue); got != want {
+			t.Errorf("%d requests of %d bytes are queued, want %d", got, size, want)
+		}
+	}
+	f(100, queuedRequests)
+	f(queuedBytes/4, 4)
+	f(queuedBytes, 1)
 }

@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"kalamdb/internal/auth"
 	"kalamdb/internal/core"
 	"kalamdb/internal/fault"
@@ -24,6 +26,8 @@ const (
 	// queuedRequests is how many requests of a client may wait for the one
 	// being handled; then nothing more is read from it.
 	queuedRequests = 64
+	// queuedBytes bounds what these take; one that alone is larger waits alone.
+	queuedBytes = 256 << 10
 	// maxSubscriptionID bounds the name of a subscription.
 	maxSubscriptionID = 1024
 )
@@ -71,8 +75,9 @@ type socket struct {
 		pong    []byte // payload of the newest ping, nil when it is answered
 	}
 
-	// slots holds a token per queued request.
+	// slots holds a token per queued request, room the bytes that they take.
 	slots chan struct{}
+	room  *semaphore.Weighted
 	work  struct {
 		sync.Mutex
 		queue   []clientMessage
@@ -111,6 +116,7 @@ func (w *WebSockets) serve(c net.Conn, h hello) {
 		ending:  make(chan struct{}),
 		control: make(chan struct{}, 1),
 		slots:   make(chan struct{}, queuedRequests),
+		room:    semaphore.NewWeighted(queuedBytes),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	defer s.cancel()
@@ -264,6 +270,7 @@ func (s *socket) takeText(data []byte) {
 	case typeAuthenticate:
 		s.send(core.LiveReply, s.success())
 	default:
+		m.size = min(int64(len(data)), queuedBytes)
 		s.enqueue(m)
 	}
 }
@@ -285,6 +292,9 @@ func (s *socket) enqueue(m clientMessage) {
 	select {
 	case s.slots <- struct{}{}:
 	case <-s.ctx.Done():
+		return
+	}
+	if s.room.Acquire(s.ctx, m.size) != nil {
 		return
 	}
 	s.work.Lock()
@@ -314,6 +324,7 @@ func (s *socket) handleAll() {
 		s.work.queue = s.work.queue[1:]
 		s.work.Unlock()
 		<-s.slots
+		s.room.Release(m.size)
 		s.handle(&m)
 	}
 }

@@ -119,8 +119,10 @@ func (c *compiler) once(eval Eval) Eval {
 	return func(row []datum.Value, env *Env) (datum.Value, error) {
 		cell := env.Cell(n)
 		if !cell.Done {
+			before := env.Built()
 			cell.Value, cell.Err = eval(row, env)
 			cell.Done = true
+			env.Hold(before)
 		}
 		return cell.Value, cell.Err
 	}
@@ -165,7 +167,7 @@ func (c *compiler) call(e *plan.Call) (Eval, error) {
 			if err != nil || strict && a.IsNull() {
 				return datum.Value{}, err
 			}
-			return f1(env, a)
+			return env.Grown(f1(env, a))
 		}, nil
 	case f2 != nil:
 		return call2(f2, args[0], args[1], strict), nil
@@ -184,7 +186,7 @@ func (c *compiler) call(e *plan.Call) (Eval, error) {
 			if err != nil || strict && (a.IsNull() || b.IsNull() || c.IsNull()) {
 				return datum.Value{}, err
 			}
-			return f3(env, a, b, c)
+			return env.Grown(f3(env, a, b, c))
 		}, nil
 	}
 	fn := e.Fn
@@ -197,7 +199,7 @@ func (c *compiler) call(e *plan.Call) (Eval, error) {
 			}
 			values[i] = v
 		}
-		return fn.Invoke(env, values)
+		return env.Grown(fn.Invoke(env, values))
 	}, nil
 }
 
@@ -211,7 +213,7 @@ func call2(f func(*Env, datum.Value, datum.Value) (datum.Value, error), x, y Eva
 		if err != nil || strict && (a.IsNull() || b.IsNull()) {
 			return datum.Value{}, err
 		}
-		return f(env, a, b)
+		return env.Grown(f(env, a, b))
 	}
 }
 
@@ -279,6 +281,6 @@ func (c *compiler) cast(e *plan.Cast) (Eval, error) {
 		if err != nil && try {
 			return datum.Value{}, nil
 		}
-		return w, err
+		return env.Grown(w, err)
 	}, nil
 }

@@ -268,7 +268,9 @@ func inSet(list []Eval, n int) func(datum.Value, []datum.Value, *Env) (truth, er
 		cell := env.Cell(n)
 		if !cell.Done {
 			cell.Done = true
+			before := env.Built()
 			cell.Any, cell.Err = newSet(list, env)
+			env.Hold(before)
 		}
 		if cell.Err != nil {
 			return isUnknown, cell.Err

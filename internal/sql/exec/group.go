@@ -115,6 +115,7 @@ func (s *groupStage) row(g *group) (row []datum.Value, ok bool, err error) {
 	if s.x.having == nil {
 		return row, true, nil
 	}
+	s.x.env.BeginRow()
 	t, err := s.x.having(row, s.x.env)
 	return row, t == isTrue, err
 }
@@ -151,6 +152,7 @@ func (s *groupStage) fill(ctx context.Context) error {
 			return err
 		}
 		for _, row := range rows {
+			s.x.env.BeginRow()
 			at, err := s.find(row)
 			if err != nil {
 				return err

@@ -171,6 +171,7 @@ func (s *sortStage) sizeOf(e *entry) int64 { return sizeOf(e.keys) + sizeOf(e.ou
 // offer computes a row into e and keeps it, unless it comes after all that a
 // full heap holds.
 func (s *sortStage) offer(row []datum.Value, e *entry) (kept bool, err error) {
+	s.env.BeginRow()
 	if s.eager {
 		if err := s.project(row, e); err != nil {
 			return false, err

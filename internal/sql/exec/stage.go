@@ -118,6 +118,7 @@ func (s *scanStage) next(ctx context.Context) ([][]datum.Value, error) {
 		}
 		s.kept = s.kept[:0]
 		for _, row := range batch.Rows {
+			s.env.BeginRow()
 			t, err := s.filter(row, s.env)
 			if err != nil {
 				return nil, err
@@ -186,6 +187,7 @@ func (s *projectStage) next(ctx context.Context) ([][]datum.Value, error) {
 	for s.at < len(s.rows) && size < batchBytes {
 		row := s.rows[s.at]
 		cells := s.cells[len(s.out)*width : (len(s.out)+1)*width : (len(s.out)+1)*width]
+		s.env.BeginRow()
 		for i := range s.outputs {
 			v, err := s.outputs[i].value(row, s.env)
 			if err != nil {

@@ -33,6 +33,8 @@ type Env struct {
 
 	prepared []datum.Value
 	cells    []Cell
+	built    int // bytes that functions have built for the row, and held
+	held     int // those of them that cells keep
 	patterns patterns
 }
 
@@ -156,6 +158,32 @@ func (e *Env) convert(info ParamInfo) (datum.Value, error) {
 
 // Reserve makes room for n cells, all empty.
 func (e *Env) Reserve(n int) { e.cells = make([]Cell, n) }
+
+// smallBuilt is the size of values that are not worth counting.
+const smallBuilt = 4 << 10
+
+// BeginRow forgets what functions have built for the row before. Executors call
+// it for each row.
+func (e *Env) BeginRow() { e.built = e.held }
+
+// Grown passes on what a function has built, and gives up when the functions of
+// one row build more than MaxBuilt together: a statement may have many, and all
+// of their values can be alive at a time.
+func (e *Env) Grown(v datum.Value, err error) (datum.Value, error) {
+	if err != nil || v.Size() <= smallBuilt {
+		return v, err
+	}
+	if e.built += v.Size(); e.built > MaxBuilt {
+		return datum.Value{}, fault.New(fault.LimitExceeded, "the functions of one row may build at most %d bytes together", MaxBuilt)
+	}
+	return v, nil
+}
+
+// Built returns how much has been built for the row, for Hold.
+func (e *Env) Built() int { return e.built }
+
+// Hold counts what has been built since then for every row that follows.
+func (e *Env) Hold(since int) { e.held += e.built - since }
 
 // Cell returns a reserved cell.
 func (e *Env) Cell(i int) *Cell { return &e.cells[i] }

@@ -112,7 +112,9 @@ func (m *Maintainer) flushScope(ctx context.Context, view *catalog.View, t *sche
 	moved, err := m.adopt(ctx, t, st, f, window, 0)
 	result.Rows += moved
 	if err != nil {
-		m.discardUnless(context.WithoutCancel(ctx), f)
+		if !fault.Is(err, fault.ShuttingDown) { // else the next start knows what became of it
+			m.discardUnless(context.WithoutCancel(ctx), f)
+		}
 		return err
 	}
 	result.Files++

@@ -365,6 +365,36 @@ func TestFailedFlush(t *testing.T) {
 	}
 }
 
+// When nobody knows whether rows were adopted, the server being at its end, their
+// file stays for the next start, which does.
+func TestFlushCutOffByTheEnd(t *testing.T) {
+	mem, clock := disk.NewMem(), newClock()
+	n := openNode(t, nodeOptions{FS: mem, Clock: clock, Committer: func(to command.Committer) command.Committer {
+		return hooked{to, func(body command.Body) error {
+			if _, ok := body.(*command.Adopt); ok {
+				return fault.New(fault.ShuttingDown, "the server is stopping")
+			}
+			return nil
+		}}
+	}})
+	def := n.Commit(&command.CreateTable{Table: sharedTable()}).Table
+	insert(n, def, "", 0, 100)
+	if _, err := n.Maint.Flush(context.Background(), def.ID); !fault.Is(err, fault.ShuttingDown) {
+		t.Fatalf("the flush says %v", err)
+	}
+	if names := files(t, mem, "/data/storage"); len(names) != 1 {
+		t.Errorf("the storage holds %q", names)
+	}
+	n.Close()
+	after := openNode(t, nodeOptions{FS: mem, Clock: clock})
+	if err := after.Maint.Recover(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if names, rows := files(t, mem, "/data/storage"), bodies(t, after, def, ""); len(names) != 0 || len(rows) != 100 {
+		t.Errorf("the storage holds %q, the table %d rows", names, len(rows))
+	}
+}
+
 // Each scope has its own folder, and a manifest that says what is in it.
 func TestFoldersAndManifests(t *testing.T) {
 	n := openNode(t, nodeOptions{})

@@ -255,9 +255,9 @@ type stream struct {
 func (*stream) SupportsBodyWriteTo() bool { return true }
 
 // WriteTo writes the rest of the answer in pieces.
-func (t *stream) WriteTo(w io.Writer) (int64, error) {
+func (t *stream) WriteTo(w io.Writer) (total int64, err error) {
+	defer t.recover(&err)
 	r := t.reply
-	var total int64
 	for {
 		if len(r.buf) > 0 {
 			if err := t.extend(); err != nil {
@@ -282,7 +282,8 @@ func (t *stream) WriteTo(w io.Writer) (int64, error) {
 }
 
 // Read serves readers that do not use WriteTo.
-func (t *stream) Read(p []byte) (int, error) {
+func (t *stream) Read(p []byte) (n int, err error) {
+	defer t.recover(&err)
 	r := t.reply
 	for len(r.buf) == 0 {
 		if r.done {
@@ -293,7 +294,7 @@ func (t *stream) Read(p []byte) (int, error) {
 			return 0, err
 		}
 	}
-	n := copy(p, r.buf)
+	n = copy(p, r.buf)
 	r.written += int64(n)
 	r.buf = r.buf[n:]
 	return n, nil
@@ -303,6 +304,20 @@ func (t *stream) Read(p []byte) (int, error) {
 func (t *stream) Close() error {
 	t.reply.Close()
 	return nil
+}
+
+// recover cuts an answer off that panics: it runs behind the handler, where
+// nobody else would keep the process serving.
+func (t *stream) recover(err *error) {
+	cause := recover()
+	if cause == nil {
+		return
+	}
+	s := t.reply.q.server
+	s.stats.panics.Add(1)
+	s.o.Logger.Error("streamed answer panicked", "request", t.reply.q.id(), "panic", cause, "stack", stack())
+	*err = fault.New(fault.Internal, "an internal error occurred")
+	t.abort(*err)
 }
 
 // abort notes that an answer is being cut off.

@@ -108,3 +108,19 @@ func TestRoutesThatAreNotThere(t *testing.T) {
 		}
 	}
 }
+
+// TestStreamPanics: an answer that panics behind its handler is cut off, and the
+// process goes on.
+func TestStreamPanics(t *testing.T) {
+	e := serve(t, nil)
+	boom := &stream{
+		reply: &reply{q: &sqlRequest{server: e.Server}, buf: []byte("{")}, ctx: t.Context(),
+		extend: func() error { panic("boom") },
+	}
+	if _, err := boom.WriteTo(io.Discard); err == nil {
+		t.Error("the answer has ended well")
+	}
+	if !strings.Contains(e.log.String(), "boom") || e.Stats().Panics != 1 {
+		t.Errorf("log: %s", e.log)
+	}
+}

@@ -166,7 +166,11 @@ func twinOf(t *testing.T, text string, n Normalized) string {
 				twin.WriteString(sign + "77000000000000000000")
 				break
 			}
-			twin.WriteString(sign + "7." + strings.Repeat("7", int(v.Scale())))
+			whole := "7"
+			if text[s.start] == '.' {
+				whole = "" // a digit would join the word that may stand before the point
+			}
+			twin.WriteString(sign + whole + "." + strings.Repeat("7", int(v.Scale())))
 		default:
 			twin.WriteString("'x; -- ''")
 			twin.WriteString("/*'")

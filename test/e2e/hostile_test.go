@@ -204,6 +204,18 @@ func wideSQL() []hostile {
 		}(), status: 400, code: execution, words: []string{"'id'"}},
 		{name: "a text of 2 GB", sql: "SELECT REPEAT('a', 2000000000)", status: 400, code: execution, words: []string{"bytes"}},
 		{name: "texts that multiply", sql: "SELECT REPLACE(REPEAT('a', 1000000), 'a', REPEAT('b', 1000000))", status: 400, code: execution, words: []string{"bytes"}},
+		{name: "large texts in 4,000 places", sql: "SELECT LENGTH(CONCAT(" + strings.Repeat("REPEAT('a', 60000000),", 4_000) + "'b'))", status: 400, code: execution, words: []string{"functions of one row", "67108864 bytes"}},
+		{name: "large texts in a list", sql: "SELECT id FROM app.open WHERE s IN (" + strings.Repeat("RPAD('a', 10000000),", 4_000) + "'b')", status: 400, code: execution, words: []string{"functions of one row"}},
+		{name: "large texts in two rows", sql: "INSERT INTO app.open (id, s) VALUES (7, REPEAT('a', 60000000)), (8, REPEAT('a', 60000000))", status: 400, code: execution, words: []string{"commit.max_bytes"}},
+		{name: "20,000 aggregates", sql: "SELECT 1 FROM app.open HAVING " + strings.Repeat("SUM(id + 1) > 0 AND ", 10_000) + func() string {
+			var b strings.Builder
+			for i := range 20_000 {
+				fmt.Fprintf(&b, "SUM(id + %d) > 0 AND ", i)
+			}
+			return b.String() + "TRUE"
+		}(), status: 400, code: execution, words: []string{"4096"}},
+		{name: "20,000 terms in ORDER BY", sql: "SELECT id FROM app.open ORDER BY " + strings.Repeat("id,", 20_000) + "id", status: 400, code: execution, words: []string{"ORDER BY", "4096"}},
+		{name: "20,000 stars", sql: "SELECT " + strings.Repeat("*,", 20_000) + "* FROM app.open", status: 400, code: execution, words: []string{"select list", "4096"}},
 		{name: "a pattern that explodes", sql: "SELECT '" + strings.Repeat("a", 100) + "' ~ '(a+)+$b'", status: 200},
 		{name: "LIKE that explodes", sql: "SELECT '" + strings.Repeat("a", 10_000) + "' LIKE '" + strings.Repeat("%a", 5_000) + "b'", status: 200},
 		{name: "a number of 100,000 digits", sql: "SELECT " + strings.Repeat("9", 100_000), status: 400, code: execution, words: []string{"out of range"}},

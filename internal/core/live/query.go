@@ -226,6 +226,7 @@ func environment(c relation.Caller) plan.Env {
 // matches reports whether the filter is TRUE for a row. env is one of the
 // matcher's own, used by one goroutine at a time.
 func (m *matcher) matches(row []datum.Value, env *plan.Env) (bool, error) {
+	env.BeginRow()
 	if m.eval == nil {
 		return true, nil
 	}

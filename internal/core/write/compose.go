@@ -50,6 +50,7 @@ func compileRows(p *plan.Insert) ([][]exec.Eval, error) {
 
 // insert evaluates one row of VALUES whose cells belong to columns.
 func (c *composer) insert(n int, columns []int, cells []exec.Eval) error {
+	c.env.BeginRow()
 	row := c.scratch
 	clear(row)
 	absent := make([]bool, len(row))
@@ -145,6 +146,7 @@ func DuplicateKey(t *schema.Table, row []datum.Value) error {
 // update computes the new version of a row that matched; an unchanged row is
 // neither written nor counted.
 func (c *composer) update(old []datum.Value, set []plan.Assignment, evals []exec.Eval) error {
+	c.env.BeginRow()
 	row := c.scratch
 	copy(row, old)
 	changed := false

@@ -237,7 +237,7 @@ func fold(c *Call) Expr {
 	args := make([]value, len(c.Args))
 	for i, x := range c.Args {
 		k, ok := x.(*Const)
-		if !ok {
+		if !ok || c.Fn.sized && k.Value.Kind().IsInteger() && k.Value.Int() > maxFolded {
 			return c
 		}
 		args[i] = k.Value

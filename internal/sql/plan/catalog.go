@@ -69,6 +69,7 @@ type Function struct {
 
 	args     []pattern
 	variadic bool // the last pattern may repeat
+	sized    bool // an integer argument says how much it builds
 	result   datum.Type
 	// typed computes the result type from the bound arguments; nil means result.
 	typed func(args []Expr) datum.Type

@@ -21,7 +21,7 @@ func buildingFunctions() []Function {
 				}
 				return concat(args[0].Text(), args[1:])
 			}},
-		{Name: "repeat", Doc: "The text so many times.", args: []pattern{textArg, intArg}, result: textType, call2: repeat},
+		{Name: "repeat", Doc: "The text so many times.", args: []pattern{textArg, intArg}, result: textType, sized: true, call2: repeat},
 		{Name: "replace", Doc: "Each occurrence of the second text replaced by the third.", args: []pattern{textArg, textArg, textArg}, result: textType, call3: replace},
 		{Name: "translate", Doc: "Each character of the second text replaced by the one at the same place of the third, or removed.", args: []pattern{textArg, textArg, textArg}, result: textType, call3: translate},
 		{Name: "overlay", Doc: "OVERLAY(text PLACING new FROM position): the new text over the old.", args: []pattern{textArg, textArg, intArg}, result: textType,
@@ -126,12 +126,12 @@ func overlay(s, with string, from, count int64) (value, error) {
 }
 
 func padding(name string, before bool) Function {
-	return Function{Name: name, Doc: "Filled up with blanks, or cut, to so many characters.", args: []pattern{textArg, intArg}, result: textType,
+	return Function{Name: name, Doc: "Filled up with blanks, or cut, to so many characters.", args: []pattern{textArg, intArg}, result: textType, sized: true,
 		call2: func(_ *Env, s, n value) (value, error) { return pad(s.Text(), n.Int(), " ", before) }}
 }
 
 func paddingWith(name string, before bool) Function {
-	return Function{Name: name, Doc: "Filled up with the third text, or cut, to so many characters.", args: []pattern{textArg, intArg, textArg}, result: textType,
+	return Function{Name: name, Doc: "Filled up with the third text, or cut, to so many characters.", args: []pattern{textArg, intArg, textArg}, result: textType, sized: true,
 		call3: func(_ *Env, s, n, fill value) (value, error) { return pad(s.Text(), n.Int(), fill.Text(), before) }}
 }
 

@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/datadriven"
 
@@ -139,6 +141,11 @@ func (b *bench) run(d *datadriven.TestData) string {
 		case "open":
 		case "sql":
 			fmt.Fprintln(&out, told(b.exec(as, line)))
+		case "ended": // waits until no subscription is left
+			for deadline := time.Now().Add(10 * time.Second); b.db.Hub().Stats().Subscriptions > 0 && time.Now().Before(deadline); {
+				runtime.Gosched()
+			}
+			fmt.Fprintf(&out, "%d subscriptions\n", b.db.Hub().Stats().Subscriptions)
 		case "options": // WITH clauses, tried on a table of each kind
 			fmt.Fprintf(&out, "%s\n", line)
 			for _, kind := range []string{"USER", "SHARED", "STREAM"} {

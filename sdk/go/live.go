@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -114,9 +116,7 @@ func (l *Live) loop(s *socket) {
 	for {
 		useful, err := l.serve(s)
 		s.close()
-		l.mu.Lock()
-		l.mu.socket = nil
-		l.mu.Unlock()
+		l.takeBack()
 		var busy *busyError
 		switch {
 		case !errors.As(err, &busy):
@@ -131,6 +131,24 @@ func (l *Live) loop(s *socket) {
 			return
 		}
 		l.resubscribe(s)
+	}
+}
+
+// takeBack leaves each subscriber with what was told for good. When the Live is
+// closed meanwhile, reconnect notices.
+func (l *Live) takeBack() {
+	l.mu.Lock()
+	l.mu.socket = nil
+	subs := slices.Collect(maps.Values(l.mu.subs))
+	l.mu.Unlock()
+	for _, s := range subs {
+		switch err := s.takeBack(); {
+		case errors.Is(err, ErrUnsettled):
+			s.end(err)
+			l.forget(s)
+		case err != nil:
+			return
+		}
 	}
 }
 
@@ -220,13 +238,15 @@ func (l *Live) handle(socket *socket, f *frame) error {
 	switch f.Type {
 	case "subscription_ack":
 		s.began = true
-		if s.mode == changesOnly {
-			return s.ready()
+		if s.mode == changesOnly && !socket.marks {
+			return s.settle(0)
 		}
 	case "initial_data_batch":
 		return s.batch(socket, f)
 	case "change":
 		return s.change(f)
+	case "commit":
+		return s.settle(f.Position)
 	case "error":
 		return l.refused(s, f)
 	}
@@ -258,8 +278,12 @@ type frame struct {
 		HasMore   bool            `json:"has_more"`
 		LastSeqID json.RawMessage `json:"last_seq_id"`
 	} `json:"batch_control"`
-	Code    string `json:"code"`
-	Message string `json:"message"`
+	Position uint64 `json:"position,string"`
+	Code     string `json:"code"`
+	Message  string `json:"message"`
+	Protocol struct {
+		Features []string `json:"features"`
+	} `json:"protocol"`
 }
 
 func (f *frame) refusal() *Error { return &Error{Code: f.Code, Message: f.Message} }

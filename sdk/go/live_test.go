@@ -61,7 +61,7 @@ func newPeer(t *testing.T) *peer {
 // accept takes the client's next socket and lets it in.
 func (p *peer) accept() {
 	p.t.Helper()
-	p.acceptWith(`{"type":"auth_success","user":"ann","role":"user"}`)
+	p.acceptWith(`{"type":"auth_success","user":"ann","role":"user","protocol":{"features":["commits"]}}`)
 }
 
 func (p *peer) acceptWith(word string) {
@@ -177,6 +177,11 @@ func page(more bool, last string, rows ...string) string {
 
 func row(id, seq int) string { return fmt.Sprintf(`{"id":"%d","_seq":"%d"}`, id, seq) }
 
+// mark says that everything up to a position has been told.
+func mark(position int) string {
+	return fmt.Sprintf(`{"type":"commit","subscription_id":"s1","position":"%d"}`, position)
+}
+
 func change(kind, rows, old string) string {
 	text := `{"type":"change","subscription_id":"s1","change_type":"` + kind + `"`
 	if rows != "" {
@@ -199,11 +204,12 @@ func TestPages(t *testing.T) {
 	p.send(page(true, "7310449231028224501", `{"id":"1","_seq":"7310449231028224500"}`, `{"id":"2","_seq":"7310449231028224501"}`))
 	p.expect(`{"type":"next_batch","subscription_id":"s1","last_seq_id":7310449231028224501}`)
 	p.send(page(false, "null"))
+	p.send(`{"type":"commit","subscription_id":"s1","position":"7310449231028224501"}`)
 	p.send(change("insert", `{"id":"3","_seq":"7310449231028224502"}`, ""))
 	p.send(change("update", `{"id":"3","n":2,"_seq":"7310449231028224503"}`, `{"id":"3","n":1,"_seq":"7310449231028224502"}`))
 	p.send(change("delete", "", `{"id":"3","_seq":"7310449231028224504"}`))
 	p.send(change("delete", "", `{"row_id":"ann:7"}`)) // of a stream
-	p.send(`{"type":"commit","subscription_id":"s1","position":"9"}`)
+	p.send(`{"type":"commit","position":"9"}`)         // of the connection
 	p.send(`{"type":"error","subscription_id":"s1","code":"NOT_FOUND","message":"gone"}`)
 	expectEvents(t, s,
 		`snapshot "1" @7310449231028224500 →7310449231028224500`,
@@ -218,40 +224,105 @@ func TestPages(t *testing.T) {
 	s.Close()
 }
 
-// TestResume: after a break the difference is asked for. Its rows do not move
-// the position, for the deletes that follow may be older; the deletes do.
+// TestResume: after a break the difference is asked for. Until its mark has
+// come the position stays, and a break takes back what was told beyond it.
 func TestResume(t *testing.T) {
 	p := newPeer(t)
 	_, l := p.connect(Options{})
 	s := subscribe(t, l, SubscribeOptions{})
 	p.expect(subscribeWhole)
 	p.send(ack)
-	p.send(page(false, "5", row(1, 4), row(2, 5)))
-	expectEvents(t, s, `snapshot "1" @4 →4`, `snapshot "2" @5 →5`, `ready  @0 →5`)
-	p.cut()
-
-	p.accept()
-	p.expect(subscribeFrom("5"))
-	p.send(ack)
-	p.send(page(false, "9", row(3, 9)))
-	expectEvents(t, s, `snapshot "3" @9 →5`, `ready  @0 →5`)
-	p.cut() // before the deletes of the difference
+	p.send(page(true, "5", row(1, 4), row(2, 5)))
+	p.expect(`{"type":"next_batch","subscription_id":"s1","last_seq_id":5}`)
+	expectEvents(t, s, `snapshot "1" @4 →4`, `snapshot "2" @5 →5`)
+	p.cut() // within a snapshot: its rows come in the order of positions
 
 	p.accept()
 	p.expect(subscribeFrom("5"))
 	p.send(ack)
 	p.send(page(false, "9", row(3, 9)))
 	p.send(change("delete", "", row(1, 7)))
-	expectEvents(t, s, `snapshot "3" @9 →5`, `ready  @0 →5`, `delete "1" @7 →7`)
-	p.cut() // between two of them
+	expectEvents(t, s, `snapshot "3" @9 →5`, `delete "1" @7 →5`)
+	p.cut() // within a difference
+
+	expectEvents(t, s, `delete "3" @9 →5`)
+	p.accept()
+	p.expect(subscribeFrom("5"))
+	p.send(ack)
+	p.send(page(false, "9", row(3, 9)))
+	p.send(change("delete", "", row(1, 7)))
+	p.send(change("update", row(2, 13), row(2, 5)))
+	p.send(mark(14))
+	p.send(change("insert", row(4, 15), ""))
+	expectEvents(t, s, `snapshot "3" @9 →5`, `delete "1" @7 →5`, `update "2" @13 →5 was `, `ready  @0 →14`, `insert "4" @15 →15`)
+	p.send(mark(20)) // behind a commit, while it lags
+	p.send(change("delete", "", row(4, 18)))
+	expectEvents(t, s, `delete "4" @18 →20`)
+	p.cut() // between changes
 
 	p.accept()
-	p.expect(subscribeFrom("7"))
+	p.expect(subscribeFrom("20"))
 	p.send(ack)
 	p.send(page(false, "null"))
-	p.send(change("delete", "", row(2, 8)))
-	p.send(change("insert", row(4, 12), ""))
-	expectEvents(t, s, `ready  @0 →7`, `delete "2" @8 →8`, `insert "4" @12 →12`)
+	p.send(mark(21))
+	expectEvents(t, s, `ready  @0 →21`)
+}
+
+// TestUnsettled: what cannot be taken back ends the subscription.
+func TestUnsettled(t *testing.T) {
+	p := newPeer(t)
+	_, l := p.connect(Options{})
+	s := subscribe(t, l, SubscribeOptions{From: 1, Buffer: maxUnsettled + 10})
+	p.expect(subscribeFrom("1"))
+	rows := make([]string, maxUnsettled/10)
+	for i := range 10 {
+		for j := range rows {
+			rows[j] = row(j, 2+i)
+		}
+		p.send(page(true, "5", rows...))
+		p.expect(`{"type":"next_batch","subscription_id":"s1","last_seq_id":5}`)
+	}
+	p.send(page(false, "5", row(1, 99)))
+	for range maxUnsettled + 1 {
+		if e, err := s.Next(t.Context()); err != nil || e.Kind != Snapshot {
+			t.Fatal(e, err)
+		}
+	}
+	p.cut()
+	expectEvents(t, s, "error "+ErrUnsettled.Error())
+	p.accept() // the connection goes on for others
+	other := subscribe(t, l, SubscribeOptions{NoSnapshot: true})
+	p.expect(`{"type":"subscribe","subscription":{"id":"s2","sql":"SELECT * FROM a.b"}}`)
+	p.send(strings.ReplaceAll(ack, `"s1"`, `"s2"`))
+	p.send(strings.ReplaceAll(mark(7), `"s1"`, `"s2"`))
+	expectEvents(t, other, `ready  @0 →7`)
+}
+
+// TestServerWithoutMarks: the last page, or an acknowledgement without one, is
+// all that can be known to be complete.
+func TestServerWithoutMarks(t *testing.T) {
+	const old = `{"type":"auth_success","user":"ann","role":"user"}`
+	p := newPeer(t)
+	_, l := p.connect(Options{})
+	s := subscribe(t, l, SubscribeOptions{})
+	p.expect(subscribeWhole)
+	p.cut()
+	p.acceptWith(old)
+	p.expect(subscribeWhole)
+	p.send(ack)
+	p.send(page(false, "5", row(1, 5)))
+	expectEvents(t, s, `snapshot "1" @5 →5`, `ready  @0 →5`)
+	p.cut()
+	p.acceptWith(old)
+	p.expect(subscribeFrom("5"))
+	p.send(ack)
+	p.send(page(false, "9", row(2, 9)))
+	expectEvents(t, s, `snapshot "2" @9 →5`, `ready  @0 →9`)
+
+	changes := subscribe(t, l, SubscribeOptions{NoSnapshot: true})
+	p.expect(`{"type":"subscribe","subscription":{"id":"s2","sql":"SELECT * FROM a.b"}}`)
+	p.send(strings.ReplaceAll(ack, `"s1"`, `"s2"`))
+	expectEvents(t, changes, `ready  @0 →0`)
 }
 
 // TestModes: what each choice of options asks for, first and after a break, and
@@ -295,14 +366,15 @@ func TestModes(t *testing.T) {
 	s := subscribe(t, l, SubscribeOptions{NoSnapshot: true})
 	p.expect(`{"type":"subscribe","subscription":{"id":"s1","sql":"SELECT * FROM a.b"}}`)
 	p.send(ack)
-	p.send(change("insert", row(1, 3), ""))
-	expectEvents(t, s, `ready  @0 →0`, `insert "1" @3 →3`)
-	p.cut()
+	p.send(mark(2))
+	expectEvents(t, s, `ready  @0 →2`)
+	p.cut() // before the first change
 	p.accept()
-	p.expect(subscribeFrom("3")) // a difference: ready comes behind its rows
+	p.expect(subscribeFrom("2")) // a difference: ready comes behind its rows
 	p.send(ack)
 	p.send(page(false, "4", row(2, 4)))
-	expectEvents(t, s, `snapshot "2" @4 →3`, `ready  @0 →3`)
+	p.send(mark(5))
+	expectEvents(t, s, `snapshot "2" @4 →2`, `ready  @0 →5`)
 }
 
 // TestReplayModes: with Replay the acknowledgement of a resumption is all that
@@ -314,11 +386,13 @@ func TestReplayModes(t *testing.T) {
 	p.expect(subscribeWhole)
 	p.send(ack)
 	p.send(page(false, "4", row(1, 4)))
+	p.send(mark(4))
 	expectEvents(t, s, `snapshot "1" @4 →4`, `ready  @0 →4`)
 	p.cut()
 	p.accept()
 	p.expect(`{"type":"subscribe","subscription":{"id":"s1","sql":"SELECT * FROM a.b","options":{"from":"4","replay":"changes"}}}`)
 	p.send(ack)
+	p.send(mark(4))
 	p.send(change("insert", row(2, 5), ""))
 	expectEvents(t, s, `ready  @0 →4`, `insert "2" @5 →5`)
 }
@@ -341,6 +415,7 @@ func TestCompressedAndPing(t *testing.T) {
 	if err := wsutil.WriteServerBinary(p.conn, packed.Bytes()); err != nil {
 		t.Fatal(err)
 	}
+	p.send(mark(4))
 	expectEvents(t, s, `snapshot "1" @4 →4`, `ready  @0 →4`)
 	if err := wsutil.WriteServerMessage(p.conn, ws.OpPing, []byte("there?")); err != nil {
 		t.Fatal(err)
@@ -359,9 +434,11 @@ func TestCompressedAndPing(t *testing.T) {
 		p.accept()
 		p.expect(subscribeFrom("4"))
 	}
-	p.send(change("insert", row(2, 5), ""))
 	p.send(ack)
-	expectEvents(t, s, `insert "2" @5 →5`)
+	p.send(page(false, "null"))
+	p.send(mark(4))
+	p.send(change("insert", row(2, 5), ""))
+	expectEvents(t, s, `ready  @0 →4`, `insert "2" @5 →5`)
 }
 
 // TestBusyServer: a server that has had enough gets the client again later,
@@ -376,6 +453,7 @@ func TestBusyServer(t *testing.T) {
 	p.expect(subscribeWhole)
 	p.send(ack)
 	p.send(page(false, "4", row(1, 4)))
+	p.send(mark(4))
 	expectEvents(t, s, `snapshot "1" @4 →4`, `ready  @0 →4`)
 	p.cut()
 	p.acceptWith(`{"type":"auth_error","message":"Too many authentication attempts. Please retry shortly."}`)
@@ -387,6 +465,7 @@ func TestBusyServer(t *testing.T) {
 	p.expect(subscribeFrom("4"))
 	p.send(ack)
 	p.send(page(false, "null"))
+	p.send(mark(4))
 	expectEvents(t, s, `ready  @0 →4`)
 	// Another one beside it is.
 	second := subscribe(t, l, SubscribeOptions{})

@@ -11,6 +11,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -27,6 +28,10 @@ const (
 	silenceLimit = 60 * time.Second // without a frame, though pings are sent
 )
 
+// featureCommits asks for a mark where everything up to a position has been
+// told. Servers without it are taken at their word that the last page is all.
+const featureCommits = "commits"
+
 // socket is one authenticated WebSocket.
 type socket struct {
 	conn    net.Conn
@@ -36,6 +41,7 @@ type socket struct {
 	writing sync.Mutex
 	pinger  sync.WaitGroup
 	pace    pace
+	marks   bool // the server says with marks what has been told
 }
 
 // dial connects and waits for the server's word that it knows the account. An
@@ -63,6 +69,7 @@ func (c *Client) dial(ctx context.Context, messagesPerSecond int) (*socket, erro
 // open makes one authenticated socket.
 func (c *Client) open(ctx context.Context, token string, messagesPerSecond int) (*socket, error) {
 	target := *c.base.JoinPath("/v1/ws")
+	target.RawQuery = "features=" + featureCommits
 	target.Scheme = map[string]string{"http": "ws", "https": "wss"}[target.Scheme]
 	dialer := ws.Dialer{
 		Timeout: authWait,
@@ -104,6 +111,7 @@ func (s *socket) authenticated() error {
 	}
 	switch f.Type {
 	case "auth_success":
+		s.marks = slices.Contains(f.Protocol.Features, featureCommits)
 		return nil
 	case "auth_error":
 		return authError(f.Message)

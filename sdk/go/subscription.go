@@ -15,14 +15,14 @@ type Kind string
 // The kinds of events.
 const (
 	Snapshot Kind = "snapshot" // a row that matched when the subscription began, or that matches after a gap
-	Ready    Kind = "ready"    // the snapshot is complete; changes follow, after a gap those deletes first that it left out
+	Ready    Kind = "ready"    // the snapshot, or what there was to tell after a gap, is complete; changes follow
 	Insert   Kind = "insert"
 	Update   Kind = "update"
 	Delete   Kind = "delete"
 )
 
-// Event is one thing a subscription tells. After a gap a row may be told again
-// that was told before; keeping rows by key makes that harmless.
+// Event is one thing a subscription tells. After a gap a row may be told, or
+// deleted, once more; keeping rows by key makes that harmless.
 type Event struct {
 	Kind Kind
 	// Row is the row by column name, for Delete the last values that matched.
@@ -33,17 +33,26 @@ type Event struct {
 	// Seq is the version of the row; 0 for Ready and where the server names none.
 	Seq uint64
 	// Resume is what to give as From to go on behind this event. While the
-	// difference after a gap is told it may stay behind Seq.
+	// difference after a gap is told it stays where the gap began. A program
+	// that keeps rows over its own restarts first drops those whose Seq is
+	// greater than the last Resume.
 	Resume uint64
 }
 
 // ErrOptions says that options of a subscription contradict each other.
 var ErrOptions = errors.New("contradictory options")
 
+// ErrUnsettled ends a subscription whose connection broke while more of a
+// difference had been told than the client keeps to take it back. Forget its
+// rows and subscribe again.
+var ErrUnsettled = errors.New("the connection broke within a difference that is too large to take back")
+
+// maxUnsettled is how many rows of a difference are kept to take them back.
+const maxUnsettled = 100_000
+
 // SubscribeOptions say what a subscription begins with.
 type SubscribeOptions struct {
-	// NoSnapshot asks for changes only. If the connection breaks before the
-	// first of them, those of the gap are not told.
+	// NoSnapshot asks for changes only.
 	NoSnapshot bool
 	// LastRows asks for the newest rows only; 0 is all.
 	LastRows int
@@ -92,9 +101,13 @@ type Subscription struct {
 	once    sync.Once
 	// Set under live.mu when the query is asked for, before the loop can see an
 	// answer; from then on for the loop alone.
-	mode   mode
-	began  bool   // the server has acknowledged it once
-	cursor uint64 // all that matched up to here has been told
+	mode    mode
+	began   bool   // the server has acknowledged it once
+	settled bool   // Ready has been told on this socket
+	cursor  uint64 // all that matched up to here has been told
+	// unsettled are rows told beyond the cursor: what deletes them may lie
+	// between the two.
+	unsettled []Event
 }
 
 func newSubscription(l *Live, sql string, o SubscribeOptions) *Subscription {
@@ -164,6 +177,7 @@ type wireOptions struct {
 func (s *Subscription) request(resume bool) subscribeMessage {
 	m := subscribeMessage{Type: "subscribe"}
 	m.Subscription.ID, m.Subscription.SQL = s.id, s.sql
+	s.settled = false
 	o := &wireOptions{BatchSize: s.options.BatchSize}
 	switch {
 	case s.cursor > 0 && (resume || s.options.From > 0):
@@ -202,13 +216,44 @@ func (s *Subscription) batch(socket *socket, f *frame) error {
 			return err
 		}
 	}
-	if !f.Control.HasMore {
-		return s.ready()
+	switch {
+	case f.Control.HasMore:
+		return socket.send(nextBatch{"next_batch", s.id, f.Control.LastSeqID})
+	case !socket.marks:
+		return s.settle(0)
 	}
-	return socket.send(nextBatch{"next_batch", s.id, f.Control.LastSeqID})
+	return nil
 }
 
-func (s *Subscription) ready() error { return s.deliver(Event{Kind: Ready}) }
+// settle notes that everything up to a position has been told.
+func (s *Subscription) settle(position uint64) error {
+	for _, e := range s.unsettled {
+		position = max(position, e.Seq)
+	}
+	s.unsettled = nil
+	s.cursor = max(s.cursor, position)
+	if s.settled {
+		return nil
+	}
+	s.settled = true
+	return s.deliver(Event{Kind: Ready})
+}
+
+// takeBack deletes the rows that were told beyond the cursor when the socket
+// broke: what comes from there tells those again that still match.
+func (s *Subscription) takeBack() error {
+	if len(s.unsettled) > maxUnsettled {
+		return ErrUnsettled
+	}
+	rows := s.unsettled
+	s.unsettled = nil
+	for _, e := range rows {
+		if err := s.hand(Event{Kind: Delete, Row: e.Row, Seq: e.Seq, Resume: s.cursor}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // change delivers the rows of a change frame.
 func (s *Subscription) change(f *frame) error {
@@ -228,18 +273,23 @@ func (s *Subscription) change(f *frame) error {
 	return nil
 }
 
-// deliver hands an event over, waiting while the subscriber is slow.
+// deliver hands an event over and notes how far the subscriber has come.
 func (s *Subscription) deliver(e Event) error {
-	cursor := s.cursor
-	// The deletes of a difference come after its rows, by _seq: behind a row
-	// alone there may be some yet that are older than it.
-	if e.Kind != Snapshot || s.mode != difference {
-		cursor = max(cursor, e.Seq)
+	switch {
+	case s.settled || s.mode != difference:
+		s.cursor = max(s.cursor, e.Seq)
+	case e.Kind != Delete && len(s.unsettled) <= maxUnsettled:
+		// Its deletes come last, whatever their positions.
+		s.unsettled = append(s.unsettled, e)
 	}
-	e.Resume = cursor
+	e.Resume = s.cursor
+	return s.hand(e)
+}
+
+// hand waits while the subscriber is slow.
+func (s *Subscription) hand(e Event) error {
 	select {
 	case s.events <- e:
-		s.cursor = cursor
 	case <-s.ended:
 	case <-s.live.ctx.Done():
 		return ErrClosed

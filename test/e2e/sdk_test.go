@@ -361,9 +361,13 @@ func TestSDKSlow(t *testing.T) {
 
 // cutter stands between a client and a server, and breaks connections.
 type cutter struct {
-	url   string
-	mu    sync.Mutex
-	conns map[net.Conn]struct{}
+	url string
+	mu  struct {
+		sync.Mutex
+		conns  map[net.Conn]struct{}
+		random *rand.Rand // while not nil, a connection breaks after some bytes of the server
+		cuts   int
+	}
 }
 
 func newCutter(t *testing.T, address string) *cutter {
@@ -372,7 +376,8 @@ func newCutter(t *testing.T, address string) *cutter {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &cutter{url: "http://" + listener.Addr().String(), conns: map[net.Conn]struct{}{}}
+	c := &cutter{url: "http://" + listener.Addr().String()}
+	c.mu.conns = map[net.Conn]struct{}{}
 	var pumps sync.WaitGroup
 	pumps.Go(func() {
 		for {
@@ -386,10 +391,10 @@ func newCutter(t *testing.T, address string) *cutter {
 				continue
 			}
 			c.mu.Lock()
-			c.conns[near], c.conns[far] = struct{}{}, struct{}{}
+			c.mu.conns[near], c.mu.conns[far] = struct{}{}, struct{}{}
 			c.mu.Unlock()
-			pumps.Go(func() { c.pump(near, far) })
-			pumps.Go(func() { c.pump(far, near) })
+			pumps.Go(func() { c.pump(far, near, 1<<40) })
+			pumps.Go(func() { c.pump(near, far, c.budget()) })
 		}
 	})
 	t.Cleanup(func() {
@@ -400,20 +405,42 @@ func newCutter(t *testing.T, address string) *cutter {
 	return c
 }
 
-func (c *cutter) pump(to, from net.Conn) {
-	_, _ = io.Copy(to, from) // it ends when either is closed
+// budget is how many bytes a new connection may carry from the server.
+func (c *cutter) budget() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.mu.random == nil {
+		return 1 << 40
+	}
+	c.mu.cuts++
+	return 300 + c.mu.random.Int64N(6000)
+}
+
+// breaking sets after which number of bytes connections break from now on; nil
+// is never. It breaks those that there are.
+func (c *cutter) breaking(random *rand.Rand) (cuts int) {
+	c.mu.Lock()
+	c.mu.random = random
+	cuts = c.mu.cuts
+	c.mu.Unlock()
+	c.cut()
+	return cuts
+}
+
+func (c *cutter) pump(to, from net.Conn, budget int64) {
+	_, _ = io.CopyN(to, from, budget) // it ends when either is closed
 	_, _ = to.Close(), from.Close()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.conns, to)
-	delete(c.conns, from)
+	delete(c.mu.conns, to)
+	delete(c.mu.conns, from)
 }
 
 // cut breaks every connection.
 func (c *cutter) cut() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for conn := range c.conns {
+	for conn := range c.mu.conns {
 		_ = conn.Close()
 	}
 }
@@ -446,7 +473,7 @@ func TestSDKResumeAfterCuts(t *testing.T) {
 	x.must(t, "root", "CREATE USER TABLE app.t (id BIGINT PRIMARY KEY, n INT)")
 	writer := sdk(t, kalam.Options{URL: x.url})
 	proxy := newCutter(t, x.address)
-	random := rand.New(rand.NewPCG(1, 7))
+	random := rand.New(rand.NewPCG(1, 7)) // of what is written
 	next := 0
 	work(t, writer, random, 100, &next)
 	live := sdkLive(t, sdk(t, kalam.Options{URL: proxy.url}))
@@ -455,18 +482,18 @@ func TestSDKResumeAfterCuts(t *testing.T) {
 		newMirror(sdkSubscribe(t, live, "SELECT id, n FROM app.t", kalam.SubscribeOptions{})),
 		newMirror(sdkSubscribe(t, live, "SELECT id, n FROM app.t", kalam.SubscribeOptions{Replay: true})),
 	}
-	for round := range 30 {
-		if round%3 > 0 {
-			proxy.cut()
+	cuts := 0
+	for round := range uint64(6) {
+		proxy.breaking(rand.New(rand.NewPCG(2, round)))
+		work(t, writer, random, 60, &next)
+		cuts = proxy.breaking(nil)
+		want := tableOf(t, writer, "t")
+		for _, m := range mirrors {
+			m.equals(t, want)
 		}
-		work(t, writer, random, 1+random.IntN(20), &next)
-		proxy.cut()
-		if round%10 == 9 {
-			want := tableOf(t, writer, "t")
-			for _, m := range mirrors {
-				m.equals(t, want)
-			}
-		}
+	}
+	if cuts < 20 {
+		t.Errorf("%d connections were broken, want more", cuts)
 	}
 }
 

@@ -133,6 +133,7 @@ type DB struct {
 	plans     *planCache
 	ids       idSource
 	texts     *semaphore.Weighted // bytes of large texts that are being parsed
+	memory    *exec.Memory        // of all sorts and groupings
 	ready     chan struct{}       // closed when the catalog is complete
 	stats     struct {
 		statements, failures, conflicts atomic.Int64
@@ -146,7 +147,7 @@ func Open(o Options) (*DB, error) {
 		return nil, errors.New("open core: store, cold tier and passwords are required")
 	}
 	o = o.withDefaults()
-	db := &DB{o: o, ready: make(chan struct{}), plans: newPlanCache(o.Limits.PlanCacheEntries), texts: semaphore.NewWeighted(textRoom)}
+	db := &DB{o: o, ready: make(chan struct{}), plans: newPlanCache(o.Limits.PlanCacheEntries), texts: semaphore.NewWeighted(textRoom), memory: exec.NewMemory(o.Limits.MaxResultBytes)}
 	if err := db.compose(); err != nil {
 		return nil, fmt.Errorf("open core: %w", err)
 	}
@@ -268,4 +269,6 @@ func (db *DB) Position() uint64 {
 	return view.Position()
 }
 
-func (db *DB) execLimits() exec.Limits { return exec.Limits{MaxBytes: db.o.Limits.MaxResultBytes} }
+func (db *DB) execLimits() exec.Limits {
+	return exec.Limits{MaxBytes: db.o.Limits.MaxResultBytes, Memory: db.memory}
+}

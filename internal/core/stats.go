@@ -15,6 +15,7 @@ type Stats struct {
 	Plans      int   // plans in the cache
 	PlanHits   int64
 	PlanMisses int64
+	SortBytes  int64 // that running sorts and groupings keep
 	Apply      apply.Stats
 	Live       live.Stats
 	Jobs       job.Stats
@@ -26,6 +27,7 @@ func (db *DB) Stats() Stats {
 	return Stats{
 		Statements: db.stats.statements.Load(), Failures: db.stats.failures.Load(), Conflicts: db.stats.conflicts.Load(),
 		Plans: db.plans.size(), PlanHits: db.plans.hits.Load(), PlanMisses: db.plans.misses.Load(),
-		Apply: db.apply.Stats(), Live: db.hub.Stats(), Jobs: db.jobs.Stats(), Maint: db.maint.Stats(),
+		SortBytes: db.memory.Used(),
+		Apply:     db.apply.Stats(), Live: db.hub.Stats(), Jobs: db.jobs.Stats(), Maint: db.maint.Stats(),
 	}
 }

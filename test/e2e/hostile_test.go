@@ -3,6 +3,7 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"runtime"
 	"strings"
@@ -91,6 +92,15 @@ func TestHostileSQL(t *testing.T) {
 // bounded reports memory and goroutines that bad input has left behind.
 func (x *target) bounded(t *testing.T) {
 	t.Helper()
+	answer, err := x.client.Get(x.url + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := io.ReadAll(answer.Body)
+	answer.Body.Close()
+	if err != nil || !strings.Contains(string(page), "\nkalamdb_sort_memory_bytes 0\n") {
+		t.Errorf("sorts that have ended keep memory, %v", err)
+	}
 	x.client.CloseIdleConnections()
 	deadline := time.Now().Add(10 * time.Second)
 	var m runtime.MemStats
@@ -513,6 +523,61 @@ func TestHostileTokens(t *testing.T) {
 func swapPayload(token, other string) string {
 	mine, theirs := strings.Split(token, "."), strings.Split(other, ".")
 	return mine[0] + "." + theirs[1] + "." + mine[2]
+}
+
+// TestHostileSorts runs many sorts at a time that together want more than there
+// is: some are refused, none stays, and afterwards all is as before.
+func TestHostileSorts(t *testing.T) {
+	x := newTarget(t, func(o *config.Options) { o.Limits.MaxResultBytes = 8 << 20 })
+	x.readerTable(t, "app.large")
+	x.readerWork(t, "app.large")
+	statuses := make(chan string, 24)
+	for i := range cap(statuses) {
+		go func() {
+			// Some are taken to their end, some are abandoned with their answer.
+			sql := []string{
+				"SELECT id, s FROM app.large WHERE id < 12000 ORDER BY s, id DESC",
+				"SELECT s, COUNT(*) FROM app.large GROUP BY s || id HAVING COUNT(*) > 1",
+				"SELECT DISTINCT s || id FROM app.large",
+				"SELECT id FROM app.large WHERE id < 12000 ORDER BY s || 1/(id - 11999)",
+			}[i%4]
+			body, err := json.Marshal(map[string]string{"sql": sql})
+			if err != nil {
+				panic(err)
+			}
+			r, err := http.NewRequest(http.MethodPost, x.url+"/v1/api/sql", strings.NewReader(string(body)))
+			if err != nil {
+				panic(err)
+			}
+			r.Header.Set("Authorization", "Bearer "+token("alice"))
+			answer, err := x.client.Do(r)
+			if err != nil {
+				statuses <- err.Error()
+				return
+			}
+			if i%3 > 0 {
+				_, _ = io.Copy(io.Discard, answer.Body) // it may be cut off
+			}
+			answer.Body.Close()
+			statuses <- answer.Status
+		}()
+	}
+	seen := map[string]int{}
+	for range cap(statuses) {
+		seen[<-statuses]++
+	}
+	t.Log(seen)
+	for status := range seen {
+		if status != "200 OK" && status != "400 Bad Request" && status != "503 Service Unavailable" {
+			t.Errorf("%d answers are %s", seen[status], status)
+		}
+	}
+	x.eventually(t, "the memory of sorts is given back", func() bool {
+		rows := x.must(t, "root", "SELECT metric_value FROM system.stats WHERE metric_name = 'sort_memory_bytes'").rows(t)
+		return len(rows) == 1 && fmt.Sprint(rows[0][0]) == "0"
+	})
+	x.must(t, "alice", "SELECT id, s FROM app.large WHERE id < 1000 ORDER BY s, id DESC")
+	x.unharmed(t)
 }
 
 // TestHostileRate holds a user to his rate, and nobody else.

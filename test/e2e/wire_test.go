@@ -167,9 +167,13 @@ func decodeServer(text []byte) (m serverMessage, err error) {
 // closed reads the close frame, then the end.
 func (w *wire) closed(t *testing.T) (code int, reason string) {
 	t.Helper()
+	t.Helper()
 	payload := w.want(t, frameClose)
 	if len(payload) >= 2 {
 		code, reason = int(binary.BigEndian.Uint16([]byte(payload))), payload[2:]
+	}
+	if err := w.c.(*net.TCPConn).CloseWrite(); err != nil { // the server waits for that, or a second
+		t.Fatal(err)
 	}
 	if err := w.c.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
 		t.Fatal(err)

@@ -5,7 +5,6 @@ import (
 	"math"
 
 	"kalamdb/internal/datum"
-	"kalamdb/internal/fault"
 	"kalamdb/internal/sql/plan"
 	"kalamdb/internal/sql/source"
 )
@@ -15,6 +14,9 @@ type Limits struct {
 	// MaxBytes bounds the rows that a sort, a grouping or DISTINCT keeps, and
 	// apart from that the bytes of the whole result; 0 means 1 GiB.
 	MaxBytes int64
+	// Memory is shared by the statements whose sorts, groupings and DISTINCTs
+	// it bounds together; nil bounds each by MaxBytes alone.
+	Memory *Memory
 }
 
 // defaultMaxBytes is the default of limits.max_result_bytes.
@@ -156,19 +158,23 @@ func (p *Program) Run(ctx context.Context, t source.Table, env *Env, o Limits) (
 	if offset < 0 {
 		offset = 0
 	}
-	r := &Result{outputs: p.query.Outputs, budget: x.newBudget()}
+	r := &Result{outputs: p.query.Outputs, budget: &budget{max: x.max}, execution: x}
 	if limit == 0 {
 		return r, nil
 	}
-	r.stage, err = x.chain(ctx, t, limit, offset)
+	if r.stage, err = x.chain(ctx, t, limit, offset); err != nil {
+		x.release()
+	}
 	return r, err
 }
 
 // execution is one run of a program.
 type execution struct {
 	*Program
-	env *Env
-	max int64
+	env     *Env
+	max     int64
+	memory  *Memory
+	budgets []*budget // of what stages keep
 }
 
 func (p *Program) execution(env *Env, o Limits) (*execution, error) {
@@ -180,7 +186,7 @@ func (p *Program) execution(env *Env, o Limits) (*execution, error) {
 	if o.MaxBytes <= 0 {
 		o.MaxBytes = defaultMaxBytes
 	}
-	return &execution{p, env, o.MaxBytes}, nil
+	return &execution{Program: p, env: env, max: o.MaxBytes, memory: o.Memory}, nil
 }
 
 // count evaluates LIMIT or OFFSET: -1 for none.
@@ -286,17 +292,18 @@ func Matching(ctx context.Context, q *plan.Query, t source.Table, env *Env, each
 	}
 }
 
-// budget counts bytes against a limit.
-type budget struct{ used, max int64 }
+// newBudget returns the budget of a stage that keeps rows.
+func (x *execution) newBudget() *budget {
+	b := &budget{max: x.max, memory: x.memory}
+	x.budgets = append(x.budgets, b)
+	return b
+}
 
-func (x *execution) newBudget() *budget { return &budget{max: x.max} }
-
-// take adds n bytes, or gives up.
-func (b *budget) take(n int64) error {
-	if b.used += n; b.used > b.max {
-		return fault.New(fault.LimitExceeded, "the result needs more than %d bytes; limits.max_result_bytes raises that", b.max)
+// release gives back what the stages have taken of the shared memory.
+func (x *execution) release() {
+	for _, b := range x.budgets {
+		b.release()
 	}
-	return nil
 }
 
 // valueBytes is what a value takes beside its text.

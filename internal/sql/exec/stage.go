@@ -19,9 +19,10 @@ type stage interface {
 
 // Result delivers the rows of a query. It belongs to one goroutine at a time.
 type Result struct {
-	outputs []plan.Output
-	stage   stage
-	budget  *budget
+	outputs   []plan.Output
+	stage     stage
+	budget    *budget // of what it delivers
+	execution *execution
 }
 
 // Columns describes the result.
@@ -52,6 +53,7 @@ func (r *Result) Close() {
 	if r.stage != nil {
 		r.stage.close()
 		r.stage = nil
+		r.execution.release()
 	}
 }
 

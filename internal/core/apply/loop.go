@@ -209,8 +209,8 @@ func (l *Local) hand(g *group, sync bool) {
 		l.fatal(err)
 	}
 	g.view = l.openView()
-	l.definitions.Store(g.view.Definitions())
 	l.applied.Swap(g.view.Retain()).Release()
+	l.definitions.Store(g.view.Definitions()) // last, so that Settle waits for whoever has seen them
 	l.stats.groups.Add(1)
 	l.stats.commits.Add(int64(len(g.commits)))
 }

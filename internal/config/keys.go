@@ -122,7 +122,7 @@ func (s *Limits) keys() []key {
 	return []key{
 		{"limits.default_query_limit", &s.DefaultQueryLimit, "0", "Rows of a SELECT without LIMIT; 0 means no limit.", natural},
 		{"limits.max_query_limit", &s.MaxQueryLimit, "0", "Rows of a SELECT with LIMIT; 0 means no limit.", natural},
-		{"limits.max_result_bytes", &s.MaxResultBytes, "1GiB", "Bytes of one answer; a longer one is cut off by closing the connection.", size},
+		{"limits.max_result_bytes", &s.MaxResultBytes, "1GiB", "Bytes of one answer, a longer one is cut off by closing the connection; and of what all running sorts and groupings keep together, beyond it they are answered SERVER_BUSY.", size},
 		{"limits.max_message_size", &s.MaxMessageSize, "1048576", "Bytes of SQL text in one request.", size},
 	}
 }

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"encoding/json"
 	"errors"
 	"net"
 	"net/netip"
@@ -258,13 +259,31 @@ func TestDecodeJSON(t *testing.T) {
 	f(`{"sql":"\udf75"}`, "", "", "", fault.InvalidInput, "surrogate")
 }
 
+// FuzzDecodeJSON: whatever the body is, the reader does not panic, and what it
+// takes is what the standard library reads.
 func FuzzDecodeJSON(f *testing.F) {
 	f.Add([]byte(`{"sql":"a","params":[1,"x",null,{"a":[]}],"namespace_id":"n"}`))
 	f.Add([]byte(`{"a":{"b":[{},[],"\""]},"sql":"\\\""}`))
+	f.Add([]byte(`{"s\u0071l":"\ud83c\udf75 \u0000","params":[-1.5e3,true,9223372036854775808]}`))
+	f.Add([]byte("\ufeff{\"sql\":\"é\"}"))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		q := &sqlRequest{}
-		if q.decodeJSON(body) == nil {
-			_ = q.convertParams()
+		if q.decodeJSON(body) != nil {
+			return
+		}
+		_ = q.convertParams()
+		var members map[string]json.RawMessage
+		if err := json.Unmarshal(body, &members); err != nil {
+			t.Fatalf("%s was taken, but: %v", body, err)
+		}
+		var sql, namespace string
+		if err := json.Unmarshal(members["sql"], &sql); err != nil || sql != q.sql {
+			t.Fatalf("%s: sql is %q, want %q, %v", body, q.sql, sql, err)
+		}
+		if raw := members["namespace_id"]; raw != nil {
+			if err := json.Unmarshal(raw, &namespace); err != nil || namespace != q.namespace {
+				t.Fatalf("%s: namespace_id is %q, want %q, %v", body, q.namespace, namespace, err)
+			}
 		}
 	})
 }

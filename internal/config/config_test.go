@@ -147,3 +147,42 @@ func TestTokenSecret(t *testing.T) {
 		t.Errorf("TokenSecret = %q, %v", s, err)
 	}
 }
+
+// FuzzLoad: no file, variable or flag makes the loader panic, and what is
+// printed of what was taken can be read again and means the same.
+func FuzzLoad(f *testing.F) {
+	dir := f.TempDir() // of this process: cases run one after the other
+	f.Add("", "KALAMDB_SERVER_PORT=0", "commit.max_rows=7")
+	f.Add("[server]\nport = 2900\nhost = \"0.0.0.0\"\n", "KALAMDB_JWT_SECRET=x", "live.history_age=90m30s")
+	f.Add("[security.cors]\nallowed_origins = [\"*\", 7]\n", "PORT=99999", "server.shutdown_grace=-1s")
+	f.Add("[storage]\ndata_path = {a = 1}\n", "KALAMDB_COMMIT_MAX_BYTES=1TiB", "commit.max_bytes=9223372036854775807MiB")
+	f.Add("a.b.c = 1979-05-27\n", "=", "=")
+	f.Add("[auth]\nbcrypt_cost = 1e3\njwt_expiry_hours = 1e300\n", "KALAMDB_", "a.b")
+	f.Fuzz(func(t *testing.T, text, variable, flag string) {
+		file := filepath.Join(dir, "server.toml")
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s := Source{WorkDir: dir, BinaryDir: dir, Env: []string{variable}, Set: []string{flag}}
+		first, err := Load(s)
+		if err != nil {
+			if first, err = Load(Source{WorkDir: dir, BinaryDir: dir, Env: []string{variable}}); err != nil {
+				return
+			}
+		}
+		printed := first.Options.Print()
+		if strings.Contains(printed, mask) {
+			return // a secret is not printed
+		}
+		if err := os.WriteFile(file, []byte(printed), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		second, err := Load(Source{WorkDir: dir, BinaryDir: dir})
+		if err != nil {
+			t.Fatalf("printed:\n%s\nread again: %v", printed, err)
+		}
+		if got := second.Options.Print(); got != printed {
+			t.Fatalf("printed:\n%s\nread again:\n%s", printed, got)
+		}
+	})
+}

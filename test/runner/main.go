@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -31,6 +32,7 @@ type step struct {
 
 // tally sums up what the tests reported.
 type tally struct {
+	out                     io.Writer
 	passed, failed, skipped int
 	records                 int
 	configurations          map[string]bool
@@ -54,7 +56,7 @@ func main() {
 		fmt.Fprintf(os.Stderr, "runner: unknown run %q; use check, test or fuzz\n", os.Args[1])
 		os.Exit(2)
 	}
-	os.Exit(run(steps))
+	os.Exit(run(os.Stdout, steps))
 }
 
 func goTest(name string, args ...string) step {
@@ -63,7 +65,7 @@ func goTest(name string, args ...string) step {
 
 func checkSteps() []step {
 	return append(staticSteps(),
-		goTest("unit tests", "-short", "./internal/...", "./cmd/..."),
+		goTest("unit tests", "-short", "./internal/...", "./cmd/...", "./test/runner"),
 		in("sdk/go", goTest("sdk/go", "-short", "./...")),
 		goTest("logic, hot", "./test/logic", "-args", "-config=hot"),
 	)
@@ -72,7 +74,7 @@ func checkSteps() []step {
 func testSteps() []step {
 	return append(staticSteps(),
 		step{name: "build", args: []string{"go", "build", "-o", "bin/", "./cmd/kalamdb", "./cmd/kalam"}},
-		goTest("packages", "./internal/...", "./cmd/..."),
+		goTest("packages", "./internal/...", "./cmd/...", "./test/runner"),
 		in("sdk/go", goTest("sdk/go", "./...")),
 		goTest("logic", "-timeout=20m", "./test/logic", "-args", "-config=all"),
 		goTest("dialogues and binaries", "-timeout=20m", "./test/protocol", "./test/e2e"),
@@ -125,27 +127,28 @@ func fuzzSteps(args []string) []step {
 	for _, t := range targets {
 		steps = append(steps, in(t.dir, step{
 			name: "fuzz " + t.dir + " " + t.name,
-			args: []string{"go", "test", "-run=^$", "-fuzz=^" + t.name + "$", "-fuzztime=" + share.String(), "."},
+			args: []string{"go", "test", "-run=^$", "-fuzz=^" + t.name + "$", "-fuzztime=" + share.String(), "-fuzzminimizetime=1s", "."},
 		}))
 	}
 	return steps
 }
 
-// run executes the steps and prints the sum; it returns the exit code.
-func run(steps []step) int {
-	sum := tally{configurations: map[string]bool{}}
+// run executes the steps and prints the sum; it returns the exit code. No steps
+// at all is a failure: somebody has asked for something.
+func run(out io.Writer, steps []step) int {
+	sum := tally{out: out, configurations: map[string]bool{}}
 	for _, s := range steps {
 		start := time.Now()
-		fmt.Printf("=== %s\n", s.name)
+		fmt.Fprintf(out, "=== %s\n", s.name)
 		if !execute(s, &sum) {
 			sum.broken = append(sum.broken, s.name)
-			fmt.Printf("--- FAIL: %s\n", s.name)
+			fmt.Fprintf(out, "--- FAIL: %s\n", s.name)
 		}
-		fmt.Printf("    %s\n", time.Since(start).Round(time.Second))
+		fmt.Fprintf(out, "    %s\n", time.Since(start).Round(time.Second))
 	}
-	fmt.Printf("%d passed, %d failed, %d skipped\n", sum.passed, sum.failed, sum.skipped)
+	fmt.Fprintf(out, "%d passed, %d failed, %d skipped\n", sum.passed, sum.failed, sum.skipped)
 	if len(sum.broken) > 0 || len(steps) == 0 {
-		fmt.Printf("FAIL: %s\n", strings.Join(sum.broken, "; "))
+		fmt.Fprintf(out, "FAIL: %s\n", strings.Join(sum.broken, "; "))
 		return 1
 	}
 	names := make([]string, 0, len(sum.configurations))
@@ -153,7 +156,7 @@ func run(steps []step) int {
 		names = append(names, name)
 	}
 	sort.Strings(names)
-	fmt.Printf("PASS: %d tests, %d SQL records, configurations: %s\n", sum.passed, sum.records, strings.Join(names, " "))
+	fmt.Fprintf(out, "PASS: %d tests, %d SQL records, configurations: %s\n", sum.passed, sum.records, strings.Join(names, " "))
 	return 0
 }
 
@@ -161,29 +164,29 @@ func execute(s step, sum *tally) bool {
 	cmd := exec.Command(s.args[0], s.args[1:]...)
 	cmd.Dir = s.dir
 	cmd.Stderr = os.Stderr
-	out, err := cmd.StdoutPipe()
+	printed, err := cmd.StdoutPipe()
 	if err != nil {
-		fmt.Println(err)
+		fmt.Fprintln(sum.out, err)
 		return false
 	}
 	if err := cmd.Start(); err != nil {
-		fmt.Println(err)
+		fmt.Fprintln(sum.out, err)
 		return false
 	}
-	printed := 0
-	scanner := bufio.NewScanner(out)
+	lines := 0
+	scanner := bufio.NewScanner(printed)
 	scanner.Buffer(nil, 16<<20)
 	failures := newFailures()
 	for scanner.Scan() {
-		printed++
+		lines++
 		if s.tests {
 			failures.event(scanner.Bytes(), sum)
 			continue
 		}
-		fmt.Println(scanner.Text())
+		fmt.Fprintln(sum.out, scanner.Text())
 	}
 	ok := cmd.Wait() == nil && scanner.Err() == nil
-	return ok && (!s.quiet || printed == 0)
+	return ok && (!s.quiet || lines == 0)
 }
 
 // failures keeps the output of running tests, so that only that of failed ones
@@ -196,14 +199,14 @@ func newFailures() *failures { return &failures{output: map[string][]string{}} }
 func (f *failures) event(line []byte, sum *tally) {
 	var e struct{ Action, Package, Test, Output string }
 	if json.Unmarshal(line, &e) != nil {
-		fmt.Println(string(line))
+		fmt.Fprintln(sum.out, string(line))
 		return
 	}
 	key := e.Package + "\x00" + e.Test
 	switch e.Action {
 	case "output", "build-output":
 		if e.Test == "" && (strings.HasPrefix(e.Output, "ok ") || strings.HasPrefix(e.Output, "FAIL") || e.Action == "build-output") {
-			fmt.Print(e.Output)
+			fmt.Fprint(sum.out, e.Output)
 		}
 		countRecords(e.Output, sum)
 		if len(f.output[key]) < 400 {
@@ -211,7 +214,7 @@ func (f *failures) event(line []byte, sum *tally) {
 		}
 	case "pass", "fail", "skip":
 		if e.Action == "fail" {
-			fmt.Print(strings.Join(f.output[key], ""))
+			fmt.Fprint(sum.out, strings.Join(f.output[key], ""))
 		}
 		delete(f.output, key)
 		if e.Test == "" {

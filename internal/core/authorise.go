@@ -187,7 +187,7 @@ func authoriseTables(s *auth.Session, class, action auth.Action, tables []parse.
 		return err
 	}
 	for _, n := range tables {
-		if ddl.IsSystemNamespace(o.qualified(n)) && o.qualified(n) == schema.SystemNamespace && action == auth.Read {
+		if o.qualified(n) == schema.SystemNamespace && action == auth.Read {
 			if err := auth.Allow(s, auth.Read, schema.System, ""); err != nil {
 				return err
 			}

@@ -124,8 +124,6 @@ func defineColumn(kind schema.Kind, def *parse.ColumnDef) (schema.Column, error)
 		return schema.Column{}, err
 	}
 	switch {
-	case def.BadType != "":
-		return schema.Column{}, fault.At(fault.InvalidDefinition, def.Name.Offset, "column '%s' has the unknown type '%s'", name, def.BadType)
 	case def.Unsupported != "":
 		return schema.Column{}, fault.At(fault.NotImplemented, def.Name.Offset, "column '%s': %s is not enforced yet, so it is not accepted", name, def.Unsupported)
 	case def.Type.Kind == datum.Interval || def.Type.Kind == datum.Null:

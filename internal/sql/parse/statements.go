@@ -75,9 +75,6 @@ type (
 		// Unsupported names a column constraint that is not enforced yet:
 		// "UNIQUE", "CHECK", "FOREIGN KEY", …
 		Unsupported string
-		// BadType is the name of a type that is to be looked up, or "". Parse
-		// refuses unknown types itself, so it is empty until types can be named.
-		BadType string
 	}
 	// Option is one KEY = value. Values are text, number text, "true"/"false"
 	// or "" with Null set.

@@ -1,9 +1,11 @@
 # A target is one line; what is longer is a Go program in this tree.
 GO ?= go
-TIME ?= 60s
+TIME ?= 10s
+SUM ?= 0
 CONFIG ?= all
 FILES ?= *
 REWRITE ?=
+ONLY ?=
 export CGO_ENABLED = 1
 
 .PHONY: all build fmt check test race logic e2e fuzz arch demo run gen
@@ -17,7 +19,7 @@ test: ; $(GO) run ./test/runner test
 race: ; $(GO) test -race ./internal/core/... ./internal/api/...
 logic: ; $(GO) test ./test/logic -count=1 -args -config=$(CONFIG) -files='$(FILES)' $(if $(REWRITE),-rewrite)
 e2e: build ; $(GO) test ./test/e2e ./test/protocol -count=1
-fuzz: ; $(GO) run ./test/runner fuzz -time=$(TIME)
+fuzz: ; $(GO) run ./test/runner fuzz -time=$(TIME) -sum=$(SUM) -run='$(ONLY)'
 arch: ; $(GO) test ./internal/arch -count=1 -v -args -unused
 demo: build ; $(GO) run ./examples/demo $(if $(ROUNDS),-rounds=$(ROUNDS))
 run: build ; ./bin/kalamdb

@@ -6,12 +6,10 @@ package main
 import (
 	"bufio"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"sort"
 	"strconv"
@@ -41,7 +39,7 @@ type tally struct {
 
 func main() {
 	if len(os.Args) < 2 {
-		fmt.Fprintln(os.Stderr, "usage: runner check | test | fuzz [-time=60s]")
+		fmt.Fprintln(os.Stderr, "usage: runner check | test | fuzz [-time=10s | -sum=1h] [-run=regexp]")
 		os.Exit(2)
 	}
 	var steps []step
@@ -51,7 +49,7 @@ func main() {
 	case "test":
 		steps = testSteps()
 	case "fuzz":
-		steps = fuzzSteps(os.Args[2:])
+		os.Exit(fuzz(os.Stdout, os.Args[2:]))
 	default:
 		fmt.Fprintf(os.Stderr, "runner: unknown run %q; use check, test or fuzz\n", os.Args[1])
 		os.Exit(2)
@@ -95,42 +93,6 @@ func staticSteps() []step {
 func in(dir string, s step) step {
 	s.dir = dir
 	return s
-}
-
-var fuzzTarget = regexp.MustCompile(`(?m)^func (Fuzz\w+)\(`)
-
-// fuzzSteps runs each fuzz target of the tree for an equal share of -time.
-func fuzzSteps(args []string) []step {
-	flags := flag.NewFlagSet("fuzz", flag.ExitOnError)
-	total := flags.Duration("time", time.Minute, "for all targets together")
-	_ = flags.Parse(args)
-	type target struct{ dir, name string }
-	var targets []target
-	_ = filepath.WalkDir(".", func(file string, d os.DirEntry, err error) error {
-		if err != nil || d.IsDir() || !strings.HasSuffix(file, "_test.go") {
-			return nil
-		}
-		text, err := os.ReadFile(file)
-		if err != nil {
-			return nil
-		}
-		for _, m := range fuzzTarget.FindAllStringSubmatch(string(text), -1) {
-			targets = append(targets, target{filepath.Dir(file), m[1]})
-		}
-		return nil
-	})
-	if len(targets) == 0 {
-		return nil
-	}
-	share := max(time.Second, *total/time.Duration(len(targets)))
-	var steps []step
-	for _, t := range targets {
-		steps = append(steps, in(t.dir, step{
-			name: "fuzz " + t.dir + " " + t.name,
-			args: []string{"go", "test", "-run=^$", "-fuzz=^" + t.name + "$", "-fuzztime=" + share.String(), "-fuzzminimizetime=1s", "."},
-		}))
-	}
-	return steps
 }
 
 // run executes the steps and prints the sum; it returns the exit code. No steps

@@ -3,9 +3,11 @@ package main
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -68,19 +70,39 @@ func TestRun(t *testing.T) {
 	f(1, nil)
 }
 
-// TestFuzzSteps: every target of the tree gets an equal share of the time.
-func TestFuzzSteps(t *testing.T) {
+// TestTargets: every target of the tree is found, and no other function.
+func TestTargets(t *testing.T) {
 	target := func(name string) string {
 		return "package tiny\n\nimport \"testing\"\n\n" + "func " + name + "(f *testing.F) { f.Fuzz(func(*testing.T, []byte) {}) }\n"
 	}
-	t.Chdir(module(t, map[string]string{"a_test.go": target("FuzzOne"), "deep/b_test.go": target("FuzzTwo"), "deep/c_test.go": target("TestNot"), "d.go": "package tiny\n"}))
-	var got []string
-	for _, s := range fuzzSteps([]string{"-time=10s"}) {
-		got = append(got, s.name+" "+s.args[3]+" "+s.args[4])
+	root := module(t, map[string]string{"a_test.go": target("FuzzOne"), "deep/b_test.go": target("FuzzTwo"), "deep/c_test.go": target("TestNot"),
+		"d.go": "package tiny\n", "testdata/e_test.go": target("FuzzNot")})
+	f := func(only, want string) {
+		t.Helper()
+		t.Chdir(root)
+		all, err := targets(".", regexp.MustCompile(only))
+		if got := fmt.Sprint(all); err != nil || got != want {
+			t.Errorf("%s %v, want %s", got, err, want)
+		}
 	}
-	if want := "fuzz . FuzzOne -fuzz=^FuzzOne$ -fuzztime=5s; fuzz deep FuzzTwo -fuzz=^FuzzTwo$ -fuzztime=5s"; strings.Join(got, "; ") != want {
-		t.Errorf("%q, want %q", got, want)
+	f("", "[. FuzzOne deep FuzzTwo]")
+	f("deep", "[deep FuzzTwo]")
+	f("none", "[]")
+}
+
+// TestProgress reads what go test says while it looks for inputs.
+func TestProgress(t *testing.T) {
+	f := func(line string, is bool, want finding) {
+		t.Helper()
+		var got finding
+		if got.progress(line) != is || got != want {
+			t.Errorf("%q gives %+v", line, got)
+		}
 	}
+	f("fuzz: elapsed: 3s, execs: 108521 (36148/sec), new interesting: 4 (total: 21)", true, finding{execs: 108521, interest: 4, corpus: 21})
+	f("fuzz: elapsed: 0s, gathering baseline coverage: 0/192 completed", true, finding{})
+	f("fuzz: minimizing 36-byte failing input file", false, finding{})
+	f("ok  \ttiny\t1.0s", false, finding{})
 }
 
 // TestProgram runs the program itself: its exit code is that of the run.
@@ -108,8 +130,13 @@ func TestProgram(t *testing.T) {
 			t.Errorf("runner %v ended with code %d, want %d and %q:\n%s", args, got, code, want, text)
 		}
 	}
-	f(fuzz(""), 0, "\nPASS", "fuzz", "-time=1s")
-	f(fuzz(" t.Fatal(\"found\") "), 1, "\nFAIL: fuzz . FuzzIt", "fuzz", "-time=1s")
+	f(fuzz(""), 0, "1 targets, 1s, ", "fuzz", "-time=1s")
+	f(fuzz(""), 0, " 0 findings\nPASS\n", "fuzz", "-sum=1s")
+	f(fuzz(""), 0, ". FuzzIt\n", "fuzz", "-list")
+	f(fuzz(" t.Fatal(\"found\") "), 1, "\nFAIL: . FuzzIt", "fuzz", "-time=1s")
+	f(fuzz(" if len(b) > 9 { t.Fatal(\"found\") } "), 1, "FOUND testdata/fuzz/FuzzIt/", "fuzz", "-time=60s")
+	f(fuzz(" undefined() "), 1, "undefined", "fuzz", "-time=1s")
+	f(fuzz(""), 2, "FAIL", "fuzz", "-run=(")
 	f(t.TempDir(), 1, "FAIL", "fuzz")
 	f(t.TempDir(), 1, "\nFAIL: ", "check")
 	f(t.TempDir(), 2, "unknown run", "dance")

@@ -71,7 +71,7 @@ func decodeValue[S []byte | string](src S) (v Value, rest S, err error) {
 		v.n = int64(head & valueFlag / valueFlag)
 	case SmallInt, Int, BigInt, Date, Time, Timestamp, DateTime:
 		v.n, _ = takeVarint(payload)
-		if !v.kind.holdsRaw(v.n) {
+		if !v.kind.CanHold(v.n) {
 			return Value{}, rest, corrupt("number %d is out of range for %s", v.n, v.kind)
 		}
 	case Float:

@@ -108,14 +108,14 @@ func decodeKeyInt(src []byte, kind Kind) (Value, []byte, error) {
 	if tag < keyIntZero {
 		short = ^bare
 	}
-	if (n < 0) != (tag < keyIntZero) || (bits.Len64(short)+7)/8 != length || !kind.holdsRaw(n) {
+	if (n < 0) != (tag < keyIntZero) || (bits.Len64(short)+7)/8 != length || !kind.CanHold(n) {
 		return Value{}, nil, corrupt("integer %d of key tag 0x%02x is not a %s", n, tag, kind)
 	}
 	return NewInt(kind, n), src[1+length:], nil
 }
 
-// holdsRaw reports whether n can be the number of an integer or temporal kind.
-func (k Kind) holdsRaw(n int64) bool {
+// CanHold reports whether n can be the number of an integer or temporal kind.
+func (k Kind) CanHold(n int64) bool {
 	switch k {
 	case Date:
 		return Int.holds(n)

@@ -18,7 +18,7 @@ func someValues() map[Kind][]Value {
 	for _, k := range []Kind{SmallInt, Int, BigInt, Date, Time, Timestamp, DateTime} {
 		for shift := range 64 {
 			for _, n := range []int64{1 << shift, 1<<shift - 1, -1 << shift, -1<<shift - 1, 0} {
-				if k.holdsRaw(n) {
+				if k.CanHold(n) {
 					all[k] = append(all[k], NewInt(k, n))
 				}
 			}

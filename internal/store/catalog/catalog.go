@@ -171,8 +171,12 @@ func (t Rows[T]) key(name string) []byte {
 }
 
 func (t Rows[T]) decode(name string, value []byte, row *T) error {
-	if err := decode(value, row); err != nil {
-		return fmt.Errorf("read %s %s: %w", t.noun, name, err)
+	err := decode(value, row)
+	if err == nil && (name == "" || t.name(*row) != name) {
+		err = fmt.Errorf("the value is that of %q", t.name(*row))
+	}
+	if err != nil {
+		return fmt.Errorf("read %s %q: %w", t.noun, name, err)
 	}
 	return nil
 }

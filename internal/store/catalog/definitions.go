@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"iter"
@@ -72,6 +73,9 @@ func (d *Definitions) loadTables(r store.Reader) error {
 		value, err := it.Value()
 		if err == nil {
 			err = decode(value, &t)
+		}
+		if err == nil && !bytes.Equal(it.Key(), tableKey(t.ID, t.Version)) {
+			err = fmt.Errorf("the value is that of table %d", t.ID)
 		}
 		if err != nil {
 			_ = it.Close() // the first error is the one to report

@@ -193,9 +193,9 @@ func parseWire(wire json.RawMessage) (datum.Type, error) {
 	}
 	switch {
 	case args.Decimal != nil:
-		return datum.DecimalType(args.Decimal.Precision, args.Decimal.Scale), nil
+		return datum.ParseType("decimal", []int{int(args.Decimal.Precision), int(args.Decimal.Scale)})
 	case args.Embedding != nil:
-		return datum.Type{Kind: datum.Embedding, Dim: *args.Embedding}, nil
+		return datum.ParseType("embedding", []int{int(*args.Embedding)})
 	}
 	return datum.Type{}, fmt.Errorf("unknown type %s", wire)
 }

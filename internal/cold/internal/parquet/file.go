@@ -67,6 +67,9 @@ func Open(r io.ReaderAt, size int64) (f *File, err error) {
 		if !ok || leaf == nil {
 			return nil, fmt.Errorf("column %q has no type: %w", c.Name(), ErrDamaged)
 		}
+		if !stores(leaf, kind) {
+			return nil, fmt.Errorf("column %q does not hold %s: %w", c.Name(), kind, ErrDamaged)
+		}
 		f.columns = append(f.columns, fileColumn{schema.ColumnID(c.ID()), c.Name(), kind, leaf.Index()})
 	}
 	for _, g := range file.RowGroups() {
@@ -102,6 +105,25 @@ func leafOf(c *parquet.Column) *parquet.Column {
 		c = below[0]
 	}
 	return c
+}
+
+// stores reports whether a column is as columns of a type are written, so that
+// none of its values is taken for another kind of the library.
+func stores(leaf *parquet.Column, t datum.Type) bool {
+	repeated := 0
+	var want parquet.Type = parquet.FloatType
+	if t.Kind == datum.Embedding {
+		repeated = 1
+	} else {
+		node, err := physicalOf(t)
+		if err != nil {
+			return false
+		}
+		want = node.Type()
+	}
+	is := leaf.Type()
+	return leaf.MaxRepetitionLevel() == repeated && is.Kind() == want.Kind() &&
+		(is.Kind() != parquet.FixedLenByteArray || is.Length() == want.Length())
 }
 
 // guard turns a panic of the library over damaged bytes into an error.
@@ -372,8 +394,7 @@ type span struct{ value, from, to int }
 // add takes one value of the library.
 func (d *decoder) add(v *parquet.Value) error {
 	if d.kind.Kind == datum.Embedding {
-		d.addFloat(v)
-		return nil
+		return d.addFloat(v)
 	}
 	d.bytes += valueBytes
 	if v.IsNull() {
@@ -384,7 +405,7 @@ func (d *decoder) add(v *parquet.Value) error {
 	case datum.Bool:
 		d.dst = append(d.dst, datum.NewBool(v.Boolean()))
 	case datum.SmallInt, datum.Int, datum.Date:
-		d.dst = append(d.dst, datum.NewInt(k, int64(v.Int32())))
+		return d.addInt(int64(v.Int32()))
 	case datum.Float:
 		d.dst = append(d.dst, datum.NewFloat(v.Float()))
 	case datum.Double:
@@ -403,8 +424,17 @@ func (d *decoder) add(v *parquet.Value) error {
 		d.blob = append(d.blob, b...)
 		d.dst = append(d.dst, datum.Value{})
 	default:
-		d.dst = append(d.dst, datum.NewInt(k, v.Int64()))
+		return d.addInt(v.Int64())
 	}
+	return nil
+}
+
+func (d *decoder) addInt(n int64) error {
+	k := d.kind.Kind
+	if !k.CanHold(n) {
+		return fmt.Errorf("%d in a column of %s: %w", n, k, ErrDamaged)
+	}
+	d.dst = append(d.dst, datum.NewInt(k, n))
 	return nil
 }
 
@@ -420,31 +450,40 @@ func (d *decoder) addDecimal(b []byte) error {
 
 // addFloat collects the numbers of an embedding; one that does not repeat
 // begins the next.
-func (d *decoder) addFloat(v *parquet.Value) {
+func (d *decoder) addFloat(v *parquet.Value) error {
 	if v.RepetitionLevel() == 0 {
-		d.endEmbedding()
+		if err := d.endEmbedding(); err != nil {
+			return err
+		}
 		d.open = !v.IsNull()
 		if !d.open {
 			d.dst = append(d.dst, datum.Value{})
 			d.bytes += valueBytes
-			return
+			return nil
 		}
 	}
 	d.floats = append(d.floats, v.Float())
+	return nil
 }
 
-func (d *decoder) endEmbedding() {
+func (d *decoder) endEmbedding() error {
 	if !d.open {
-		return
+		return nil
+	}
+	if len(d.floats) != int(d.kind.Dim) {
+		return fmt.Errorf("%d numbers in a column of %s: %w", len(d.floats), d.kind, ErrDamaged)
 	}
 	d.dst = append(d.dst, datum.NewEmbedding(d.floats))
 	d.bytes += valueBytes + 4*len(d.floats)
 	d.floats, d.open = d.floats[:0], false
+	return nil
 }
 
 // finish cuts the texts out of one string.
 func (d *decoder) finish() error {
-	d.endEmbedding()
+	if err := d.endEmbedding(); err != nil {
+		return err
+	}
 	if len(d.blob) > math.MaxInt32 {
 		return fmt.Errorf("a page of %d bytes: %w", len(d.blob), ErrDamaged)
 	}

@@ -36,7 +36,7 @@ func everyColumn() []Column {
 }
 
 // randomValue returns a value of a type.
-func randomValue(t *testing.T, rnd *rand.Rand, kind datum.Type) datum.Value {
+func randomValue(t testing.TB, rnd *rand.Rand, kind datum.Type) datum.Value {
 	t.Helper()
 	switch k := kind.Kind; k {
 	case datum.Bool:
@@ -74,11 +74,15 @@ func randomValue(t *testing.T, rnd *rand.Rand, kind datum.Type) datum.Value {
 	case datum.File:
 		return datum.NewFile(`{"id":"f"}`)
 	}
-	return datum.NewInt(kind.Kind, rnd.Int63())
+	n := rnd.Int63()
+	if kind.Kind == datum.Time {
+		n %= 86_400_000_000
+	}
+	return datum.NewInt(kind.Kind, n)
 }
 
 // randomRows writes rows and returns them with the file's bytes.
-func randomRows(t *testing.T, columns []Column, rows int, o WriterOptions) ([][]datum.Value, []byte) {
+func randomRows(t testing.TB, columns []Column, rows int, o WriterOptions) ([][]datum.Value, []byte) {
 	t.Helper()
 	rnd := rand.New(rand.NewSource(int64(rows)))
 	var out bytes.Buffer

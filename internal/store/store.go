@@ -56,6 +56,9 @@ type Options struct {
 	// MemTableBytes is the size at which new keys go to a file. The default
 	// is 16 MiB.
 	MemTableBytes int64
+	// BlockBytes is the size of a block of keys in a file: what one read takes
+	// from the disk at least. The default is 8 KiB.
+	BlockBytes int
 	// Logger takes warnings and errors. The default drops them.
 	Logger *slog.Logger
 }
@@ -115,6 +118,7 @@ func (s *Store) openEngine(d directory) error {
 		MustExist:     !d.fresh,
 		CacheBytes:    s.options.CacheBytes,
 		MemTableBytes: s.options.MemTableBytes,
+		BlockBytes:    s.options.BlockBytes,
 		Fatal:         s.options.Fatal,
 		Logger:        s.options.Logger,
 	})

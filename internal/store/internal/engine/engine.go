@@ -40,7 +40,7 @@ const (
 	memTablesMax         = 4  // writes stall while so many wait to be flushed
 	l0StopWrites         = 24 // and while L0 is so deep
 	openFilesMax         = 1000
-	blockBytes           = 8 << 10
+	defaultBlockBytes    = 8 << 10
 	indexBlockBytes      = 128 << 10
 	bloomBits            = 10
 )
@@ -64,6 +64,9 @@ type Options struct {
 	// MemTableBytes is the size at which new keys go to a file. The default
 	// is 16 MiB.
 	MemTableBytes int64
+	// BlockBytes is the size of a block of keys in a file. The default is 8
+	// KiB.
+	BlockBytes int
 	// Fatal is called when durability is lost. It never returns: it ends the
 	// process or, in tests, the calling goroutine. The default panics.
 	Fatal func(format string, args ...any)
@@ -77,6 +80,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.MemTableBytes <= 0 {
 		o.MemTableBytes = defaultMemTableBytes
+	}
+	if o.BlockBytes <= 0 {
+		o.BlockBytes = defaultBlockBytes
 	}
 	if o.Fatal == nil {
 		o.Fatal = func(format string, args ...any) { fault.Assert(false, format, args...) }
@@ -151,7 +157,7 @@ func (db *DB) pebbleOptions(fsys disk.FS, cache *pebble.Cache, o Options) *pebbl
 	filter := bloom.FilterPolicy(bloomBits)
 	for i := range p.Levels {
 		p.Levels[i] = pebble.LevelOptions{
-			BlockSize:      blockBytes,
+			BlockSize:      o.BlockBytes,
 			IndexBlockSize: indexBlockBytes,
 			FilterPolicy:   filter,
 			// Hot rows are read often; the cold tier is where they get small.

@@ -71,7 +71,7 @@ type fixture struct {
 	now  time.Time
 }
 
-func open(t *testing.T) *fixture {
+func open(t testing.TB) *fixture {
 	t.Helper()
 	x := &fixture{book: &book{rows: map[schema.UserID]schema.UserRecord{}}, now: start}
 	var err error
@@ -89,7 +89,7 @@ func open(t *testing.T) *fixture {
 	return x
 }
 
-func (x *fixture) add(t *testing.T, id schema.UserID, role schema.Role, password string) {
+func (x *fixture) add(t testing.TB, id schema.UserID, role schema.Role, password string) {
 	t.Helper()
 	hash, err := x.o.Passwords.Hash(context.Background(), password)
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"kalamdb/internal/fault"
 )
 
-func passwords(t *testing.T, o PasswordOptions) *Passwords {
+func passwords(t testing.TB, o PasswordOptions) *Passwords {
 	t.Helper()
 	o.Cost = bcrypt.MinCost
 	p, err := NewPasswords(o)

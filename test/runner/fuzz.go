@@ -153,7 +153,7 @@ func (r finding) String() string {
 // when there are any.
 func (f *fuzzing) run(t target, out io.Writer) finding {
 	r := finding{target: t, failed: true}
-	cmd := exec.Command("go", "test", "-run=^$", "-fuzz=^"+t.name+"$", "-fuzztime="+f.each.String(), "-fuzzminimizetime=5s",
+	cmd := exec.Command("go", "test", "-run=^$", "-fuzz=^"+t.name+"$", "-fuzztime="+f.each.String(), "-fuzzminimizetime=1s",
 		"-parallel="+strconv.Itoa(f.parallel), ".")
 	cmd.Dir = t.dir
 	printed, err := cmd.StdoutPipe()

@@ -8,18 +8,19 @@ REWRITE ?=
 ONLY ?=
 export CGO_ENABLED = 1
 
-.PHONY: all build fmt check test race logic e2e fuzz arch demo run gen
+.PHONY: all build fmt check test race logic e2e fuzz bench arch demo run gen
 
 all: build
 
 build: ; $(GO) build -o bin/ ./cmd/kalamdb ./cmd/kalam
-fmt: ; gofmt -w cmd examples internal sdk test
+fmt: ; gofmt -w bench cmd examples internal sdk test
 check: ; $(GO) run ./test/runner check
 test: ; $(GO) run ./test/runner test
 race: ; $(GO) test -race ./internal/core/... ./internal/api/...
 logic: ; $(GO) test ./test/logic -count=1 -args -config=$(CONFIG) -files='$(FILES)' $(if $(REWRITE),-rewrite)
 e2e: build ; $(GO) test ./test/e2e ./test/protocol -count=1
 fuzz: ; $(GO) run ./test/runner fuzz -time=$(TIME) -sum=$(SUM) -run='$(ONLY)'
+bench: ; $(GO) run ./bench $(if $(ONLY),-only=$(ONLY)) $(ARGS)
 arch: ; $(GO) test ./internal/arch -count=1 -v -args -unused
 demo: build ; $(GO) run ./examples/demo $(if $(ROUNDS),-rounds=$(ROUNDS))
 run: build ; ./bin/kalamdb

@@ -1,0 +1,34 @@
+package main
+
+import (
+	"context"
+	"slices"
+)
+
+// scenario is a part of the run.
+type scenario struct {
+	name string
+	run  func(context.Context, *bench) error
+	// parts are names within the scenario that -only may ask for.
+	parts []string
+}
+
+// scenarios are the parts of a run, in its order.
+func scenarios() []scenario {
+	return []scenario{
+		{name: "operations", run: runOperations, parts: operationNames()},
+	}
+}
+
+// wanted reports whether -only asks for the scenario or a part of it.
+func (s scenario) wanted(o options) bool {
+	return o.wants(s.name) || slices.ContainsFunc(s.parts, o.wants)
+}
+
+func scenarioNames() []string {
+	var names []string
+	for _, s := range scenarios() {
+		names = append(names, s.name)
+	}
+	return names
+}

@@ -1,0 +1,62 @@
+package main
+
+import (
+	"fmt"
+
+	"kalamdb/bench/load"
+	"kalamdb/bench/stat"
+)
+
+// tabulate writes what the operations have shown.
+func (b *bench) tabulate(all []*measured, peers []*lane) {
+	b.report.Section("Operations, closed loop")
+	b.report.Linef("Latency in microseconds. KalamDB's rows are acknowledged after their fsync (sync) or before it (relaxed).")
+	var rows [][]string
+	for _, m := range all {
+		for i, s := range m.samples {
+			rows = append(rows, m.row(i, s))
+		}
+	}
+	b.report.Table([]string{"operation", "durability", "in flight", "lane", "per s [95 %]", "p50", "p90", "p99", "p99.9", "max", "server us/op", "client us/op", "kalamdb is"}, rows)
+}
+
+// row is one lane of an operation; the last column is the median of the
+// ratios of each round.
+func (m *measured) row(i int, s *sample) []string {
+	name, durability, flight := string(m.verb), m.durability(s.lane), fmt.Sprint(m.inFlight)
+	f := func(value func(load.Result) float64) string { return digits(s.median(value)) }
+	ratio := ""
+	if i > 0 {
+		ratio = interval(m.ratio(s.lane)) + "x"
+	}
+	return []string{name, durability, flight, s.lane, interval(stat.Of(s.rates())),
+		f(func(r load.Result) float64 { return r.P50 }), f(func(r load.Result) float64 { return r.P90 }),
+		f(func(r load.Result) float64 { return r.P99 }), f(func(r load.Result) float64 { return r.P999 }),
+		f(func(r load.Result) float64 { return r.Max }), f(func(r load.Result) float64 { return r.ServerCPU }),
+		f(func(r load.Result) float64 { return r.ClientCPU }), ratio}
+}
+
+// ratio is KalamDB's rate over that of a lane, round by round.
+func (m *measured) ratio(lane string) stat.Summary {
+	other := m.of(lane)
+	if other == nil {
+		return stat.Of(nil)
+	}
+	return stat.Of(stat.Ratios(m.samples[0].rates(), other.rates()))
+}
+
+// durability is what an acknowledgement of a lane means.
+func (m *measured) durability(lane string) string {
+	if m.verb == load.Select || m.verb == load.SelectParams {
+		return "-"
+	}
+	switch {
+	case lane == syncedCeiling:
+		return "sync"
+	case lane == echoCeiling:
+		return "none"
+	case m.table == syncedTable:
+		return "sync"
+	}
+	return "relaxed"
+}

@@ -11,7 +11,7 @@ import (
 )
 
 // openDB opens a database on a disk in memory.
-func openDB(t *testing.T) (*core.DB, *core.DB) {
+func openDB(t testing.TB) (*core.DB, *core.DB) {
 	t.Helper()
 	db, err := testkit.Open(disk.NewMem(), testkit.NewClock(), nil)
 	if err != nil {

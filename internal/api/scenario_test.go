@@ -34,7 +34,7 @@ type edge struct {
 }
 
 // serve runs a server over a fresh database until the test ends.
-func serve(t *testing.T, change func(*Options)) *edge {
+func serve(t testing.TB, change func(*Options)) *edge {
 	t.Helper()
 	db, accounts := openDB(t)
 	passwords, err := auth.NewPasswords(auth.PasswordOptions{Cost: 4})
@@ -83,7 +83,7 @@ func serve(t *testing.T, change func(*Options)) *edge {
 }
 
 // token signs an access token for a user.
-func token(t *testing.T, user, role string, change jwt.MapClaims) string {
+func token(t testing.TB, user, role string, change jwt.MapClaims) string {
 	t.Helper()
 	c := jwt.MapClaims{"sub": user, "iss": "kalamdb", "role": role, "token_type": "access", "email": nil,
 		"iat": time.Now().Unix(), "exp": time.Now().Add(time.Hour).Unix()}

@@ -18,7 +18,7 @@ import (
 )
 
 // socketDB opens a database with a user alice and a table app.note.
-func socketDB(t *testing.T, change func(*core.Options)) *core.DB {
+func socketDB(t testing.TB, change func(*core.Options)) *core.DB {
 	t.Helper()
 	db, err := testkit.Open(disk.NewMem(), testkit.NewClock(), change)
 	if err != nil {
@@ -34,7 +34,7 @@ func socketDB(t *testing.T, change func(*core.Options)) *core.DB {
 }
 
 // execute runs SQL that must succeed.
-func execute(t *testing.T, db *core.DB, user schema.UserID, sql string) {
+func execute(t testing.TB, db *core.DB, user schema.UserID, sql string) {
 	t.Helper()
 	s := &auth.Session{UserID: user, Actor: user, Role: schema.RoleUser}
 	if user == auth.Root {
@@ -52,10 +52,10 @@ func execute(t *testing.T, db *core.DB, user schema.UserID, sql string) {
 // sockets serves clients over pipes.
 type sockets struct {
 	*WebSockets
-	t *testing.T
+	t testing.TB
 }
 
-func openSockets(t *testing.T, db *core.DB, change func(*WebSocketOptions)) *sockets {
+func openSockets(t testing.TB, db *core.DB, change func(*WebSocketOptions)) *sockets {
 	t.Helper()
 	passwords, err := auth.NewPasswords(auth.PasswordOptions{Cost: 4})
 	if err != nil {

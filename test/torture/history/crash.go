@@ -30,7 +30,7 @@ func (h *History) Fork(label string) *History {
 		f.states[i].log = slices.Clip(f.states[i].log)
 	}
 	f.refused = maps.Clone(h.refused)
-	f.next, f.firm, f.lazy = h.next, h.firm, slices.Clip(h.lazy)
+	f.next, f.firm, f.lazy, f.past = h.next, h.firm, slices.Clip(h.lazy), h.past
 	for name, s := range h.subs {
 		c := *s
 		c.h = f
@@ -85,6 +85,7 @@ func (h *History) settle(when string, looks []Look, crash bool) {
 	}
 	if crash {
 		h.prefix(when)
+		h.past += len(h.lazy)
 		h.lazy, h.firm = nil, 0
 		h.forget()
 	}
@@ -152,8 +153,8 @@ func (h *History) prefix(when string) {
 		if !s.present(s.settled) {
 			continue
 		}
-		if e := s.log[s.settled-1]; e.lazy > most {
-			most, by = e.lazy, Op{s.unit, e.number, e.kind, 0}.String()
+		if e := s.log[s.settled-1]; e.lazy-h.past > most {
+			most, by = e.lazy-h.past, Op{s.unit, e.number, e.kind, 0}.String()
 		}
 	}
 	for _, r := range h.lazy[:min(most, len(h.lazy))] {

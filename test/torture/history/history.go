@@ -174,6 +174,7 @@ type History struct {
 	next    int64
 	lazy    []ref // acknowledged relaxed operations, in order
 	firm    int   // as many of them lie before a synced commit
+	past    int   // as many had been acknowledged before the last crash
 	subs    map[string]*Subscription
 	counts  Counts
 	found   []Violation
@@ -254,4 +255,11 @@ func (c *Counts) Add(o Counts) {
 	for class, n := range o.Violations {
 		c.Violations[class] += n
 	}
+}
+
+// Relabel sets what stands in violations from now on.
+func (h *History) Relabel(label string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.o.Label = label
 }

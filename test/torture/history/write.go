@@ -25,8 +25,8 @@ func (h *History) Begin(u *Unit, k Kind) Op {
 	}
 	h.next++
 	h.counts.Sent++
-	s.log = append(s.log, entry{h.next, k, len(h.lazy)})
-	return Op{Unit: u, Number: h.next, Kind: k, lazy: len(h.lazy)}
+	s.log = append(s.log, entry{h.next, k, h.past + len(h.lazy)})
+	return Op{Unit: u, Number: h.next, Kind: k, lazy: h.past + len(h.lazy)}
 }
 
 // Acked records that an operation was acknowledged, and how many rows the
@@ -54,10 +54,10 @@ func (h *History) Acked(op Op, rows int64) {
 	h.harden(op.lazy)
 }
 
-// harden notes that the first n relaxed operations lie before a commit that is
-// on disk, and so are themselves.
+// harden notes that the first n relaxed operations, counted from the beginning,
+// lie before a commit that is on disk, and so are themselves.
 func (h *History) harden(n int) {
-	for ; h.firm < n; h.firm++ {
+	for ; h.past+h.firm < n; h.firm++ {
 		r := h.lazy[h.firm]
 		s := &h.states[r.unit]
 		s.durable = max(s.durable, r.version)

@@ -50,7 +50,6 @@ const (
 
 // Bounds of groups.
 const (
-	groupsMax        = 4 // groups that wait for their fsync
 	groupCommandsMax = 4096
 	groupBytesMax    = 16 << 20 // a larger command is a group of its own
 )
@@ -123,7 +122,7 @@ type Local struct {
 	o        Options
 	readOnly string // why no command is taken, or ""
 	queue    queue
-	slots    chan struct{} // one taken by each group that waits for its fsync
+	disk     chan struct{} // one token, held by the group that waits for its fsync
 	pending  chan *group   // from builder to publisher
 	stopped  chan struct{} // closed when Run has ended
 	dead     chan struct{} // closed when the publisher has ended
@@ -157,8 +156,8 @@ func Open(o Options) (*Local, error) {
 	l := &Local{
 		o: o, readOnly: reason, machine: machine,
 		queue:   newQueue(o.QueueCommands, o.QueueBytes),
-		slots:   make(chan struct{}, groupsMax),
-		pending: make(chan *group, groupsMax),
+		disk:    make(chan struct{}, 1),
+		pending: make(chan *group, 1),
 		stopped: make(chan struct{}),
 		dead:    make(chan struct{}),
 		space:   space{store: o.Store, now: o.Now, logger: o.Logger},

@@ -32,7 +32,7 @@ type group struct {
 func (l *Local) build() bool {
 	var held *request // taken, but of no use for the group before
 	for {
-		if !l.slot() {
+		if !l.await() {
 			return false
 		}
 		first := held
@@ -40,7 +40,7 @@ func (l *Local) build() bool {
 			first = l.queue.take()
 		}
 		if first == nil {
-			<-l.slots
+			<-l.disk
 			return true
 		}
 		l.linger()
@@ -52,20 +52,22 @@ func (l *Local) build() bool {
 	}
 }
 
-// linger lets those who were just answered come into the group that is about
-// to be gathered. While the disk is busy with a group before, nobody waits the
-// longer for it, and fewer groups carry the same commands.
+// linger lets those who were just answered, or are about to ask, come into the
+// group that is gathered next: the same commands in fewer groups cost less.
+// It gives the processor away as long as the queue grows and no longer, so
+// that whoever is alone does not wait.
 func (l *Local) linger() {
-	for waiting := -1; len(l.slots) > 1 && len(l.queue.commands) > waiting; {
+	for waiting := -1; len(l.queue.commands) > waiting; {
 		waiting = len(l.queue.commands)
 		runtime.Gosched()
 	}
 }
 
-// slot waits until fewer than groupsMax groups wait for their fsync.
-func (l *Local) slot() bool {
+// await waits until the group before is on disk. A second fsync could not
+// begin earlier: meanwhile all who come gather for the next group.
+func (l *Local) await() bool {
 	select {
-	case l.slots <- struct{}{}:
+	case l.disk <- struct{}{}:
 		return true
 	case <-l.dead:
 		return false
@@ -93,20 +95,20 @@ func (l *Local) gather(first *request) (requests []*request, held *request) {
 	return requests, nil
 }
 
-// commit builds a group in the slot that is taken, and where relaxed commits
+// commit builds a group, whose turn at the disk has come, and where relaxed commits
 // need it, one that raises the ceiling: before, when the group would reach it,
 // or behind, ahead of need. It reports false when the publisher has ended.
 func (l *Local) commit(requests []*request) bool {
 	relaxed, bound := l.reach(requests)
 	if relaxed && bound >= l.machine.Ceiling() {
 		l.raise(bound)
-		if !l.slot() {
+		if !l.await() {
 			return false
 		}
 	}
 	l.group(requests)
 	if relaxed && bound+micros(ceilingAheadMicros) >= l.machine.Ceiling() {
-		if !l.slot() {
+		if !l.await() {
 			return false
 		}
 		l.raise(bound)
@@ -234,21 +236,18 @@ func stale(err error) bool {
 	return errors.Is(err, command.ErrStaleRow) || errors.Is(err, command.ErrStaleSchema)
 }
 
-// publish makes groups current in their order, once they are on disk.
+// publish makes groups current in their order, once they are on disk. The
+// builder goes on as soon as that is so, while this one answers.
 func (l *Local) publish() {
 	for g := range l.pending {
 		if g.batch != nil {
 			if err := g.batch.Wait(); err != nil {
 				l.fatal(err)
 			}
-			g.batch.Close()
-			old := l.current.Swap(g.view)
-			for _, id := range g.users {
-				l.users.Forget(id)
-			}
-			l.o.Publish(g.commits)
-			old.Release()
-			l.settling.move()
+		}
+		<-l.disk
+		if g.batch != nil {
+			l.show(g)
 		}
 		for _, r := range g.requests {
 			if r.err != nil {
@@ -256,6 +255,17 @@ func (l *Local) publish() {
 			}
 			r.done <- struct{}{}
 		}
-		<-l.slots
 	}
+}
+
+// show makes the view of a group current and tells subscribers.
+func (l *Local) show(g *group) {
+	g.batch.Close()
+	old := l.current.Swap(g.view)
+	for _, id := range g.users {
+		l.users.Forget(id)
+	}
+	l.o.Publish(g.commits)
+	old.Release()
+	l.settling.move()
 }

@@ -186,3 +186,32 @@ func FuzzLoad(f *testing.F) {
 		}
 	})
 }
+
+// FuzzSize: sizes and networks in any words are refused, or mean what they
+// print.
+func FuzzSize(f *testing.F) {
+	for _, text := range []string{"1GiB", "10 MB", "9223372036854775807B", "8388608TiB", "-1", "1_000KiB", "B", "10.0.0.0/8", "::1", "1.2.3.4/33", "::ffff:1.2.3.4/100", "fe80::1%eth0"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if n, err := parseSize(text); err == nil {
+			if again, err := parseSize(formatSize(n)); err != nil || again != n {
+				t.Fatalf("%q is %d, which prints as %q and is read as %d, %v", text, n, formatSize(n), again, err)
+			}
+		}
+		ranges, err := parseRanges([]string{text})
+		if err == nil && (len(ranges) != 1 || !ranges[0].IsValid()) {
+			t.Fatalf("%q is the networks %v", text, ranges)
+		}
+		if err == nil {
+			if again, err := parseRanges([]string{ranges[0].String()}); err != nil || again[0] != ranges[0] {
+				t.Fatalf("%q is %s, which is read as %v, %v", text, ranges[0], again, err)
+			}
+		}
+		for _, part := range splitList(text) {
+			if part == "" || strings.TrimSpace(part) != part {
+				t.Fatalf("%q has the part %q", text, part)
+			}
+		}
+	})
+}

@@ -50,6 +50,7 @@ const (
 
 // Bounds of groups.
 const (
+	pendingMax       = 4 // groups between builder and publisher
 	groupCommandsMax = 4096
 	groupBytesMax    = 16 << 20 // a larger command is a group of its own
 )
@@ -122,7 +123,7 @@ type Local struct {
 	o        Options
 	readOnly string // why no command is taken, or ""
 	queue    queue
-	disk     chan struct{} // one token, held by the group that waits for its fsync
+	disk     chan struct{} // one token: the turn of the group that waits for its fsync
 	pending  chan *group   // from builder to publisher
 	stopped  chan struct{} // closed when Run has ended
 	dead     chan struct{} // closed when the publisher has ended
@@ -157,7 +158,7 @@ func Open(o Options) (*Local, error) {
 		o: o, readOnly: reason, machine: machine,
 		queue:   newQueue(o.QueueCommands, o.QueueBytes),
 		disk:    make(chan struct{}, 1),
-		pending: make(chan *group, 1),
+		pending: make(chan *group, pendingMax),
 		stopped: make(chan struct{}),
 		dead:    make(chan struct{}),
 		space:   space{store: o.Store, now: o.Now, logger: o.Logger},

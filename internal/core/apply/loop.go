@@ -25,6 +25,7 @@ type group struct {
 	users    []schema.UserID // whose rows changed
 	batch    *store.Batch    // nil when every command was refused
 	view     *catalog.View   // nil likewise
+	turn     bool            // it has taken the turn at the disk
 }
 
 // build makes groups until the queue is closed and empty. It reports false when
@@ -32,23 +33,24 @@ type group struct {
 func (l *Local) build() bool {
 	var held *request // taken, but of no use for the group before
 	for {
-		if !l.await() {
-			return false
-		}
 		first := held
 		if held = nil; first == nil {
 			first = l.queue.take()
 		}
 		if first == nil {
-			<-l.disk
 			return true
+		}
+		if Alone(first.command) {
+			l.group([]*request{first}, false)
+			continue
+		}
+		if !l.await() {
+			return false
 		}
 		l.linger()
 		var requests []*request
 		requests, held = l.gather(first)
-		if !l.commit(requests) {
-			return false
-		}
+		l.commit(requests)
 	}
 }
 
@@ -63,8 +65,10 @@ func (l *Local) linger() {
 	}
 }
 
-// await waits until the group before is on disk. A second fsync could not
-// begin earlier: meanwhile all who come gather for the next group.
+// await takes the turn at the disk, when the group that had it before is there.
+// A second fsync could not begin earlier: meanwhile all who come gather for
+// the next group. Groups of one that must be alone take no turn: the writes
+// behind them share the next fsync with them, and wait no longer for it.
 func (l *Local) await() bool {
 	select {
 	case l.disk <- struct{}{}:
@@ -78,9 +82,6 @@ func (l *Local) await() bool {
 // bounds. What belongs to the next group is held.
 func (l *Local) gather(first *request) (requests []*request, held *request) {
 	requests = append(requests, first)
-	if Alone(first.command) {
-		return requests, nil
-	}
 	bytes := first.bytes
 	for len(requests) < groupCommandsMax {
 		r := l.queue.tryTake()
@@ -95,25 +96,18 @@ func (l *Local) gather(first *request) (requests []*request, held *request) {
 	return requests, nil
 }
 
-// commit builds a group, whose turn at the disk has come, and where relaxed commits
-// need it, one that raises the ceiling: before, when the group would reach it,
-// or behind, ahead of need. It reports false when the publisher has ended.
-func (l *Local) commit(requests []*request) bool {
+// commit builds a group that has the turn, and where relaxed commits need it,
+// one that raises the ceiling: before, when the group would reach it, or
+// behind, ahead of need.
+func (l *Local) commit(requests []*request) {
 	relaxed, bound := l.reach(requests)
 	if relaxed && bound >= l.machine.Ceiling() {
 		l.raise(bound)
-		if !l.await() {
-			return false
-		}
 	}
-	l.group(requests)
+	l.group(requests, true)
 	if relaxed && bound+micros(ceilingAheadMicros) >= l.machine.Ceiling() {
-		if !l.await() {
-			return false
-		}
 		l.raise(bound)
 	}
-	return true
 }
 
 // reach reports whether a group has relaxed commands, and a position that its
@@ -144,13 +138,13 @@ func (l *Local) raise(bound uint64) {
 	now := l.o.Now().UnixMicro()
 	to := schema.SeqFloor(max(now, schema.SeqTime(bound)) + ceilingStepMicros)
 	r := &request{done: make(chan struct{}, 1), command: &command.Command{Time: now, Body: command.RaiseCeiling{To: to}}}
-	l.group([]*request{r})
+	l.group([]*request{r}, false)
 }
 
 // group applies commands in one batch, hands it to the engine, and passes the
 // group on to the publisher.
-func (l *Local) group(requests []*request) {
-	g := &group{requests: requests[:0], batch: l.o.Store.NewBatch()}
+func (l *Local) group(requests []*request, turn bool) {
+	g := &group{requests: requests[:0], batch: l.o.Store.NewBatch(), turn: turn}
 	full := l.space.full()
 	sync := false
 	l.machine.Begin(l.o.Store.Reader(), g.batch)
@@ -180,7 +174,10 @@ func (l *Local) group(requests []*request) {
 	for _, r := range g.requests {
 		r.notify()
 	}
-	l.pending <- g
+	select {
+	case l.pending <- g:
+	case <-l.dead: // nobody is answered any more
+	}
 }
 
 // apply applies one command to the batch of a group.
@@ -245,7 +242,9 @@ func (l *Local) publish() {
 				l.fatal(err)
 			}
 		}
-		<-l.disk
+		if g.turn {
+			<-l.disk
+		}
 		if g.batch != nil {
 			l.show(g)
 		}

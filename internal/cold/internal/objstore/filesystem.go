@@ -166,8 +166,9 @@ func (s *Filesystem) Get(name string) ([]byte, error) {
 }
 
 // Remove deletes an object and what an interrupted upload of it has left, then
-// those folders above it that have become empty, but never the base. An object
-// that does not exist is deleted already.
+// those folders above it that have become empty, but never the base. When it
+// returns no power cut brings the object back. An object that does not exist
+// is deleted already.
 func (s *Filesystem) Remove(name string) error {
 	full, err := s.full(name)
 	if err != nil {
@@ -178,7 +179,10 @@ func (s *Filesystem) Remove(name string) error {
 			return fmt.Errorf("remove %s: %w", victim, err)
 		}
 	}
-	s.removeEmpty(path.Dir(full))
+	left := s.removeEmpty(path.Dir(full))
+	if err := disk.SyncDir(s.fs, left); err != nil && !disk.IsNotExist(err) {
+		return fmt.Errorf("sync folder %s: %w", left, err)
+	}
 	return nil
 }
 
@@ -247,16 +251,18 @@ func (s *Filesystem) syncAboveBase() error {
 	return nil
 }
 
-// removeEmpty removes a folder and those above it while they are empty. A
-// folder that is not empty refuses, which ends the walk.
-func (s *Filesystem) removeEmpty(folder string) {
+// removeEmpty removes a folder and those above it while they are empty, and
+// returns the first that is left. A folder that is not empty refuses, which ends
+// the walk.
+func (s *Filesystem) removeEmpty(folder string) (left string) {
 	for folder != s.base && strings.HasPrefix(folder, s.base) {
 		s.forget(folder)
-		if err := s.fs.Remove(folder); err != nil {
-			return
+		if err := s.fs.Remove(folder); err != nil && !disk.IsNotExist(err) {
+			return folder
 		}
 		folder = path.Dir(folder)
 	}
+	return folder
 }
 
 // forget drops what is remembered of a folder.

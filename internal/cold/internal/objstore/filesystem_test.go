@@ -56,6 +56,10 @@ func TestDurableFolders(t *testing.T) {
 		if err := s.Remove("x/y/z/object"); err != nil {
 			t.Fatal(err)
 		}
+		clone = NewFilesystem(mem.CrashClone(uint64(round), 0), "/data/storage")
+		if _, err := clone.Get("x/y/z/object"); !disk.IsNotExist(err) {
+			t.Errorf("round %d: after a power cut the removed object is back: %v", round, err)
+		}
 		if ok, _ := disk.Exists(mem, "/data/storage/x"); ok {
 			t.Errorf("round %d: empty folders remain", round)
 		}

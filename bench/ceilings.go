@@ -16,11 +16,10 @@ import (
 
 // The ceiling programs, by the word behind "bench ceiling".
 const (
-	echoCeiling      = "echo"      // TCP, bytes out for bytes in
-	syncedCeiling    = "c2"        // the same, after a shared fsync
-	broadcastCeiling = "broadcast" // bytes of one to all
-	httpCeiling      = "http"      // net/http with an empty handler
-	fastHTTPCeiling  = "fasthttp"  // fasthttp with an empty handler
+	echoCeiling     = "echo"     // TCP, bytes out for bytes in
+	syncedCeiling   = "c2"       // the same, after a shared fsync
+	httpCeiling     = "http"     // net/http with an empty handler
+	fastHTTPCeiling = "fasthttp" // fasthttp with an empty handler
 )
 
 var listening = regexp.MustCompile(`listening (?:on )?(?:http://)?(\S+:\d+)`)
@@ -42,8 +41,6 @@ func serveCeiling(kind string, args []string, stdout io.Writer) error {
 		return ceiling.Echo(l)
 	case syncedCeiling:
 		return ceiling.Synced(l, *path)
-	case broadcastCeiling:
-		return ceiling.Broadcast(l)
 	case httpCeiling:
 		return ceiling.EmptyHTTP(l)
 	case fastHTTPCeiling:

@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -44,6 +45,8 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		err = load.Serve(stdin, stdout, target.New)
 	case len(args) > 1 && args[0] == "ceiling":
 		err = serveCeiling(args[1], args[2:], stdout)
+	case len(args) > 0 && args[0] == "fsync":
+		err = runFsync(args[1:], stdout)
 	default:
 		err = drive(args, stdout, stderr)
 	}
@@ -103,10 +106,11 @@ func (o options) words() []string {
 	return strings.FieldsFunc(o.only, func(r rune) bool { return r == ',' || r == ' ' })
 }
 
-// wants reports whether -only asks for name.
+// wants reports whether -only asks for name: by the whole of it, or by its
+// beginning where no name is that short.
 func (o options) wants(name string) bool {
 	for _, w := range o.words() {
-		if strings.HasPrefix(name, w) {
+		if w == name || strings.HasPrefix(name, w) && !slices.Contains(names(), w) {
 			return true
 		}
 	}
@@ -115,16 +119,15 @@ func (o options) wants(name string) bool {
 
 func (o options) checkOnly() error {
 	for _, w := range o.words() {
-		known := false
-		for _, name := range append(scenarioNames(), operationNames()...) {
-			known = known || strings.HasPrefix(name, w)
-		}
-		if !known {
+		if !slices.ContainsFunc(names(), func(name string) bool { return strings.HasPrefix(name, w) }) {
 			return fmt.Errorf("-only %s names neither a scenario nor an operation", w)
 		}
 	}
 	return nil
 }
+
+// names are what -only may ask for.
+func names() []string { return append(scenarioNames(), operationNames()...) }
 
 // drive runs the scenarios and writes the report.
 func drive(args []string, stdout, stderr io.Writer) (err error) {

@@ -245,6 +245,7 @@ func (b *bench) prepare(ctx context.Context, m *measured, l *lane) (load.Job, er
 		if len(r) == 0 {
 			return job, errors.New("a ceiling cannot be the first lane")
 		}
+		job.KeptBytes = int(m.verb.Keys()) * load.RowBytes
 		job.Verb = load.Insert // a ceiling has no rows that could be used up
 		job.RequestBytes, job.ResponseBytes = r[0].RequestBytes, r[0].ResponseBytes
 		return job, nil

@@ -16,6 +16,7 @@ type scenario struct {
 // scenarios are the parts of a run, in its order.
 func scenarios() []scenario {
 	return []scenario{
+		{name: "disk", run: runDisk},
 		{name: "operations", run: runOperations, parts: operationNames()},
 	}
 }

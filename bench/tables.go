@@ -29,11 +29,18 @@ func (m *measured) row(i int, s *sample) []string {
 	if i > 0 {
 		ratio = interval(m.ratio(s.lane)) + "x"
 	}
-	return []string{name, durability, flight, s.lane, interval(stat.Of(s.rates())),
+	cells := append([]string{name, durability, flight, s.lane, interval(stat.Of(s.rates()))}, s.quantiles()...)
+	return append(cells, f(func(r load.Result) float64 { return r.ServerCPU }), f(func(r load.Result) float64 { return r.ClientCPU }), ratio)
+}
+
+// quantiles are the cells p50, p90, p99, p99.9 and max.
+func (s *sample) quantiles() []string {
+	f := func(value func(load.Result) float64) string { return digits(s.median(value)) }
+	return []string{
 		f(func(r load.Result) float64 { return r.P50 }), f(func(r load.Result) float64 { return r.P90 }),
 		f(func(r load.Result) float64 { return r.P99 }), f(func(r load.Result) float64 { return r.P999 }),
-		f(func(r load.Result) float64 { return r.Max }), f(func(r load.Result) float64 { return r.ServerCPU }),
-		f(func(r load.Result) float64 { return r.ClientCPU }), ratio}
+		f(func(r load.Result) float64 { return r.Max }),
+	}
 }
 
 // ratio is KalamDB's rate over that of a lane, round by round.

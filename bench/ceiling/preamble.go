@@ -10,33 +10,28 @@ const PreambleBytes = 12
 
 const maxMessage = 16 << 20 // bytes of a request or a response
 
-// Preamble is what a client of Echo, Synced and Broadcast says first on a
-// connection: how long its requests are and how long the answers must be.
+// Preamble is what a client of Echo and Synced says first on a connection: how
+// long its requests are, how long the answers must be, and how many bytes of a
+// request Synced keeps.
 type Preamble struct {
-	Request, Response uint32
-	// Subscribe makes the connection of Broadcast one that only listens.
-	Subscribe bool
+	Request, Response, Kept uint32
 }
 
 // Append appends the bytes of p.
 func (p Preamble) Append(buf []byte) []byte {
 	buf = binary.LittleEndian.AppendUint32(buf, p.Request)
 	buf = binary.LittleEndian.AppendUint32(buf, p.Response)
-	flag := uint32(0)
-	if p.Subscribe {
-		flag = 1
-	}
-	return binary.LittleEndian.AppendUint32(buf, flag)
+	return binary.LittleEndian.AppendUint32(buf, p.Kept)
 }
 
 func parsePreamble(b []byte) (Preamble, error) {
 	p := Preamble{
-		Request:   binary.LittleEndian.Uint32(b),
-		Response:  binary.LittleEndian.Uint32(b[4:]),
-		Subscribe: binary.LittleEndian.Uint32(b[8:]) == 1,
+		Request:  binary.LittleEndian.Uint32(b),
+		Response: binary.LittleEndian.Uint32(b[4:]),
+		Kept:     binary.LittleEndian.Uint32(b[8:]),
 	}
-	if p.Request == 0 || p.Request > maxMessage || p.Response > maxMessage {
-		return p, fmt.Errorf("preamble asks for %d and %d bytes", p.Request, p.Response)
+	if p.Request == 0 || p.Request > maxMessage || p.Response > maxMessage || p.Kept > p.Request {
+		return p, fmt.Errorf("preamble asks for %d, %d and %d bytes", p.Request, p.Response, p.Kept)
 	}
 	return p, nil
 }

@@ -68,6 +68,21 @@ func (h *Histogram) Quantile(q float64) time.Duration {
 	return h.max
 }
 
+// Result is what was recorded within so many seconds.
+func (h *Histogram) Result(seconds float64) Result {
+	us := func(q float64) float64 { return micros(h.Quantile(q)) }
+	r := Result{
+		Operations: h.total, Acked: h.total, Seconds: seconds,
+		P50: us(0.50), P90: us(0.90), P99: us(0.99), P999: us(0.999), Max: micros(h.max),
+	}
+	if seconds > 0 {
+		r.PerSecond = float64(h.total) / seconds
+	}
+	return r
+}
+
+func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
+
 // bucketOf maps small values to themselves and larger ones to the step of their
 // seven bits below the first.
 func bucketOf(v uint64) int {

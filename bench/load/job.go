@@ -82,9 +82,10 @@ type Job struct {
 	Requests int64
 	Warm     time.Duration // what comes before the measured window
 	Measure  time.Duration // the window; 0 means until Requests or Keys are used up
-	// RequestBytes and ResponseBytes are what ceilings imitate.
-	RequestBytes, ResponseBytes int
-	ServerPID                   int // whose CPU time is read; 0 means nobody's
+	// RequestBytes and ResponseBytes are what ceilings imitate; KeptBytes of a
+	// request are what they make durable.
+	RequestBytes, ResponseBytes, KeptBytes int
+	ServerPID                              int // whose CPU time is read; 0 means nobody's
 }
 
 // Result is what a run has shown. Times are in microseconds.

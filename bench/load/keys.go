@@ -7,6 +7,8 @@ import "math/rand/v2"
 const (
 	// TextBytes is the length of a row's text, so that a row has about 100 bytes.
 	TextBytes = 80
+	// RowBytes is what a row takes in a log that holds nothing else.
+	RowBytes = 100
 	// FirstKey has as many digits as any key that follows in a run.
 	FirstKey = 1_000_000_000
 	// Updated is what numbers of updated rows start at; no other is as large.

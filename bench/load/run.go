@@ -27,13 +27,12 @@ type run struct {
 	flying             int
 	exhausted          bool // no more keys
 
-	latency    Histogram
-	acked      int64
-	operations int64
-	response   int
-	request    int
-	mark       [2]usage // at both ends of the window
-	marked     int
+	latency  Histogram
+	acked    int64
+	response int
+	request  int
+	mark     [2]usage // at both ends of the window
+	marked   int
 }
 
 // usage is CPU time of client and server.
@@ -73,7 +72,7 @@ func Run(job Job, d Dialect) (Result, error) {
 	if err := r.loop(); err != nil {
 		return Result{}, err
 	}
-	if r.operations == 0 && job.Measure > 0 {
+	if r.latency.Count() == 0 && job.Measure > 0 {
 		return Result{}, errors.New("nothing was answered within the window")
 	}
 	return r.result(), nil
@@ -262,7 +261,6 @@ func (r *run) answered(c *conn, now time.Time) {
 	if at.Before(r.from) || !at.Before(r.until) {
 		return
 	}
-	r.operations++
 	r.latency.Record(now.Sub(c.sent))
 }
 
@@ -276,22 +274,15 @@ func (r *run) markAt(now time.Time) {
 
 func (r *run) result() Result {
 	end := r.until
-	if r.exhausted || end.After(r.last) {
-		end = r.last
+	if r.exhausted || end.After(r.last) || r.job.Rate > 0 && r.last.After(end) {
+		end = r.last // what an open loop was late with counts against its rate
 	}
-	seconds := end.Sub(r.from).Seconds()
-	us := func(q float64) float64 { return micros(r.latency.Quantile(q)) }
-	result := Result{
-		Operations: r.operations, Seconds: seconds, Acked: r.acked,
-		P50: us(0.50), P90: us(0.90), P99: us(0.99), P999: us(0.999), Max: micros(r.latency.Max()),
-		RequestBytes: r.request, ResponseBytes: r.response,
-	}
-	if r.operations > 0 && seconds > 0 && r.marked == 2 {
-		result.PerSecond = float64(r.operations) / seconds
-		result.ClientCPU = micros(r.mark[1].client-r.mark[0].client) / float64(r.operations)
-		result.ServerCPU = micros(r.mark[1].server-r.mark[0].server) / float64(r.operations)
+	result := r.latency.Result(end.Sub(r.from).Seconds())
+	result.Acked, result.RequestBytes, result.ResponseBytes = r.acked, r.request, r.response
+	if result.Operations > 0 && r.marked == 2 {
+		n := float64(result.Operations)
+		result.ClientCPU = micros(r.mark[1].client-r.mark[0].client) / n
+		result.ServerCPU = micros(r.mark[1].server-r.mark[0].server) / n
 	}
 	return result
 }
-
-func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }

@@ -26,7 +26,7 @@ func newEcho(job load.Job) (*echo, error) {
 	}
 	_, body, _ := bytes.Cut(answer, []byte("\r\n\r\n"))
 	return &echo{
-		preamble: ceiling.Preamble{Request: uint32(job.RequestBytes), Response: uint32(job.ResponseBytes)},
+		preamble: ceiling.Preamble{Request: uint32(job.RequestBytes), Response: uint32(job.ResponseBytes), Kept: uint32(min(job.KeptBytes, job.RequestBytes))},
 		request:  bytes.Repeat([]byte("q"), job.RequestBytes),
 		body:     body,
 	}, nil

@@ -25,6 +25,7 @@ type bench struct {
 	data      string // folder of all data of the run
 	processes []*proc.Process
 	ceilings  map[string]*proc.Process
+	tabled    []*lane // those with tables, KalamDB's first; nil before the first use
 	server    *server // the KalamDB that scenarios share; nil before the first use
 }
 

@@ -82,3 +82,11 @@ func output(name string, args ...string) string {
 	}
 	return strings.TrimSpace(string(text))
 }
+
+func fileSize(path string) (int64, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), nil
+}

@@ -138,6 +138,7 @@ func (s *sample) rates() []float64 {
 // KalamDB's.
 type measured struct {
 	operation
+	rate    float64 // offered per second; 0 in a closed loop
 	samples []*sample
 }
 
@@ -152,11 +153,7 @@ func (m *measured) of(lane string) *sample {
 
 // runOperations measures the table of operations, interleaved.
 func runOperations(ctx context.Context, b *bench) error {
-	kalam, err := b.kalamLane(ctx)
-	if err != nil {
-		return err
-	}
-	peers, err := b.peerLanes(ctx)
+	kalam, peers, err := b.tableLanes(ctx)
 	if err != nil {
 		return err
 	}
@@ -177,12 +174,8 @@ func runOperations(ctx context.Context, b *bench) error {
 			}
 		}
 	}
-	for _, l := range append([]*lane{kalam}, peers...) {
-		if err := b.countRows(ctx, l); err != nil {
-			return err
-		}
-	}
-	b.tabulate(all, peers)
+	b.tabulate(all)
+	b.judge(all, peers)
 	return nil
 }
 
@@ -238,7 +231,7 @@ func (b *bench) lanes(ctx context.Context, o operation, kalam *lane, peers []*la
 func (b *bench) prepare(ctx context.Context, m *measured, l *lane) (load.Job, error) {
 	job := load.Job{
 		Target: l.target, Addr: l.process.Addr, Token: l.token, Table: m.table, Verb: m.verb,
-		First: load.FirstKey, Keys: b.rows, Conns: m.inFlight, Warm: b.warm(), Measure: b.window(), ServerPID: l.process.PID,
+		First: load.FirstKey, Keys: b.rows, Conns: m.inFlight, Rate: m.rate, Warm: b.warm(), Measure: b.window(), ServerPID: l.process.PID,
 	}
 	if l.tables == nil {
 		r := m.samples[0].results
@@ -337,19 +330,17 @@ func (b *bench) fill(ctx context.Context, l *lane, table string, first, n int64)
 	return r.Acked * verb.Keys(), err
 }
 
-// countRows compares what a lane holds with what it acknowledged.
-func (b *bench) countRows(ctx context.Context, l *lane) error {
-	for name, t := range l.tables {
-		all, updated, err := l.count(ctx, name)
-		if err != nil {
-			return fmt.Errorf("count rows of %s in %s: %w", l.label, name, err)
-		}
-		if want := t.standing + t.inserted - t.deleted; all != want {
-			return fmt.Errorf("%s has %d rows in %s, %d were acknowledged", l.label, all, name, want)
-		}
-		if updated != t.updated {
-			return fmt.Errorf("%s has %d updated rows in %s, %d were acknowledged", l.label, updated, name, t.updated)
-		}
+// countRows compares what a table of a lane holds with what was acknowledged.
+func (b *bench) countRows(ctx context.Context, l *lane, name string, t *rows) error {
+	all, updated, err := l.count(ctx, name)
+	if err != nil {
+		return fmt.Errorf("count rows of %s in %s: %w", l.label, name, err)
+	}
+	if want := t.standing + t.inserted - t.deleted; all != want {
+		return fmt.Errorf("%s has %d rows in %s, %d were acknowledged", l.label, all, name, want)
+	}
+	if updated != t.updated {
+		return fmt.Errorf("%s has %d updated rows in %s, %d were acknowledged", l.label, updated, name, t.updated)
 	}
 	return nil
 }

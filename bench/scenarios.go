@@ -11,6 +11,8 @@ type scenario struct {
 	run  func(context.Context, *bench) error
 	// parts are names within the scenario that -only may ask for.
 	parts []string
+	// always is for what belongs to others, whatever -only asks for.
+	always bool
 }
 
 // scenarios are the parts of a run, in its order.
@@ -18,12 +20,17 @@ func scenarios() []scenario {
 	return []scenario{
 		{name: "disk", run: runDisk},
 		{name: "operations", run: runOperations, parts: operationNames()},
+		{name: "offered", run: runOffered},
+		{name: "count", run: runCount, always: true},
+		{name: "start", run: runStart},
+		{name: "memory", run: runMemory},
+		{name: "size", run: runSize},
 	}
 }
 
 // wanted reports whether -only asks for the scenario or a part of it.
 func (s scenario) wanted(o options) bool {
-	return o.wants(s.name) || slices.ContainsFunc(s.parts, o.wants)
+	return s.always || o.wants(s.name) || slices.ContainsFunc(s.parts, o.wants)
 }
 
 func scenarioNames() []string {

@@ -5,10 +5,11 @@ import (
 
 	"kalamdb/bench/load"
 	"kalamdb/bench/stat"
+	"kalamdb/bench/target"
 )
 
 // tabulate writes what the operations have shown.
-func (b *bench) tabulate(all []*measured, peers []*lane) {
+func (b *bench) tabulate(all []*measured) {
 	b.report.Section("Operations, closed loop")
 	b.report.Linef("Latency in microseconds. KalamDB's rows are acknowledged after their fsync (sync) or before it (relaxed).")
 	var rows [][]string
@@ -66,4 +67,51 @@ func (m *measured) durability(lane string) string {
 		return "sync"
 	}
 	return "relaxed"
+}
+
+// judge compares what was measured with the aims.
+func (b *bench) judge(all []*measured, peers []*lane) {
+	own := func(v load.Verb, table string, n int) *measured {
+		for _, m := range all {
+			if m.verb == v && m.table == table && m.inFlight == n {
+				return m
+			}
+		}
+		return nil
+	}
+	for _, n := range []int{16, 64, 256} {
+		if m := own(load.Insert, syncedTable, n); m != nil {
+			b.report.AimAtLeast(fmt.Sprintf("insert, sync, %d in flight, of C2", n), m.ratio(syncedCeiling), 0.6, "x")
+		}
+	}
+	if m := own(load.Insert, relaxedTable, 16); m != nil {
+		for i, p := range peers {
+			if i == 0 {
+				b.report.AimAtLeast("insert, relaxed, 16 in flight, of "+p.label, m.ratio(p.label), 6, "x")
+			}
+		}
+	}
+	for _, n := range []int{1, 16} {
+		m := own(load.Select, syncedTable, n)
+		if m == nil {
+			continue
+		}
+		b.report.AimAtLeast(fmt.Sprintf("point select, %d in flight, of the TCP echo", n), m.ratio(echoCeiling), 0.5, "x")
+		for i, p := range peers {
+			if i == 0 {
+				b.report.AimAtLeast(fmt.Sprintf("point select, %d in flight, of %s", n, p.label), m.ratio(p.label), 3, "x")
+			}
+		}
+	}
+	for _, table := range []string{syncedTable, relaxedTable} {
+		for _, v := range []load.Verb{load.Update, load.Delete} {
+			for _, n := range []int{1, 16} {
+				m, insert := own(v, table, n), own(load.Insert, table, n)
+				if m != nil && insert != nil {
+					ratio := stat.Of(stat.Ratios(m.samples[0].rates(), insert.samples[0].rates()))
+					b.report.AimAtLeast(fmt.Sprintf("%s, %s, %d in flight, of our insert rate", v, m.durability(target.KalamDB), n), ratio, 0.7, "x")
+				}
+			}
+		}
+	}
 }

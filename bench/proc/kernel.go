@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -45,6 +46,24 @@ func CPU(pid int) time.Duration {
 	u, _ := strconv.ParseInt(fields[user], 10, 64)
 	s, _ := strconv.ParseInt(fields[system], 10, 64)
 	return time.Duration(u+s) * tick
+}
+
+// PreciseCPU is the CPU time of the threads that a process has, in nanoseconds
+// as the scheduler counts them. Threads that have ended are not in it.
+func PreciseCPU(pid int) time.Duration {
+	sum := time.Duration(0)
+	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid)) // the pattern is well formed
+	for _, t := range tasks {
+		text, err := os.ReadFile(t)
+		if err != nil {
+			continue // the thread has ended meanwhile
+		}
+		if f := strings.Fields(string(text)); len(f) > 0 {
+			n, _ := strconv.ParseInt(f[0], 10, 64)
+			sum += time.Duration(n)
+		}
+	}
+	return sum
 }
 
 // MemoryOf reads the memory and the threads of a process.

@@ -107,6 +107,10 @@ func (db *DB) showStats(ctx context.Context, s *auth.Session, stmt *parse.ShowSt
 	if err != nil {
 		return nil, err
 	}
+	streams := db.hub.OfUser(t.ID, s.UserID)
+	if s.Role.Admin() {
+		streams = db.hub.OnTable(t.ID)
+	}
 	text, big := datum.Type{Kind: datum.Text}, datum.Type{Kind: datum.BigInt}
 	columns := []Column{
 		{Name: "table_name", Type: text}, {Name: "namespace", Type: text}, {Name: "schema_version", Type: datum.Type{Kind: datum.Int}},
@@ -117,7 +121,7 @@ func (db *DB) showStats(ctx context.Context, s *auth.Session, stmt *parse.ShowSt
 	number := func(n int64) datum.Value { return datum.NewInt(datum.BigInt, n) }
 	row := []datum.Value{
 		datum.NewText(t.Name), datum.NewText(t.Namespace), datum.NewInt(datum.Int, int64(t.Version)),
-		number(stats.HotRows + stats.ColdRows), number(stats.Segments), number(int64(db.hub.OnTable(t.ID))),
+		number(stats.HotRows + stats.ColdRows), number(stats.Segments), number(int64(streams)),
 		number(stats.HotBytes), number(stats.HotRows), number(stats.ColdRows),
 		number(stats.HotRows + stats.ColdRows), number(stats.ColdBytes),
 	}

@@ -190,6 +190,23 @@ func (h *Hub) OnTable(id schema.TableID) int {
 	return n
 }
 
+// OfUser returns how many of the subscriptions of a table a user has.
+func (h *Hub) OfUser(id schema.TableID, user schema.UserID) int {
+	n := 0
+	for _, s := range h.shards {
+		s.mu.Lock()
+		for f := range s.mu.tables[id] {
+			for sub := range f.subs {
+				if sub.conn.o.User == user {
+					n++
+				}
+			}
+		}
+		s.mu.Unlock()
+	}
+	return n
+}
+
 // Rows returns the rows of system.live.
 func (h *Hub) Rows(context.Context, relation.Caller) ([][]datum.Value, error) {
 	at := func(t time.Time) datum.Value { return datum.NewInt(datum.Timestamp, t.UnixMicro()) }

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"kalamdb/internal/core"
 	"kalamdb/internal/disk"
 	"kalamdb/internal/fault"
 )
@@ -49,6 +50,23 @@ func TestRegistry(t *testing.T) {
 	}
 	if n := db.Hub().OnTable(found.TableID); n != 4 {
 		t.Errorf("%d subscriptions on the table, want 4", n)
+	}
+	// A user is told of his own ones only, an administrator of all.
+	for user, n := range map[string]string{"alice": "3", "bob": "1", "dba": "4"} {
+		results, err := db.Execute(t.Context(), session(user), core.Request{SQL: "SHOW STATS FOR TABLE app.t"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows, err := results[0].Next(t.Context())
+		if err != nil || len(rows) != 1 {
+			t.Fatalf("%v, %v", rows, err)
+		}
+		for i, c := range results[0].Columns {
+			if c.Name == "active_streams" {
+				want(user+" "+rows[0][i].String(), user+" "+n)
+			}
+		}
+		results[0].Close()
 	}
 	db.clock.Advance(time.Minute)
 	db.exec("alice", "INSERT INTO app.t VALUES (1, 1), (2, 2)")

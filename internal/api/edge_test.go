@@ -15,7 +15,6 @@ import (
 	"kalamdb/internal/core"
 	"kalamdb/internal/datum"
 	"kalamdb/internal/fault"
-	"kalamdb/internal/schema"
 )
 
 func TestClientAddress(t *testing.T) {
@@ -336,19 +335,20 @@ func TestReports(t *testing.T) {
 	f(fault.New(fault.PermissionDenied, "no"), "", false, "PERMISSION_DENIED|Permission denied: no||")
 }
 
+// TestSocketErrors: a client is told all that concerns what it asked for, and
+// nothing of the server's inside.
 func TestSocketErrors(t *testing.T) {
-	f := func(err error, role schema.Role, want string) {
+	f := func(err error, want string) {
 		t.Helper()
-		code, message := SocketError(err, &auth.Session{Role: role})
+		code, message := socketError(err)
 		if got := code + "|" + message; got != want {
 			t.Errorf("got %s, want %s", got, want)
 		}
 	}
-	missing := fault.New(fault.TableNotFound, "t does not exist")
-	f(missing, schema.RoleUser, "NOT_FOUND|SQL statement failed")
-	f(missing, schema.RoleDBA, "NOT_FOUND|Table not found: t does not exist")
-	f(errors.New("disk on fire"), schema.RoleSystem, "SUBSCRIPTION_FAILED|SQL request failed")
-	f(fault.New(fault.CursorExpired, "too old"), schema.RoleUser, "CURSOR_EXPIRED|too old")
+	f(fault.New(fault.TableNotFound, "table app.t does not exist"), "NOT_FOUND|Not found: Table not found: table app.t does not exist")
+	f(errors.New("disk on fire"), "SUBSCRIPTION_FAILED|"+socketInternalWords)
+	f(fault.New(fault.CursorExpired, "too old"), "CURSOR_EXPIRED|too old")
+	f(fault.New(fault.PermissionDenied, "no"), "UNAUTHORIZED|Permission denied: no")
 }
 
 func TestRollUp(t *testing.T) {

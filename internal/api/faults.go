@@ -9,7 +9,6 @@ import (
 
 	"github.com/valyala/fasthttp"
 
-	"kalamdb/internal/auth"
 	"kalamdb/internal/fault"
 )
 
@@ -218,22 +217,4 @@ func (s *Server) recover(ctx *fasthttp.RequestCtx) {
 	ctx.Response.Reset()
 	s.fail(ctx, q, fault.New(fault.Internal, "an internal error occurred"))
 	ctx.SetConnectionClose()
-}
-
-// SocketError returns the code and the words of a fault in WebSocket errors,
-// as the caller of a session may read them.
-func SocketError(err error, session *auth.Session) (code, message string) {
-	f := fault.Of(err)
-	w, known := wires[f.Code]
-	if !known {
-		w = wires[fault.Internal]
-	}
-	message = f.Sentence()
-	switch {
-	case f.Code == fault.Internal || !known:
-		message = publicWords[wireInternal]
-	case !f.Code.Info().Shown && (session == nil || !session.Role.Admin()):
-		message = publicWords[w.code]
-	}
-	return w.socket, message
 }

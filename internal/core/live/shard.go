@@ -3,6 +3,8 @@ package live
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -256,7 +258,7 @@ func (s *shard) touch(c *Conn) {
 func (s *shard) flush(position uint64) {
 	for i, c := range s.mu.touched {
 		if c.o.Commits {
-			c.staged = append(c.staged, c.notice(NoticeCommit, "", position))
+			c.mark(position)
 		}
 		c.touched = false
 		c.publish()
@@ -264,6 +266,29 @@ func (s *shard) flush(position uint64) {
 	}
 	s.mu.touched = s.mu.touched[:0]
 }
+
+// mark says that a commit has been sent: to the whole connection, or, when some
+// of its subscriptions lack a part of it, to each of the others. shard.mu is
+// held.
+func (c *Conn) mark(position uint64) {
+	whole := true
+	for _, sub := range c.subs {
+		whole = whole && sub.had(position)
+	}
+	if whole {
+		c.staged = append(c.staged, c.notice(NoticeCommit, "", position))
+		return
+	}
+	for _, id := range slices.Sorted(maps.Keys(c.subs)) {
+		if c.subs[id].had(position) {
+			c.staged = append(c.staged, c.notice(NoticeCommit, id, position))
+		}
+	}
+}
+
+// had reports whether a subscription has been sent everything up to a commit
+// and nothing behind it. shard.mu is held.
+func (s *subscription) had(position uint64) bool { return s.state == live && s.after <= position }
 
 // flushPart hands over what is staged of a commit that goes on. s.mu is held.
 func (s *shard) flushPart() {
@@ -296,7 +321,7 @@ func (s *shard) end(sub *subscription, err error) {
 		s.hub.counters.expired.Add(1)
 	}
 	if fault.CodeOf(err) == fault.Internal {
-		s.hub.o.Logger.Error("live query ended", "live_id", sub.liveID, "error", err)
+		s.hub.o.Logger.Error("live query ended", "live_id", sub.liveID(), "error", err)
 	}
 	s.remove(sub)
 	c := sub.conn

@@ -140,6 +140,28 @@ func TestGateConnections(t *testing.T) {
 	if now, peak := g.open(); now != 6 || peak != 7 {
 		t.Errorf("%d connections are open, at most %d", now, peak)
 	}
+	// A connection that is handed over counts until it is given up.
+	handed, left := open("192.0.2.5"), open("192.0.2.5")
+	release := g.hold(handed)
+	g.hold(left)
+	g.connection(handed, fasthttp.StateHijacked)
+	third := open("192.0.2.5")
+	f("192.0.2.5", false)
+	release()
+	release()
+	f("192.0.2.5", true)
+	g.connection(left, fasthttp.StateClosed)
+	if n := g.connectionsOf(netip.MustParseAddr("192.0.2.5")); n != 1 {
+		t.Errorf("%d connections are counted, want 1", n)
+	}
+	early := open("192.0.2.5") // closed by its owner before it is known to be handed over
+	g.hold(early)()
+	g.connection(early, fasthttp.StateHijacked)
+	if n := g.connectionsOf(netip.MustParseAddr("192.0.2.5")); n != 1 {
+		t.Errorf("%d connections are counted, want 1", n)
+	}
+	g.hold(&conn{})()
+	g.connection(third, fasthttp.StateClosed)
 	g.connection(open("192.0.2.9"), fasthttp.StateActive)
 	if n := g.closeAll(true); n != 6 {
 		t.Errorf("%d connections were idle", n)

@@ -60,10 +60,13 @@ type gate struct {
 	}
 }
 
-// connected is what is known of an open connection.
+// connected is what is known of an open connection. counted and held are
+// guarded by gate.mu.
 type connected struct {
-	peer   netip.Addr
-	active atomic.Bool // a request is being read or answered
+	peer    netip.Addr
+	active  atomic.Bool // a request is being read or answered
+	counted bool        // in gate.mu.perPeer
+	held    bool        // somebody says with a release when it is closed
 }
 
 // offender is an address that was refused, guarded by gate.mu.
@@ -171,13 +174,14 @@ func (g *gate) forget(now time.Time) {
 	}
 }
 
-// connection follows a connection's life. A hijacked one is its owner's.
+// connection follows a connection's life. A hijacked one is its owner's, and
+// goes on counting for its peer while it is held.
 func (g *gate) connection(c net.Conn, state fasthttp.ConnState) {
 	switch state {
 	case fasthttp.StateNew:
 		peer := addrOf(c.RemoteAddr())
 		g.mu.Lock()
-		g.mu.conns[c] = &connected{peer: peer}
+		g.mu.conns[c] = &connected{peer: peer, counted: true}
 		g.mu.perPeer[peer]++
 		g.mu.peak = max(g.mu.peak, len(g.mu.conns))
 		g.mu.Unlock()
@@ -196,9 +200,38 @@ func (g *gate) connection(c net.Conn, state fasthttp.ConnState) {
 			return
 		}
 		delete(g.mu.conns, c)
-		if g.mu.perPeer[known.peer]--; g.mu.perPeer[known.peer] == 0 {
-			delete(g.mu.perPeer, known.peer)
+		if state == fasthttp.StateClosed || !known.held {
+			g.uncount(known)
 		}
+	}
+}
+
+// uncount takes a connection off those of its peer; g.mu is held.
+func (g *gate) uncount(known *connected) {
+	if !known.counted {
+		return
+	}
+	known.counted = false
+	if g.mu.perPeer[known.peer]--; g.mu.perPeer[known.peer] == 0 {
+		delete(g.mu.perPeer, known.peer)
+	}
+}
+
+// hold keeps a connection counted among those of its peer after it has been
+// handed over. Whoever owns it then calls release when it is closed; when it is
+// not handed over it is counted as any other.
+func (g *gate) hold(c net.Conn) (release func()) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	known := g.mu.conns[c]
+	if known == nil {
+		return func() {}
+	}
+	known.held = true
+	return func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.uncount(known)
 	}
 }
 

@@ -116,7 +116,7 @@ func (a *Auth) Authenticate(ctx context.Context, token string) (*Session, error)
 		return nil, err
 	}
 	a.stats.authenticated.Add(1)
-	s := &Session{UserID: u.ID, Actor: u.ID, Role: u.Role}
+	s := &Session{UserID: u.ID, Actor: u.ID, Role: u.Role, Ends: c.ExpiresAt.Add(leeway)}
 	if c.Email != nil {
 		s.Email = *c.Email
 	}

@@ -123,7 +123,7 @@ func TestLoginAndTokens(t *testing.T) {
 		t.Errorf("refresh ends %v, want %v", g.Refresh.ExpiresAt, want)
 	}
 	s, err := x.Authenticate(ctx, g.Access.Text)
-	if err != nil || *s != (Session{UserID: "alice", Actor: "alice", Role: schema.RoleUser, Email: "a@b.c"}) {
+	if err != nil || *s != (Session{UserID: "alice", Actor: "alice", Role: schema.RoleUser, Email: "a@b.c", Ends: g.Access.ExpiresAt.Add(leeway).Local()}) {
 		t.Errorf("Authenticate = %+v, %v", s, err)
 	}
 	_, err = x.Authenticate(ctx, g.Refresh.Text)

@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"strings"
+	"time"
 
 	"kalamdb/internal/fault"
 	"kalamdb/internal/schema"
@@ -26,6 +27,9 @@ type Session struct {
 	Role schema.Role
 	// Email is the address in the token, or "".
 	Email string
+	// Ends is when the token is not accepted any more; zero for sessions without
+	// one.
+	Ends time.Time
 	// Actor is who authenticated. It differs from UserID under EXECUTE AS only.
 	Actor schema.UserID
 	// IP is the client's address after trusted proxies.

@@ -8,7 +8,7 @@ REWRITE ?=
 ONLY ?=
 export CGO_ENABLED = 1
 
-.PHONY: all build fmt check test race logic e2e fuzz bench arch demo run gen
+.PHONY: all build fmt check test race logic e2e fuzz metamorphic bench arch demo run gen
 
 all: build
 
@@ -20,6 +20,7 @@ race: ; $(GO) test -race ./internal/core/... ./internal/api/...
 logic: ; $(GO) test ./test/logic -count=1 -args -config=$(CONFIG) -files='$(FILES)' $(if $(REWRITE),-rewrite)
 e2e: build ; $(GO) test ./test/e2e ./test/protocol -count=1
 fuzz: ; $(GO) run ./test/runner fuzz -time=$(TIME) -sum=$(SUM) -run='$(ONLY)'
+metamorphic: ; $(GO) test ./test/metamorphic -count=1 -timeout=0 -v -run=TestPrograms -args $(if $(SEED),-seed=$(SEED),-duration=$(TIME))
 bench: ; $(GO) run ./bench $(if $(ONLY),-only=$(ONLY)) $(ARGS)
 arch: ; $(GO) test ./internal/arch -count=1 -v -args -unused
 demo: build ; $(GO) run ./examples/demo $(if $(ROUNDS),-rounds=$(ROUNDS))

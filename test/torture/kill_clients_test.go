@@ -235,7 +235,7 @@ func (f *rawFollower) follow() error {
 	stop := context.AfterFunc(f.ctx, func() { _ = socket.Close() })
 	defer stop()
 	if f.narrow {
-		_ = socket.Conn.(*net.TCPConn).SetReadBuffer(4 << 10) // a hint to the system
+		_ = socket.Conn.(*net.TCPConn).SetReadBuffer(32 << 10) // a hint to the system
 	}
 	options := map[string]any{}
 	from := f.broken()

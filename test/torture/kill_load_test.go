@@ -26,7 +26,7 @@ const (
 	killRequestBound = 60 * time.Second
 	// killNote is how long the notes of rows are, and killLongNote how long
 	// those of SHARED tables: a follower who sleeps must fall behind.
-	killNote, killLongNote = 400, 12_000
+	killNote, killLongNote = 400, 6_000
 	// killShared is what rows of SHARED tables name as their owner.
 	killShared = "shared"
 	// killSlowest is the longest statement that the workload cares to wait for
@@ -74,6 +74,7 @@ type killRun struct {
 	clients   map[string]*kalam.Client
 	random    *rand.Rand // of the driver: what happens in which cycle, and when
 	relaxed   bool       // relaxed tables are written
+	faulty    bool       // the server has a planted fault, and may refuse what it should not
 	places    []killPlace
 	followers []killSubscriber
 	sleeper   *rawFollower
@@ -161,7 +162,7 @@ func (r *killRun) define() {
 			continue
 		}
 		for _, user := range killUsers {
-			r.place(table.name, user, user, table.relaxed, user)
+			r.place(table.name, user, user, table.relaxed, user, user)
 		}
 	}
 }
@@ -169,7 +170,7 @@ func (r *killRun) define() {
 // place makes a place with units of 1, 2, 3 and 7 rows for each of its writers.
 func (r *killRun) place(table, scope, reader string, relaxed bool, writers ...string) {
 	p := killPlace{Place: history.Place{Table: table, Scope: scope}, user: reader, writer: writers, relaxed: relaxed, note: killNote}
-	if len(writers) > 1 {
+	if scope == killShared {
 		p.note = killLongNote
 	}
 	for w := range writers {
@@ -207,7 +208,7 @@ func (r *killRun) write(ctx context.Context, p *killPlace, writer int, random *r
 			r.history.Acked(op, result.Count)
 		case refused(err):
 			r.history.Refused(op)
-			if !strings.Contains(err.Error(), "BUSY") && !strings.Contains(err.Error(), "RATE_LIMIT") {
+			if !r.faulty && !strings.Contains(err.Error(), "BUSY") && !strings.Contains(err.Error(), "RATE_LIMIT") {
 				r.t.Errorf("seed %d, cycle %d: %s: %.100s: %v", r.seed, r.cycle.Load(), op, sql, err)
 				return
 			}

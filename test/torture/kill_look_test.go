@@ -117,7 +117,11 @@ func (r *killRun) snapshot(p *killPlace) ([]history.Row, error) {
 // compare it row by row.
 func (r *killRun) compare(looks []history.Look) {
 	r.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), killToldBound)
+	bound := killToldBound
+	if r.faulty {
+		bound = killFaultyBound
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), bound)
 	defer cancel()
 	for _, f := range r.followers {
 		at := slices.IndexFunc(looks, func(l history.Look) bool { return l.Place == f.base().place.Place })

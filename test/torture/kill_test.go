@@ -17,6 +17,8 @@ const (
 	// killToldBound is how long a follower may take to be told everything
 	// after a start.
 	killToldBound = 60 * time.Second
+	// killFaultyBound is the same where it is expected not to happen.
+	killFaultyBound = 5 * time.Second
 	// killStallNeed is how many statements must be answered while one follower
 	// reads nothing, for its sake to count.
 	killStallNeed = 50
@@ -46,10 +48,7 @@ func TestKill(t *testing.T) {
 	if cycles == 0 {
 		cycles = killShort
 	}
-	seed := *flagSeed
-	if seed == 0 {
-		seed = uint64(time.Now().UnixNano())
-	}
+	seed := killSeed()
 	path := buildServer(t, "")
 	synced := cycles / 3
 	killPart(t, path, seed, cycles-synced, true)
@@ -152,7 +151,7 @@ func (r *killRun) turn() {
 	r.history.Relabel(fmt.Sprintf("seed %d, cycle %d", r.seed, r.cycle.Load()))
 	endLoad := r.load(r.relaxed && r.random.IntN(3) > 0)
 	wake := r.sleep()
-	elapse(time.Duration(30+r.random.IntN(900)) * time.Millisecond)
+	elapse(time.Duration(30+r.random.IntN(400)<<r.random.IntN(3)) * time.Millisecond)
 	if r.random.IntN(6) == 0 {
 		r.freeze()
 		elapse(time.Duration(r.random.IntN(100)) * time.Millisecond)

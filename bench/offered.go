@@ -23,8 +23,9 @@ type offer struct {
 func offers() []offer {
 	o := func(verb load.Verb, table string, ceiling string, rates ...float64) []offer {
 		var all []offer
-		for _, r := range rates {
-			all = append(all, offer{operation{verb: verb, table: table, inFlight: offeredConns, ceiling: ceiling, peer: true}, r})
+		for i, r := range rates {
+			// Peers get the least rate only; the others are beyond what they do.
+			all = append(all, offer{operation{verb: verb, table: table, inFlight: offeredConns, ceiling: ceiling, peer: i == 0}, r})
 		}
 		return all
 	}
@@ -102,6 +103,9 @@ func (b *bench) tableLanes(ctx context.Context) (*lane, []*lane, error) {
 
 // runCount compares the rows of all lanes with what they have acknowledged.
 func runCount(ctx context.Context, b *bench) error {
+	if len(b.tabled) == 0 {
+		return nil
+	}
 	b.report.Section("Rows counted at the end")
 	for _, l := range b.tabled {
 		for name, t := range l.tables {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -75,6 +76,11 @@ func ceilingOf(table string) string {
 	return echoCeiling
 }
 
+// writesSynced reports whether an acknowledgement of the operation means a sync.
+func (o operation) writesSynced() bool {
+	return o.table == syncedTable && o.verb != load.Select && o.verb != load.SelectParams
+}
+
 // name is what -only asks for.
 func (o operation) name() string { return string(o.verb) }
 
@@ -94,6 +100,8 @@ type lane struct {
 	target  string // the dialect
 	process *proc.Process
 	token   string
+	synced  bool   // of a peer: whether it syncs each commit
+	table   string // of a peer: its one table, whatever the operation says
 	// tables are the rows of each table, by name; nil for ceilings, which have
 	// none.
 	tables map[string]*rows
@@ -221,8 +229,11 @@ func (b *bench) lanes(ctx context.Context, o operation, kalam *lane, peers []*la
 		}
 		lanes = append(lanes, l)
 	}
-	if o.peer {
-		lanes = append(lanes, peers...)
+	for _, p := range peers {
+		// One that syncs is compared where we sync; what comes first, everywhere.
+		if o.peer && (!p.synced || o.writesSynced()) {
+			lanes = append(lanes, p)
+		}
 	}
 	return lanes, nil
 }
@@ -230,7 +241,7 @@ func (b *bench) lanes(ctx context.Context, o operation, kalam *lane, peers []*la
 // prepare makes the job of an operation on a lane, and the rows that it needs.
 func (b *bench) prepare(ctx context.Context, m *measured, l *lane) (load.Job, error) {
 	job := load.Job{
-		Target: l.target, Addr: l.process.Addr, Token: l.token, Table: m.table, Verb: m.verb,
+		Target: l.target, Addr: l.process.Addr, Token: l.token, Table: cmp.Or(l.table, m.table), Verb: m.verb,
 		First: load.FirstKey, Keys: b.rows, Conns: m.inFlight, Rate: m.rate, Warm: b.warm(), Measure: b.window(), ServerPID: l.process.PID,
 	}
 	if l.tables == nil {
@@ -243,7 +254,7 @@ func (b *bench) prepare(ctx context.Context, m *measured, l *lane) (load.Job, er
 		job.RequestBytes, job.ResponseBytes = r[0].RequestBytes, r[0].ResponseBytes
 		return job, nil
 	}
-	t, err := b.standing(ctx, l, m.table)
+	t, err := b.standing(ctx, l, job.Table)
 	if err != nil {
 		return job, err
 	}
@@ -253,7 +264,7 @@ func (b *bench) prepare(ctx context.Context, m *measured, l *lane) (load.Job, er
 	case load.Insert, load.InsertParams, load.InsertRows:
 		job.First = t.next
 	case load.Delete:
-		return b.prepareDelete(ctx, m, l, job)
+		return b.prepareDelete(ctx, l, job)
 	}
 	return job, nil
 }
@@ -280,8 +291,8 @@ func (l *lane) settle(o operation, job load.Job, r load.Result) {
 }
 
 // prepareDelete inserts as many rows as may be deleted in the time.
-func (b *bench) prepareDelete(ctx context.Context, m *measured, l *lane, job load.Job) (load.Job, error) {
-	t := l.tables[m.table]
+func (b *bench) prepareDelete(ctx context.Context, l *lane, job load.Job) (load.Job, error) {
+	t := l.tables[job.Table]
 	perSecond := 30_000.0
 	if t.deletes > 0 {
 		perSecond = t.deletes * 1.5
@@ -291,7 +302,7 @@ func (b *bench) prepareDelete(ctx context.Context, m *measured, l *lane, job loa
 	}
 	job.First = t.next
 	job.Keys = int64(perSecond * (b.window() + b.warm()).Seconds())
-	inserted, err := b.fill(ctx, l, m.table, job.First, job.Keys)
+	inserted, err := b.fill(ctx, l, job.Table, job.First, job.Keys)
 	job.Keys = inserted
 	t.next += inserted
 	t.inserted += inserted

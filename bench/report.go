@@ -20,8 +20,7 @@ type report struct {
 
 // aim is a goal and what became of it.
 type aim struct {
-	what, want, got string
-	met             bool
+	what, want, got, verdict string
 }
 
 func newReport(out io.Writer) *report { return &report{out: out} }
@@ -52,21 +51,29 @@ func (r *report) Table(header []string, rows [][]string) {
 	r.Linef("%s", strings.TrimRight(text.String(), "\n"))
 }
 
-// Aim notes a goal for the end of the report, with the sentence that says what
-// was seen.
-func (r *report) Aim(what, want, got string, met bool) {
-	r.aims = append(r.aims, aim{what, want, got, met})
+// Aim notes a goal for the end of the report, what was seen, and the verdict:
+// Verdict of whether it is met, or what else is to be said.
+func (r *report) Aim(what, want, got, verdict string) {
+	r.aims = append(r.aims, aim{what, want, got, verdict})
+}
+
+// Verdict is what is printed behind an aim.
+func Verdict(met bool) string {
+	if met {
+		return "met"
+	}
+	return "not met"
 }
 
 // AimAtLeast notes a goal for a median that should be large. Nothing measured
 // is not met.
 func (r *report) AimAtLeast(what string, got stat.Summary, want float64, unit string) {
-	r.Aim(what, fmt.Sprintf(">= %g%s", want, unit), interval(got)+unit, got.Median >= want)
+	r.Aim(what, fmt.Sprintf(">= %g%s", want, unit), interval(got)+unit, Verdict(got.Median >= want))
 }
 
 // AimAtMost notes a goal for a median that should be small.
 func (r *report) AimAtMost(what string, got stat.Summary, want float64, unit string) {
-	r.Aim(what, fmt.Sprintf("<= %g%s", want, unit), interval(got)+unit, got.Median <= want)
+	r.Aim(what, fmt.Sprintf("<= %g%s", want, unit), interval(got)+unit, Verdict(got.Median <= want))
 }
 
 // finish adds the aims and what noise there was.
@@ -74,11 +81,7 @@ func (r *report) finish(took time.Duration) {
 	r.Section("Aims")
 	var rows [][]string
 	for _, a := range r.aims {
-		verdict := "not met"
-		if a.met {
-			verdict = "met"
-		}
-		rows = append(rows, []string{a.what, a.want, a.got, verdict})
+		rows = append(rows, []string{a.what, a.want, a.got, a.verdict})
 	}
 	r.Table([]string{"aim", "wanted", "median [95 % interval]", ""}, rows)
 	r.Linef("\nAll answers were judged while they were measured. Load of the machine at the end: %s. The run took %s.",

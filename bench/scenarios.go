@@ -11,7 +11,8 @@ type scenario struct {
 	run  func(context.Context, *bench) error
 	// parts are names within the scenario that -only may ask for.
 	parts []string
-	// always is for what belongs to others, whatever -only asks for.
+	// always is for what belongs to others, whatever -only asks for; it cannot be
+	// asked for.
 	always bool
 }
 
@@ -22,6 +23,7 @@ func scenarios() []scenario {
 		{name: "operations", run: runOperations, parts: operationNames()},
 		{name: "offered", run: runOffered},
 		{name: "count", run: runCount, always: true},
+		{name: "aggregate", run: runAggregate},
 		{name: "start", run: runStart},
 		{name: "memory", run: runMemory},
 		{name: "size", run: runSize},
@@ -36,7 +38,9 @@ func (s scenario) wanted(o options) bool {
 func scenarioNames() []string {
 	var names []string
 	for _, s := range scenarios() {
-		names = append(names, s.name)
+		if !s.always {
+			names = append(names, s.name)
+		}
 	}
 	return names
 }

@@ -30,6 +30,8 @@ func New(job load.Job) (load.Dialect, error) {
 		return newEcho(job)
 	case EmptyHTTP:
 		return newEmpty(job), nil
+	case PocketBase:
+		return newPocket(job), nil
 	}
 	return nil, fmt.Errorf("no dialect of target %q", job.Target)
 }

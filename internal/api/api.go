@@ -156,6 +156,7 @@ func New(o Options) (*Server, error) {
 		DisablePreParseMultipartForm: true,
 		NoDefaultContentType:         true,
 		CloseOnShutdown:              true,
+		KeepHijackedConns:            true, // sockets give its buffers back while they wait
 		SecureErrorLogMessage:        true,
 		HeaderReceived:               bodyDeadline,
 		ErrorHandler:                 s.badRequest,

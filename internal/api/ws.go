@@ -83,9 +83,9 @@ func (o WebSocketOptions) withDefaults() WebSocketOptions {
 
 // WebSockets serves GET /v1/ws.
 //
-// Goroutines: two per socket, a reader and a writer, and a third one while
-// requests of its client are being handled. Locks: WebSockets.mu and those of
-// each socket, none held while anything is read or written.
+// Goroutines: one per socket, which waits for the client's next word; others
+// while something is read, written or handled for it. Locks: WebSockets.mu and
+// those of each socket, none held while anything is read or written.
 type WebSockets struct {
 	o     WebSocketOptions
 	stats socketCounters
@@ -198,6 +198,7 @@ type hello struct {
 	compressed bool
 	wish       protocolWish
 	client     auth.Client
+	rest       []byte // what had come behind the upgrade
 }
 
 // Handle upgrades a request. Authentication is never a reason to refuse: bad
@@ -216,7 +217,34 @@ func (w *WebSockets) Handle(ctx *fasthttp.RequestCtx) {
 	header.Set(fasthttp.HeaderConnection, "Upgrade")
 	header.Set("Sec-WebSocket-Accept", acceptKey(ctx.Request.Header.Peek("Sec-WebSocket-Key")))
 	h := w.greet(ctx)
-	ctx.Hijack(func(c net.Conn) { w.serve(c, h) })
+	ctx.Hijack(func(c net.Conn) {
+		c, h.rest = detach(c)
+		go w.serve(c, h)
+	})
+}
+
+// detach takes a connection out of the hands of the HTTP server, whose buffers
+// and request are many times what a socket needs while it waits. It returns
+// what the server has read ahead.
+func detach(c net.Conn) (net.Conn, []byte) {
+	hijacked, ok := c.(interface{ UnsafeConn() net.Conn })
+	if !ok {
+		return c, nil
+	}
+	// With a deadline in the past only what is in the buffer can be read.
+	_ = c.SetReadDeadline(time.Unix(1, 0)) // a broken connection shows at the first read
+	var rest []byte
+	for {
+		var piece [1 << 10]byte
+		n, err := c.Read(piece[:])
+		rest = append(rest, piece[:n]...)
+		if err != nil {
+			break
+		}
+	}
+	c = hijacked.UnsafeConn()
+	_ = c.SetReadDeadline(time.Time{})
+	return c, rest
 }
 
 // refusal returns the status and the words that a request is refused with

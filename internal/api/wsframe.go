@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/gobwas/ws"
@@ -35,6 +36,7 @@ const (
 	closeInternal   = uint16(ws.StatusInternalServerError)
 	maxCloseReason  = 123 // bytes of the reason in a close frame
 	readStep        = 16 << 10
+	smallRead       = 256      // bytes that a waiting reader keeps room for
 	keptMessage     = 16 << 10 // a reader keeps that much memory between messages
 	maxHeader       = 10       // bytes of a server's frame header
 	controlPayload  = 125
@@ -64,26 +66,75 @@ type broken struct {
 func (b *broken) Error() string { return "websocket: " + b.reason }
 
 // frameReader reads what a client sends. It joins fragments, takes off masks
-// and refuses what the protocol forbids.
+// and refuses what the protocol forbids. Between messages it may rest, and has
+// no buffer then.
 type frameReader struct {
-	r       *bufio.Reader
-	max     int64 // bytes of a message
-	state   ws.State
-	op      ws.OpCode // of the message that is being joined
-	joined  []byte
-	control [controlPayload]byte
-	scratch []byte
+	from   io.Reader
+	ahead  []byte      // what was read before, and comes first
+	r      *readBuffer // nil while it rests
+	max    int64       // bytes of a message
+	state  ws.State
+	op     ws.OpCode // of the message that is being joined
+	joined []byte
 }
 
+// readBuffer is what reading takes beside the message.
+type readBuffer struct {
+	*bufio.Reader
+	control [controlPayload]byte
+	scratch [ws.MaxHeaderSize]byte
+}
+
+var readBuffers = sync.Pool{New: func() any { return &readBuffer{Reader: bufio.NewReaderSize(nil, smallRead)} }}
+
 func newFrameReader(r io.Reader, limit int64) *frameReader {
-	return &frameReader{r: bufio.NewReaderSize(r, 1<<10), max: limit, state: ws.StateServerSide, scratch: make([]byte, ws.MaxHeaderSize-2)}
+	return &frameReader{from: r, max: limit, state: ws.StateServerSide}
+}
+
+// rest gives the buffer back, unless something is left to be read from it, and
+// reports whether it did.
+func (f *frameReader) rest() bool {
+	switch {
+	case len(f.ahead) > 0:
+		return false
+	case f.r == nil:
+		return true
+	case f.r.Buffered() > 0:
+		return false
+	}
+	f.r.Reset(nil)
+	readBuffers.Put(f.r)
+	f.r = nil
+	if !f.state.Fragmented() {
+		f.joined = nil
+	}
+	return true
+}
+
+// source is what a frameReader reads from.
+type source frameReader
+
+// Read returns what was read ahead, then what comes.
+func (f *source) Read(p []byte) (int, error) {
+	if len(f.ahead) == 0 {
+		return f.from.Read(p)
+	}
+	n := copy(p, f.ahead)
+	if f.ahead = f.ahead[n:]; len(f.ahead) == 0 {
+		f.ahead = nil
+	}
+	return n, nil
 }
 
 // next returns the next message or control frame. A *broken error tells how to
 // close; any other error comes from the connection.
 func (f *frameReader) next() (message, error) {
+	if f.r == nil {
+		f.r = readBuffers.Get().(*readBuffer)
+		f.r.Reset((*source)(f))
+	}
 	for {
-		h, err := ws.ReadHeaderBuffer(f.r, f.scratch)
+		h, err := ws.ReadHeaderBuffer(f.r, f.r.scratch[:])
 		if err != nil {
 			if errors.Is(err, ws.ErrHeaderLengthMSB) || errors.Is(err, ws.ErrHeaderLengthUnexpected) {
 				return message{}, &broken{code: closeProtocol, reason: "a frame has a malformed length"}
@@ -145,7 +196,7 @@ func (f *frameReader) join(h ws.Header) error {
 
 // readControl reads a ping, pong or close.
 func (f *frameReader) readControl(h ws.Header) (message, error) {
-	data := f.control[:h.Length]
+	data := f.r.control[:h.Length]
 	if _, err := io.ReadFull(f.r, data); err != nil {
 		return message{}, err
 	}

@@ -7,8 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"golang.org/x/sync/semaphore"
-
 	"kalamdb/internal/testkit"
 )
 
@@ -91,7 +89,7 @@ func TestQueuedRequestsAreBounded(t *testing.T) {
 	f := func(size int64, want int) {
 		t.Helper()
 		ctx, cancel := context.WithCancel(t.Context())
-		s := &socket{ctx: ctx, slots: make(chan struct{}, queuedRequests), room: semaphore.NewWeighted(queuedBytes)}
+		s := &socket{ctx: ctx}
 		s.work.running = true // nobody handles them
 		for range want {
 			s.enqueue(clientMessage{size: size})

@@ -10,8 +10,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/semaphore"
-
 	"kalamdb/internal/auth"
 	"kalamdb/internal/core"
 	"kalamdb/internal/fault"
@@ -60,30 +58,38 @@ type socket struct {
 	// closeBy bounds writes from the moment the end has begun; nanoseconds, 0
 	// before.
 	closeBy atomic.Int64
-	// ending is closed when the end begins; ended says how.
-	ending chan struct{}
-	// control holds a token while there is something for the writer besides
-	// frames.
-	control chan struct{}
+	// writing says whether there is a writer; see wake.
+	writing atomic.Int32
+	// silent is closed when nothing more will be written.
+	silent chan struct{}
+	// beat is set when timer has fired: a ping may be due, or patience over.
+	beat  atomic.Bool
+	timer *time.Timer
+	// pingAt is when the next ping is due. It belongs to the writer.
+	pingAt time.Time
 
 	mu struct {
 		sync.Mutex
 		ended   bool
 		code    uint16
 		why     string
-		talking bool   // there is a writer
+		talking bool   // wake starts a writer
 		pong    []byte // payload of the newest ping, nil when it is answered
 	}
 
-	// slots holds a token per queued request, room the bytes that they take.
-	slots chan struct{}
-	room  *semaphore.Weighted
-	work  struct {
+	work struct {
 		sync.Mutex
 		queue   []clientMessage
+		bytes   int64 // what they take
 		running bool
+		space   chan struct{} // closed when one has been taken, nil when nobody waits
 	}
 	workers sync.WaitGroup
+
+	// over says that nothing more is read; answered that the client has closed
+	// its side, usable that what it sends next could be read. They belong to the
+	// goroutine that reads.
+	over, answered, usable bool
 }
 
 // bucket is the message rate of one socket.
@@ -108,34 +114,70 @@ func (b *bucket) take(perSecond int, now time.Time) bool {
 	return true
 }
 
-// serve speaks with a client until one of the two ends it.
+// serve speaks with a client until one of the two ends it. Its own goroutine
+// only waits for the client's next word: whatever needs stack is done aside, so
+// that a socket that waits holds as little as one can.
 func (w *WebSockets) serve(c net.Conn, h hello) {
 	s := &socket{
 		w: w, c: c, hello: h,
-		in:      newFrameReader(c, w.o.MaxMessage),
-		ending:  make(chan struct{}),
-		control: make(chan struct{}, 1),
-		slots:   make(chan struct{}, queuedRequests),
-		room:    semaphore.NewWeighted(queuedBytes),
+		in:     newFrameReader(c, w.o.MaxMessage),
+		silent: make(chan struct{}),
 	}
+	s.in.ahead, s.hello.rest = h.rest, nil
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	defer s.cancel()
-	defer func() {
-		if p := recover(); p != nil {
-			w.o.Logger.Error("socket handler panicked", "user", userOf(s.session), "panic", p, "stack", string(debug.Stack()))
-		}
-	}()
 	if !w.enter(s) {
 		s.write(appendClose(nil, closeGoingAway, "Server shutting down"))
+		s.cancel()
+		_ = c.Close() // what was not sent is nobody's loss
 		return
 	}
-	defer w.leave(s)
-	w.stats.accepted.Add(1)
+	s.attend()
+}
+
+// attend welcomes the client, listens, and takes leave.
+func (s *socket) attend() {
+	s.aside((*socket).welcome)
+	wait := readiness(s.c)
+	for !s.over {
+		if s.in.rest() {
+			wait.await()
+		}
+		s.aside((*socket).listen)
+	}
+	s.aside((*socket).leave)
+}
+
+// aside runs a step on a goroutine of its own and waits for it.
+func (s *socket) aside(step func(*socket)) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer s.recover("socket handler panicked")
+		step(s)
+	}()
+	<-done
+}
+
+// recover ends the socket whose handler panics, and nothing else.
+func (s *socket) recover(what string) {
+	if p := recover(); p != nil {
+		s.w.o.Logger.Error(what, "user", userOf(s.session), "panic", p, "stack", string(debug.Stack()))
+		s.over = true
+		s.end(closeInternal, "Internal error")
+	}
+}
+
+// welcome authenticates the client; then frames are delivered to it.
+func (s *socket) welcome() {
+	s.w.stats.accepted.Add(1)
 	s.hear()
 	s.taken.Store(time.Now().UnixNano())
-	if s.authenticate() {
-		s.talk()
+	if !s.authenticate() {
+		s.over = true
+		return
 	}
+	s.hello.token = ""
+	s.talk()
 }
 
 // hear notes that the client has sent a frame.
@@ -146,28 +188,37 @@ func (s *socket) hear() {
 	}
 }
 
-// talk delivers and listens until the end.
+// talk begins to deliver.
 func (s *socket) talk() {
 	s.live = s.w.o.DB.Hub().Connect(core.LiveConnOptions{
 		ID: s.session.RequestID, User: s.session.UserID, Encoder: jsonFrames{},
 		Lagging: s.hello.wish.has(featureLagging), Commits: s.hello.wish.has(featureCommits),
+		Ready: s.wake,
 	})
-	defer s.live.Close()
+	s.pingAt = time.Now().Add(s.w.o.Heartbeat)
+	s.timer = time.AfterFunc(min(s.w.o.Heartbeat, s.w.o.ClientTimeout), s.tick)
 	s.mu.Lock()
 	s.mu.talking = true
 	s.mu.Unlock()
-	var writer sync.WaitGroup
+	s.writing.Store(writerIdle)
+	s.wake() // for what has happened before
+}
+
+// leave waits until nothing is written any more and gives up what the socket
+// has.
+func (s *socket) leave() {
+	defer s.w.leave(s)
+	defer s.c.Close()
+	defer s.cancel()
+	if s.live == nil {
+		return
+	}
+	defer s.live.Close()
 	defer s.workers.Wait()
-	defer writer.Wait()
-	writer.Go(func() {
-		defer s.cancel()
-		s.deliver()
-	})
-	answered, usable := s.listen()
-	writer.Wait()
-	s.cancel()
-	if !answered {
-		s.drain(usable)
+	defer s.timer.Stop()
+	<-s.silent
+	if !s.answered {
+		s.drain(s.usable)
 	}
 }
 
@@ -185,8 +236,9 @@ func (s *socket) end(code uint16, why string) {
 	_ = s.c.SetWriteDeadline(by) // a broken connection shows at the next write
 	if !s.mu.talking {
 		_ = s.c.SetReadDeadline(time.Now()) // the reader is alone and ends it
+		return
 	}
-	close(s.ending)
+	s.wake()
 }
 
 // lastWords says how the socket ends.
@@ -199,10 +251,9 @@ func (s *socket) lastWords() (code uint16, why string) {
 // hasEnded reports whether the end has begun.
 func (s *socket) hasEnded() bool { return s.closeBy.Load() != 0 }
 
-// listen reads until the end. It reports whether the client has closed its side
-// and whether what it sends next could be read.
-func (s *socket) listen() (answered, usable bool) {
-	for {
+// listen reads what the client has sent, and notes when that was the last.
+func (s *socket) listen() {
+	for !s.over {
 		m, err := s.in.next()
 		var bad *broken
 		switch {
@@ -210,23 +261,30 @@ func (s *socket) listen() (answered, usable bool) {
 			if bad.tooLarge {
 				s.fail(nameProtocol, socketTooLarge, "Message too large")
 			}
+			s.over = true
 			s.end(bad.code, bad.reason)
-			return false, false
+			return
 		case err != nil:
+			s.over, s.answered = true, true
 			if !s.hasEnded() {
 				s.end(0, "") // nobody is there to read a close frame
 			}
-			return true, false
+			return
 		}
 		s.hear()
-		if m.op == opClose {
+		switch {
+		case m.op == opClose:
+			s.over, s.answered, s.usable = true, true, true
 			s.end(m.code, "")
-			return true, true
-		}
-		if s.hasEnded() {
-			return false, true
+			return
+		case s.hasEnded():
+			s.over, s.usable = true, true
+			return
 		}
 		s.take(m)
+		if s.in.rest() {
+			return
+		}
 	}
 }
 
@@ -237,19 +295,11 @@ func (s *socket) take(m message) {
 		s.mu.Lock()
 		s.mu.pong = append([]byte{}, m.data...)
 		s.mu.Unlock()
-		s.nudge()
+		s.wake()
 	case opBinary:
 		s.fail(nameProtocol, socketBadData, "Binary not supported")
 	case opText:
 		s.takeText(m.data)
-	}
-}
-
-// nudge wakes the writer.
-func (s *socket) nudge() {
-	select {
-	case s.control <- struct{}{}:
-	default:
 	}
 }
 
@@ -287,23 +337,52 @@ func (s *socket) send(kind frameKind, body []byte) {
 }
 
 // enqueue lets a request be handled behind those before it, by a goroutine that
-// lives while there are any. So the reader goes on answering pings.
+// lives while there are any. So the reader goes on answering pings. It waits
+// while too many wait already.
 func (s *socket) enqueue(m clientMessage) {
-	select {
-	case s.slots <- struct{}{}:
-	case <-s.ctx.Done():
-		return
+	for {
+		s.work.Lock()
+		if n := len(s.work.queue); n == 0 || n < queuedRequests && s.work.bytes+m.size <= queuedBytes {
+			s.work.queue = append(s.work.queue, m)
+			s.work.bytes += m.size
+			if !s.work.running {
+				s.work.running = true
+				s.workers.Go(s.handleAll)
+			}
+			s.work.Unlock()
+			return
+		}
+		if s.work.space == nil {
+			s.work.space = make(chan struct{})
+		}
+		space := s.work.space
+		s.work.Unlock()
+		select {
+		case <-space:
+		case <-s.ctx.Done():
+			return
+		}
 	}
-	if s.room.Acquire(s.ctx, m.size) != nil {
-		return
-	}
+}
+
+// dequeue returns the oldest request, or false when there is none or the socket
+// ends.
+func (s *socket) dequeue() (m clientMessage, ok bool) {
 	s.work.Lock()
 	defer s.work.Unlock()
-	s.work.queue = append(s.work.queue, m)
-	if !s.work.running {
-		s.work.running = true
-		s.workers.Go(s.handleAll)
+	if len(s.work.queue) == 0 || s.ctx.Err() != nil {
+		s.work.running, s.work.queue = false, nil
+		return m, false
 	}
+	m = s.work.queue[0]
+	s.work.queue[0] = clientMessage{}
+	s.work.queue = s.work.queue[1:]
+	s.work.bytes -= m.size
+	if s.work.space != nil {
+		close(s.work.space)
+		s.work.space = nil
+	}
+	return m, true
 }
 
 func (s *socket) handleAll() {
@@ -314,17 +393,10 @@ func (s *socket) handleAll() {
 		}
 	}()
 	for {
-		s.work.Lock()
-		if len(s.work.queue) == 0 || s.ctx.Err() != nil {
-			s.work.running, s.work.queue = false, nil
-			s.work.Unlock()
+		m, ok := s.dequeue()
+		if !ok {
 			return
 		}
-		m := s.work.queue[0]
-		s.work.queue = s.work.queue[1:]
-		s.work.Unlock()
-		<-s.slots
-		s.room.Release(m.size)
 		s.handle(&m)
 	}
 }

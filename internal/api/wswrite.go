@@ -37,41 +37,102 @@ var squeezers = sync.Pool{New: func() any {
 	return s
 }}
 
-// deliver writes what the hub has for the client, pings it, and closes when it
-// is not heard of any more. It returns when nothing more will be written.
-func (s *socket) deliver() {
-	heartbeat := time.NewTicker(s.w.o.Heartbeat)
-	defer heartbeat.Stop()
-	idle := time.NewTimer(s.w.o.ClientTimeout)
-	defer idle.Stop()
-	ok := true
-	for ok {
-		select {
-		case <-s.live.Ready():
-			ok, _ = s.flush()
-		case <-s.control:
-			ok = s.pong()
-		case <-heartbeat.C:
-			ok = s.ping()
-		case <-idle.C:
-			if rest := s.patience(); rest > 0 {
-				idle.Reset(rest)
-				continue
+// The states of socket.writing.
+const (
+	writerNone  = iota // the socket does not talk yet
+	writerIdle         // nothing to do
+	writerBusy         // a goroutine is writing
+	writerAgain        // it is, and has to look again before it ends
+)
+
+// wake lets what is due be written: frames of the hub, a pong, a ping, or the
+// end. A goroutine does that which lives while there is something to write, so
+// that a socket that waits has none. It never waits itself.
+func (s *socket) wake() {
+	for {
+		switch s.writing.Load() {
+		case writerNone, writerAgain:
+			return
+		case writerIdle:
+			if s.writing.CompareAndSwap(writerIdle, writerBusy) {
+				go s.deliver()
+				return
 			}
-			s.w.stats.timeouts.Add(1)
-			s.end(closeNormal, "Heartbeat timeout")
-		case <-s.live.Done():
-			s.end(closePolicy, "Connection ended by the server")
-		case <-s.ending:
+		case writerBusy:
+			if s.writing.CompareAndSwap(writerBusy, writerAgain) {
+				return
+			}
+		}
+	}
+}
+
+// tick is called by the socket's timer.
+func (s *socket) tick() {
+	s.beat.Store(true)
+	s.wake()
+}
+
+// deliver writes what is due and ends when that is all. With the end of the
+// socket it stays the writer, so that no other one starts.
+func (s *socket) deliver() {
+	for {
+		s.writing.Store(writerBusy) // who wakes from here on is seen below
+		if s.hasEnded() {
 			s.finish()
+			s.quiet()
+			return
+		}
+		if !s.turn() {
+			// The client takes nothing: there is no way to tell it. The
+			// connection is closed when the reader has ended, which waits for a
+			// client that may never send again.
+			s.end(0, "")
+			_ = s.c.SetReadDeadline(time.Now())
+			s.quiet()
+			return
+		}
+		if s.writing.CompareAndSwap(writerBusy, writerIdle) {
 			return
 		}
 	}
-	// The client takes nothing: there is no way to tell it. The connection is
-	// closed when the reader has ended, which waits for a client that may never
-	// send again.
-	s.end(0, "")
-	_ = s.c.SetReadDeadline(time.Now())
+}
+
+// quiet says that nothing more will be written, which ends what requests are
+// being handled too.
+func (s *socket) quiet() {
+	s.cancel()
+	close(s.silent)
+}
+
+// turn does once what may be due. It reports whether the connection goes on.
+func (s *socket) turn() bool {
+	if s.beat.Swap(false) && !s.heartbeat() {
+		return false
+	}
+	if !s.pong() {
+		return false
+	}
+	ok, _ := s.flush()
+	return ok
+}
+
+// heartbeat pings the client when that is due, ends the socket when the client
+// is not heard of any more, and sets the timer anew.
+func (s *socket) heartbeat() bool {
+	rest := s.patience()
+	if rest <= 0 {
+		s.w.stats.timeouts.Add(1)
+		s.end(closeNormal, "Heartbeat timeout")
+		return true
+	}
+	now := time.Now()
+	ok := true
+	if !now.Before(s.pingAt) {
+		s.pingAt = now.Add(s.w.o.Heartbeat)
+		ok = s.ping()
+	}
+	s.timer.Reset(max(min(s.pingAt.Sub(now), rest), time.Millisecond))
+	return ok
 }
 
 // patience returns how long the client may still be silent.
@@ -109,8 +170,12 @@ func (s *socket) finish() {
 // the connection goes on, and whether there was anything.
 func (s *socket) flush() (ok, some bool) {
 	frames, err := s.live.Take(s.ctx, nil, writePiece)
-	if err != nil || len(frames) == 0 {
-		return true, false // the hub's end shows in Done
+	if err != nil {
+		s.end(closePolicy, "Connection ended by the server")
+		return true, false
+	}
+	if len(frames) == 0 {
+		return true, false
 	}
 	buffer := joinedBuffers.Get().(*[]byte)
 	defer func() {

@@ -21,6 +21,10 @@ type ConnOptions struct {
 	Encoder Encoder
 	// Lagging and Commits are the features that the client has named.
 	Lagging, Commits bool
+	// Ready is called whenever Take may have something to return, or the
+	// connection has ended. It is called under locks of the hub, so it must
+	// neither wait nor call the hub; nil means that the owner asks by himself.
+	Ready func()
 }
 
 // Conn is one client connection. Subscribe, NextBatch and Unsubscribe are
@@ -29,8 +33,6 @@ type Conn struct {
 	hub   *Hub
 	shard *shard
 	o     ConnOptions
-	// ready holds a token while Take may have something to return.
-	ready chan struct{}
 	// room holds a token after the outbox got emptier.
 	room chan struct{}
 	// done is closed when the connection has ended.
@@ -52,8 +54,6 @@ type Conn struct {
 		queue  []Frame
 		closed bool
 	}
-	// read belongs to the goroutine that takes frames.
-	read reader
 }
 
 // Connect registers a connection; Close ends it.
@@ -61,7 +61,6 @@ func (h *Hub) Connect(o ConnOptions) *Conn {
 	c := &Conn{
 		hub: h, o: o,
 		shard: h.shards[maphash.String(h.seed, o.ID)%uint64(len(h.shards))],
-		ready: make(chan struct{}, 1),
 		room:  make(chan struct{}, 1),
 		done:  make(chan struct{}),
 		subs:  make(map[string]*subscription),
@@ -79,8 +78,12 @@ func (c *Conn) ID() string { return c.o.ID }
 // User returns whose connection it is.
 func (c *Conn) User() schema.UserID { return c.o.User }
 
-// Ready holds a token when Take may have frames.
-func (c *Conn) Ready() <-chan struct{} { return c.ready }
+// ready says that Take may have frames.
+func (c *Conn) ready() {
+	if c.o.Ready != nil {
+		c.o.Ready()
+	}
+}
 
 // Done is closed when the connection has ended, by Close or by the hub.
 func (c *Conn) Done() <-chan struct{} { return c.done }
@@ -100,6 +103,7 @@ func (c *Conn) Close() {
 		return
 	}
 	close(c.done)
+	c.ready()
 	c.shard.mu.Lock()
 	for _, sub := range c.subs {
 		c.shard.remove(sub)
@@ -117,8 +121,8 @@ func (c *Conn) Close() {
 var errClosed = fault.New(fault.Cancelled, "the connection is closed")
 
 // Take appends the frames that are due, about most bytes of them, and returns
-// at once. Frames must be written in this order. When there are more, Ready
-// holds a token again. Besides emptying the outbox it reads the change index
+// at once. Frames must be written in this order. When there are more, Ready is
+// called again. Besides emptying the outbox it reads the change index
 // for one of the connection's cursors.
 func (c *Conn) Take(ctx context.Context, dst []Frame, most int) ([]Frame, error) {
 	c.mu.Lock()
@@ -152,7 +156,7 @@ func (c *Conn) Take(ctx context.Context, dst []Frame, most int) ([]Frame, error)
 		dst = c.advance(ctx, cursor, dst)
 	}
 	if more {
-		signal(c.ready)
+		c.ready()
 	}
 	return dst, nil
 }
@@ -188,7 +192,7 @@ func (c *Conn) publish() {
 	c.mu.Unlock()
 	clear(c.staged)
 	c.staged = c.staged[:0]
-	signal(c.ready)
+	c.ready()
 }
 
 // push puts a frame that is due by the client's own doing into the outbox,
@@ -200,7 +204,7 @@ func (c *Conn) push(f Frame) {
 		c.mu.queue = append(c.mu.queue, f)
 	}
 	c.mu.Unlock()
-	signal(c.ready)
+	c.ready()
 }
 
 // await lets Take read for a cursor when what is due before has been taken.
@@ -210,7 +214,7 @@ func (c *Conn) await(sub *subscription) {
 		c.mu.queue = append(c.mu.queue, Frame{cursor: sub})
 	}
 	c.mu.Unlock()
-	signal(c.ready)
+	c.ready()
 }
 
 // Send queues a frame of the edge's own behind what is due. It waits while the

@@ -78,12 +78,13 @@ func (c *Conn) advance(ctx context.Context, sub *subscription, dst []Frame) []Fr
 
 // advancing is one turn of a cursor.
 type advancing struct {
-	c     *Conn
-	sub   *subscription
-	q     *Query
-	dst   []Frame
-	bytes int
-	seen  int
+	c      *Conn
+	sub    *subscription
+	q      *Query
+	reader *reader
+	dst    []Frame
+	bytes  int
+	seen   int
 }
 
 // read appends frames from the change index until the slice is full, which it
@@ -101,8 +102,10 @@ func (a *advancing) read(ctx context.Context) (more bool, err error) {
 		return false, err
 	}
 	to := v.Position()
-	a.c.read.env = a.q.match.env
-	a.c.read.env.Now = h.o.Now().UnixMicro()
+	a.reader = h.readers.Get().(*reader)
+	defer h.readers.Put(a.reader)
+	a.reader.env = a.q.match.env()
+	a.reader.env.Now = h.o.Now().UnixMicro()
 	err = v.Changes(ctx, a.q.table, a.q.o.Scope, a.sub.cursor, to, func(ch *command.Change) error {
 		if ch.Seq <= a.sub.cursor {
 			return nil
@@ -136,7 +139,7 @@ func (a *advancing) read(ctx context.Context) (more bool, err error) {
 
 // change appends the frame of one change.
 func (a *advancing) change(ctx context.Context, v *relation.View, ch *command.Change) error {
-	r := &a.c.read
+	r := a.reader
 	if err := r.event.decode(a.q.table, ch); err != nil {
 		return err
 	}
@@ -260,7 +263,7 @@ func (s *shard) replayed(sub *subscription, ch *command.Change) (Frame, error) {
 	if err := r.event.decode(sub.feed.table, ch); err != nil {
 		return Frame{}, err
 	}
-	r.env = sub.query.match.env
+	r.env = sub.query.match.env()
 	r.env.Now = s.hub.o.Now().UnixMicro()
 	is, err := r.event.judge(sub.query.match, &r.env)
 	if err != nil || is == untouched {

@@ -1,6 +1,7 @@
 package live
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -83,9 +84,11 @@ func newFeed(key feedKey, t *schema.Table) *feed {
 	}
 }
 
-// all returns the subscriptions in the order of their live ids.
+// all returns the subscriptions in an order that chance has no part in.
 func (f *feed) all() []*subscription {
-	return slices.SortedFunc(maps.Keys(f.subs), func(a, b *subscription) int { return strings.Compare(a.liveID, b.liveID) })
+	return slices.SortedFunc(maps.Keys(f.subs), func(a, b *subscription) int {
+		return cmp.Or(strings.Compare(a.conn.o.ID, b.conn.o.ID), strings.Compare(a.id, b.id))
+	})
 }
 
 // insert makes a subscription live.
@@ -93,7 +96,7 @@ func (f *feed) insert(sub *subscription) {
 	q := sub.query
 	fl := f.filters[q.match.key]
 	if fl == nil {
-		fl = &filter{match: q.match, env: q.match.env}
+		fl = &filter{match: q.match, env: q.match.env()}
 		f.filters[q.match.key] = fl
 		f.index(fl)
 	}
@@ -107,6 +110,12 @@ func (f *feed) insert(sub *subscription) {
 		at = len(fl.groups)
 		fl.groups = append(fl.groups, &group{filter: fl, projection: p})
 		p.groups++
+	}
+	if q.match != fl.match || q.shape != p.shape {
+		// They decide and project alike, and one of each is enough.
+		alike := *q
+		alike.match, alike.shape = fl.match, p.shape
+		sub.query = &alike
 	}
 	g := fl.groups[at]
 	sub.group, sub.slot = g, len(g.subs)

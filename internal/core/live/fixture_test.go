@@ -156,14 +156,23 @@ func (d *database) connect(id, user string, features ...string) *client {
 		o.Lagging = o.Lagging || f == "lagging"
 		o.Commits = o.Commits || f == "commits"
 	}
-	return &client{db: d, user: user, conn: d.Hub().Connect(o)}
+	ready := make(chan struct{}, 1)
+	o.Ready = func() {
+		select {
+		case ready <- struct{}{}:
+		default:
+		}
+	}
+	return &client{db: d, user: user, ready: ready, conn: d.Hub().Connect(o)}
 }
 
 // client is a connection and its user.
 type client struct {
 	db   *database
 	user string
-	conn *core.LiveConn
+	// ready holds a token when there may be something to take.
+	ready chan struct{}
+	conn  *core.LiveConn
 }
 
 // subscribe opens a subscription; the error is the refusal.

@@ -109,6 +109,7 @@ type Hub struct {
 	shards   []*shard
 	seed     maphash.Seed
 	counters counters
+	readers  sync.Pool // *reader, for whoever reads for a cursor
 	mu       struct {
 		sync.Mutex
 		conns   map[string]*Conn      // by connection id
@@ -142,6 +143,7 @@ func NewHub(o Options) *Hub {
 	fault.Assert(o.Relations != nil, "a hub needs relations")
 	o = o.withDefaults()
 	h := &Hub{o: o, ring: newRing(o.RingBytes, o.Shards), seed: maphash.MakeSeed()}
+	h.readers.New = func() any { return new(reader) }
 	h.mu.conns = make(map[string]*Conn)
 	h.mu.perUser = make(map[schema.UserID]int)
 	for i := range o.Shards {

@@ -149,7 +149,7 @@ func (s *subscriber) read(r *rand.Rand, stop chan struct{}) {
 		select {
 		case <-stop:
 			return
-		case <-s.conn.Ready():
+		case <-s.ready:
 		}
 		for range r.IntN(400) {
 			runtime.Gosched()

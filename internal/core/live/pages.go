@@ -99,7 +99,7 @@ func (p *paging) scan(ctx context.Context, v *relation.View, r source.Request) e
 		return err
 	}
 	defer rows.Close()
-	p.env = p.q.match.env
+	p.env = p.q.match.env()
 	p.env.Now = p.c.hub.o.Now().UnixMicro()
 	for !p.more {
 		b, err := rows.Next(ctx)

@@ -89,9 +89,11 @@ func NewQuery(r Request, o QueryOptions) (*Query, error) {
 		return nil, err
 	}
 	q.columns = q.needed()
-	if q.keys, err = pointKeys(o.Plan, &q.match.env); err != nil {
+	env := q.match.env()
+	if q.keys, err = pointKeys(o.Plan, &env); err != nil {
 		return nil, err
 	}
+	q.o.Plan = nil // it has been compiled, and there may be many like it
 	return q, nil
 }
 
@@ -192,12 +194,16 @@ type matcher struct {
 	key   string    // equal keys decide alike
 	eval  exec.Eval // nil takes every row
 	equal [][]plan.EqCond
-	env   plan.Env // what evaluation may see, to be copied
+	// caller is whose expressions they are.
+	caller relation.Caller
 }
+
+// env returns what evaluation may see, to be used by one goroutine.
+func (m *matcher) env() plan.Env { return environment(m.caller) }
 
 // newMatcher compiles the filter of a query.
 func newMatcher(p *plan.Query, c relation.Caller) (*matcher, error) {
-	m := &matcher{env: environment(c)}
+	m := &matcher{caller: c}
 	switch {
 	case p.Access.Empty: // WHERE FALSE has left no filter behind
 		m.key = "FALSE"
@@ -206,7 +212,8 @@ func newMatcher(p *plan.Query, c relation.Caller) (*matcher, error) {
 	case p.Filter == nil:
 		return m, nil
 	}
-	filter, err := plan.Settle(p.Filter, &m.env)
+	env := m.env()
+	filter, err := plan.Settle(p.Filter, &env)
 	if err != nil {
 		return nil, err
 	}
@@ -223,8 +230,8 @@ func environment(c relation.Caller) plan.Env {
 	return plan.Env{User: c.User, Role: c.Role, Namespace: c.Namespace, Now: c.Now}
 }
 
-// matches reports whether the filter is TRUE for a row. env is one of the
-// matcher's own, used by one goroutine at a time.
+// matches reports whether the filter is TRUE for a row. env is one that the
+// matcher has given.
 func (m *matcher) matches(row []datum.Value, env *plan.Env) (bool, error) {
 	env.BeginRow()
 	if m.eval == nil {

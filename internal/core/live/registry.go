@@ -78,7 +78,7 @@ func (h *Hub) connections() []*Conn {
 func (sub *subscription) describe() Subscription {
 	t := sub.query.table
 	return Subscription{
-		LiveID: sub.liveID, ConnectionID: sub.conn.o.ID, ID: sub.id,
+		LiveID: sub.liveID(), ConnectionID: sub.conn.o.ID, ID: sub.id,
 		Namespace: t.Namespace, Table: t.Name, TableID: t.ID, UserID: sub.conn.o.User,
 		Query: sub.text, Options: sub.options, Status: stateNames[sub.state],
 		CreatedAt: sub.created, ChangedAt: time.UnixMicro(sub.changed.Load()),

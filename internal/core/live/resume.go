@@ -159,7 +159,7 @@ func newRemoval(c *Conn, sub *subscription, q *Query) *removal {
 // next finds some deletes, and reports whether there may be more.
 func (r *removal) next(ctx context.Context) (more bool, err error) {
 	r.frames, r.bytes = r.frames[:0], 0
-	r.gap.reader.env = r.q.match.env
+	r.gap.reader.env = r.q.match.env()
 	r.gap.reader.env.Now = r.c.hub.o.Now().UnixMicro()
 	v := r.c.hub.o.Relations.View()
 	defer v.Release()

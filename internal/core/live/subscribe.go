@@ -51,7 +51,7 @@ func (c *Conn) Subscribe(ctx context.Context, q *Query) error {
 func (c *Conn) register(q *Query) (*subscription, error) {
 	r := q.request
 	sub := &subscription{
-		conn: c, id: r.ID, liveID: string(c.o.User) + "-" + c.o.ID + "-" + r.ID,
+		conn: c, id: r.ID,
 		text: r.SQL, created: c.hub.o.Now(), query: q,
 		head: c.o.Encoder.AppendHead(nil, r.ID),
 	}

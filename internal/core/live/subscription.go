@@ -27,7 +27,6 @@ type subscription struct {
 	conn    *Conn
 	feed    *feed
 	id      string
-	liveID  string
 	text    string // the SQL as the client sent it
 	options string // the options as JSON, or ""
 	created time.Time
@@ -66,6 +65,11 @@ type subscription struct {
 	// in microseconds.
 	changes atomic.Int64
 	changed atomic.Int64
+}
+
+// liveID returns the name of the subscription among those of all connections.
+func (s *subscription) liveID() string {
+	return string(s.conn.o.User) + "-" + s.conn.o.ID + "-" + s.id
 }
 
 // page is where the snapshot of a subscription stands.

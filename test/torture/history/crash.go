@@ -136,7 +136,11 @@ func (h *History) recover(when string, l *Look, crash bool) {
 		before := s.settled
 		s.settled = floor
 		version := h.judge(when, u, found.of(u), floor, true)
-		s.settled = version
+		s.settled, s.perhaps = version, version
+		if crash && !s.present(version) {
+			// Which of its deletes has left nothing, nobody can tell.
+			_, s.settled = s.absence(version)
+		}
 		if !crash && version < before {
 			s.settled = before
 		}
@@ -177,6 +181,9 @@ func (h *History) forget() {
 					sub.lost = s.describe(c.version) + " of " + s.unit.String()
 				}
 				c.top = max(c.version, min(c.top, s.settled))
+				if !c.present && c.version >= s.perhaps {
+					c.top = max(c.top, s.settled)
+				}
 			}
 		}
 	}

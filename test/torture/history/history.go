@@ -155,6 +155,7 @@ type state struct {
 	unit    *Unit
 	log     []entry // never changed in place: forks share it
 	settled int     // versions up to here have happened
+	perhaps int     // after a crash the first one that what was found may be
 	visible int     // a read that begins now sees at least this version
 	durable int     // a crash now leaves at least this version
 	seqOf   int     // the version whose numbers are in seqs

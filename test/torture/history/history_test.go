@@ -339,6 +339,12 @@ func TestCrashes(t *testing.T) {
 		w.done(w.unit, history.Insert)
 		w.Crashed(append(w.look(alice, rows(w.unit, 2)...), w.look(lazy)...))
 	}, history.Lost)
+	f("a relaxed delete may have happened", func(w *world) {
+		w.done(w.soft, history.Insert)
+		w.done(w.soft, history.Delete)
+		w.done(w.unit, history.Insert)
+		w.Crashed(append(w.look(alice, rows(w.unit, 3)...), w.look(lazy)...))
+	})
 	f("a relaxed operation before another is missing", func(w *world) {
 		more := w.Unit(lazy, 8, 1)
 		w.done(w.soft, history.Insert)

@@ -363,3 +363,18 @@ func (s *Subscription) Quiet(rows []Row) {
 		}
 	}
 }
+
+// Reached reports whether all rows of an operation's unit are at its version or a
+// later one in the copy.
+func (s *Subscription) Reached(op Op) bool {
+	h := s.h
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	version := h.states[op.Unit.index].version(op.Number)
+	for _, c := range s.of(op.Unit) {
+		if c.version < version {
+			return false
+		}
+	}
+	return version > 0 && !s.loading
+}

@@ -27,6 +27,7 @@ type bench struct {
 	ceilings  map[string]*proc.Process
 	tabled    []*lane // those with tables, KalamDB's first; nil before the first use
 	server    *server // the KalamDB that scenarios share; nil before the first use
+	listened  int64   // jobs of the live client so far
 }
 
 func newBench(ctx context.Context, o options, stdout io.Writer) (*bench, error) {
@@ -44,10 +45,10 @@ func newBench(ctx context.Context, o options, stdout io.Writer) (*bench, error) 
 	}
 	b := &bench{options: o, report: newReport(stdout), self: self, data: data, ceilings: map[string]*proc.Process{}}
 	if build {
-		build := exec.CommandContext(ctx, "go", "build", "-o", b.binary, "./cmd/kalamdb")
+		build := exec.CommandContext(ctx, "go", "build", "-o", b.binary, "kalamdb/cmd/kalamdb")
 		build.Env = append(os.Environ(), "CGO_ENABLED=1")
 		if text, err := build.CombinedOutput(); err != nil {
-			return nil, errors.Join(fmt.Errorf("build kalamdb (run bench in the root of the module): %w\n%s", err, text), os.RemoveAll(data))
+			return nil, errors.Join(fmt.Errorf("build kalamdb: %w\n%s", err, text), os.RemoveAll(data))
 		}
 	}
 	return b, nil

@@ -11,6 +11,7 @@ import (
 	"regexp"
 
 	"kalamdb/bench/ceiling"
+	"kalamdb/bench/live"
 	"kalamdb/bench/proc"
 )
 
@@ -20,6 +21,7 @@ const (
 	syncedCeiling   = "c2"       // the same, after a shared fsync
 	httpCeiling     = "http"     // net/http with an empty handler
 	fastHTTPCeiling = "fasthttp" // fasthttp with an empty handler
+	fanoutCeiling   = "fanout"   // the same bytes to each of many sockets
 )
 
 var listening = regexp.MustCompile(`listening (?:on )?(?:http://)?(\S+:\d+)`)
@@ -41,6 +43,8 @@ func serveCeiling(kind string, args []string, stdout io.Writer) error {
 		return ceiling.Echo(l)
 	case syncedCeiling:
 		return ceiling.Synced(l, *path)
+	case fanoutCeiling:
+		return live.Ceiling(context.Background(), l, *path)
 	case httpCeiling:
 		return ceiling.EmptyHTTP(l)
 	case fastHTTPCeiling:

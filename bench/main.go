@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"kalamdb/bench/live"
 	"kalamdb/bench/load"
 	"kalamdb/bench/target"
 )
@@ -45,6 +46,8 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		err = load.Serve(stdin, stdout, target.New)
 	case len(args) > 1 && args[0] == "ceiling":
 		err = serveCeiling(args[1], args[2:], stdout)
+	case len(args) > 0 && args[0] == "live":
+		err = live.Serve(stdin, stdout, target.New)
 	case len(args) > 0 && args[0] == "fsync":
 		err = runFsync(args[1:], stdout)
 	default:
@@ -93,7 +96,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return o, fmt.Errorf("unexpected argument %q", set.Arg(0))
 	}
 	if o.short {
-		o.rounds, o.seconds, o.rows = 1, 0.3, 2000
+		o.rounds, o.seconds, o.rows = 1, 0.15, 2000
 	}
 	if o.rounds < 1 || o.seconds <= 0 || o.rows < 1 {
 		return o, errors.New("rounds, seconds and rows must be positive")

@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"path/filepath"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -19,15 +18,15 @@ import (
 const maxFrames = 64 << 20
 
 // Ceiling serves the ceiling program of a broadcast on a listener until ctx
-// ends; its file lies in dir.
+// ends, with a file of its own at path.
 //
 // A client opens its sockets and sends on each a length and the bytes that a
 // round is to send there. Another connection says the length 0, whether rounds
 // are synced, how long a request is and how many sockets there are; from then on
 // each of its requests is appended to the file, synced if so, and followed by
 // one write to every socket.
-func Ceiling(ctx context.Context, listener net.Listener, dir string) error {
-	file, err := os.OpenFile(filepath.Join(dir, "ceiling.log"), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+func Ceiling(ctx context.Context, listener net.Listener, path string) error {
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
 		return fmt.Errorf("open file of the ceiling: %w", err)
 	}

@@ -17,6 +17,8 @@ const (
 	// killToldBound is how long a follower may take to be told everything
 	// after a start.
 	killToldBound = 60 * time.Second
+	// killWorkBound is how long a cycle waits for its statements.
+	killWorkBound = 5 * time.Second
 	// killFaultyBound is the same where it is expected not to happen.
 	killFaultyBound = 5 * time.Second
 	// killStallNeed is how many statements must be answered while one follower
@@ -151,7 +153,7 @@ func (r *killRun) turn() {
 	r.history.Relabel(fmt.Sprintf("seed %d, cycle %d", r.seed, r.cycle.Load()))
 	endLoad := r.load(r.relaxed && r.random.IntN(3) > 0)
 	wake := r.sleep()
-	elapse(time.Duration(30+r.random.IntN(400)<<r.random.IntN(3)) * time.Millisecond)
+	r.work(int64(r.random.IntN(60 << r.random.IntN(4))))
 	if r.random.IntN(6) == 0 {
 		r.freeze()
 		elapse(time.Duration(r.random.IntN(100)) * time.Millisecond)
@@ -181,6 +183,24 @@ func (r *killRun) turn() {
 	}
 	wake()
 	r.compare(looks)
+}
+
+// work waits until so many more statements have been acknowledged, for a bounded
+// time, and then a moment that no answer determines.
+func (r *killRun) work(statements int64) {
+	enough := r.history.Counts().Acked + statements
+	deadline := time.NewTimer(killWorkBound)
+	defer deadline.Stop()
+	ticker := time.NewTicker(2 * time.Millisecond)
+	defer ticker.Stop()
+	for r.history.Counts().Acked < enough {
+		select {
+		case <-ticker.C:
+		case <-deadline.C:
+			return
+		}
+	}
+	elapse(time.Duration(r.random.IntN(30_000)) * time.Microsecond)
 }
 
 // hold keeps what followers are told from the history until it knows what is

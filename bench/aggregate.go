@@ -77,6 +77,9 @@ func (b *bench) aggregate(ctx context.Context, s *server, n int64, out *sample) 
 		}
 	}
 	job.Verb, job.Keys, job.Conns, job.Warm, job.Measure = load.Aggregate, n, 1, b.warm(), b.window()
+	if b.short {
+		job.Warm, job.Measure, job.Requests = 0, 0, 5
+	}
 	r, err := b.drive(ctx, job)
 	out.results = append(out.results, r)
 	return err

@@ -45,9 +45,9 @@ func NewFilesystem(fs disk.FS, base string) *Filesystem {
 // Base returns the folder that holds all objects.
 func (s *Filesystem) Base() string { return s.base }
 
-// full returns the place of an object on the file system.
+// full returns the place of an object on the file system. The base is none.
 func (s *Filesystem) full(name string) (string, error) {
-	if name == "" || name != path.Clean(name) || path.IsAbs(name) || name == ".." || strings.HasPrefix(name, "../") {
+	if name == "" || name == "." || name != path.Clean(name) || path.IsAbs(name) || name == ".." || strings.HasPrefix(name, "../") {
 		return "", fmt.Errorf("object name %q leads out of its storage", name)
 	}
 	return path.Join(s.base, name), nil
@@ -186,11 +186,15 @@ func (s *Filesystem) Remove(name string) error {
 	return nil
 }
 
-// List returns the names in a folder in order; a missing folder is empty.
+// List returns the names in a folder in order, those of the base for "."; a
+// missing folder is empty.
 func (s *Filesystem) List(folder string) ([]string, error) {
-	full, err := s.full(folder)
-	if err != nil {
-		return nil, err
+	full := s.base
+	if folder != "." {
+		var err error
+		if full, err = s.full(folder); err != nil {
+			return nil, err
+		}
 	}
 	names, err := s.fs.List(full)
 	if disk.IsNotExist(err) {

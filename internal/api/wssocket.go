@@ -60,8 +60,8 @@ type socket struct {
 	closeBy atomic.Int64
 	// writing says whether there is a writer; see wake.
 	writing atomic.Int32
-	// silent is closed when nothing more will be written.
-	silent chan struct{}
+	// writer is over when nothing more will be written.
+	writer sync.WaitGroup
 	// beat is set when timer has fired: a ping may be due, or patience over.
 	beat  atomic.Bool
 	timer *time.Timer
@@ -120,8 +120,7 @@ func (b *bucket) take(perSecond int, now time.Time) bool {
 func (w *WebSockets) serve(c net.Conn, h hello) {
 	s := &socket{
 		w: w, c: c, hello: h,
-		in:     newFrameReader(c, w.o.MaxMessage),
-		silent: make(chan struct{}),
+		in: newFrameReader(c, w.o.MaxMessage),
 	}
 	s.in.ahead, s.hello.rest = h.rest, nil
 	s.ctx, s.cancel = context.WithCancel(context.Background())
@@ -200,6 +199,7 @@ func (s *socket) talk() {
 	s.mu.Lock()
 	s.mu.talking = true
 	s.mu.Unlock()
+	s.writer.Add(1)
 	s.writing.Store(writerIdle)
 	s.wake() // for what has happened before
 }
@@ -216,7 +216,7 @@ func (s *socket) leave() {
 	defer s.live.Close()
 	defer s.workers.Wait()
 	defer s.timer.Stop()
-	<-s.silent
+	s.writer.Wait()
 	if !s.answered {
 		s.drain(s.usable)
 	}

@@ -101,7 +101,7 @@ func (s *socket) deliver() {
 // being handled too.
 func (s *socket) quiet() {
 	s.cancel()
-	close(s.silent)
+	s.writer.Done()
 }
 
 // turn does once what may be due. It reports whether the connection goes on.

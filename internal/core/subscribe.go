@@ -73,7 +73,15 @@ func (db *DB) liveQuery(ctx context.Context, s *auth.Session, r live.Request) (*
 		Plan:   p,
 		Scope:  scopeOf(s, p.Table),
 		Caller: caller(s, env),
-		Rebind: func(v *relation.View) (*plan.Query, error) { return bindLive(s, sel, v) },
+		// Tables are altered rarely and subscriptions are many: the text is
+		// parsed again rather than its tree kept.
+		Rebind: func(v *relation.View) (*plan.Query, error) {
+			sel, err := db.parseLive(r.SQL)
+			if err != nil {
+				return nil, err
+			}
+			return bindLive(s, sel, v)
+		},
 	})
 }
 

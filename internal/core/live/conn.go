@@ -33,10 +33,6 @@ type Conn struct {
 	hub   *Hub
 	shard *shard
 	o     ConnOptions
-	// room holds a token after the outbox got emptier.
-	room chan struct{}
-	// done is closed when the connection has ended.
-	done chan struct{}
 	// load is what waits in the outbox, staged frames included.
 	load atomic.Int64
 	// seen is when the client was last heard of, in microseconds.
@@ -53,6 +49,9 @@ type Conn struct {
 		// what is to be read for it.
 		queue  []Frame
 		closed bool
+		// room is closed when the outbox got emptier or the connection has
+		// ended, done when it has ended; nil when nobody waits.
+		room, done chan struct{}
 	}
 }
 
@@ -61,8 +60,6 @@ func (h *Hub) Connect(o ConnOptions) *Conn {
 	c := &Conn{
 		hub: h, o: o,
 		shard: h.shards[maphash.String(h.seed, o.ID)%uint64(len(h.shards))],
-		room:  make(chan struct{}, 1),
-		done:  make(chan struct{}),
 		subs:  make(map[string]*subscription),
 	}
 	c.Touch()
@@ -86,7 +83,23 @@ func (c *Conn) ready() {
 }
 
 // Done is closed when the connection has ended, by Close or by the hub.
-func (c *Conn) Done() <-chan struct{} { return c.done }
+func (c *Conn) Done() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.mu.done == nil {
+		c.mu.done = make(chan struct{})
+		if c.mu.closed {
+			close(c.mu.done)
+		}
+	}
+	return c.mu.done
+}
+
+func (c *Conn) closed() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.mu.closed
+}
 
 // Touch notes that the client was heard of.
 func (c *Conn) Touch() { c.seen.Store(c.hub.o.Now().UnixMicro()) }
@@ -95,14 +108,17 @@ func (c *Conn) Touch() { c.seen.Store(c.hub.o.Now().UnixMicro()) }
 // than once.
 func (c *Conn) Close() {
 	c.mu.Lock()
-	closed := c.mu.closed
-	c.mu.closed = true
-	c.mu.queue = nil
-	c.mu.Unlock()
-	if closed {
+	if c.mu.closed {
+		c.mu.Unlock()
 		return
 	}
-	close(c.done)
+	c.mu.closed = true
+	c.mu.queue = nil
+	if c.mu.done != nil {
+		close(c.mu.done)
+	}
+	c.letIn()
+	c.mu.Unlock()
 	c.ready()
 	c.shard.mu.Lock()
 	for _, sub := range c.subs {
@@ -150,8 +166,8 @@ func (c *Conn) Take(ctx context.Context, dst []Frame, most int) ([]Frame, error)
 	if !more {
 		c.mu.queue = nil
 	}
+	c.letIn()
 	c.mu.Unlock()
-	signal(c.room)
 	if cursor != nil {
 		dst = c.advance(ctx, cursor, dst)
 	}
@@ -161,10 +177,11 @@ func (c *Conn) Take(ctx context.Context, dst []Frame, most int) ([]Frame, error)
 	return dst, nil
 }
 
-func signal(c chan struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
+// letIn lets those look again who wait for room. c.mu is held.
+func (c *Conn) letIn() {
+	if c.mu.room != nil {
+		close(c.mu.room)
+		c.mu.room = nil
 	}
 }
 
@@ -229,22 +246,31 @@ func (c *Conn) Send(ctx context.Context, f Frame) error {
 
 // wait returns when the outbox has room for cost bytes, or is empty.
 func (c *Conn) wait(ctx context.Context, cost int64) error {
-	for waited := false; ; waited = true {
-		if load := c.load.Load(); load <= 0 || load+cost <= c.hub.o.OutboxBytes {
-			if waited {
-				signal(c.room) // somebody else may be waiting too
-			}
-			return nil
+	fits := func() bool {
+		load := c.load.Load()
+		return load <= 0 || load+cost <= c.hub.o.OutboxBytes
+	}
+	for !fits() {
+		c.mu.Lock()
+		if c.mu.closed {
+			c.mu.Unlock()
+			return errClosed
+		}
+		if c.mu.room == nil {
+			c.mu.room = make(chan struct{})
+		}
+		room := c.mu.room
+		c.mu.Unlock()
+		if fits() { // somebody may have taken frames meanwhile
+			break
 		}
 		select {
-		case <-c.room:
-		case <-c.done:
-			return errClosed
+		case <-room:
 		case <-ctx.Done():
-			signal(c.room)
 			return ctx.Err()
 		}
 	}
+	return nil
 }
 
 // notice returns a notice frame and reckons its cost.

@@ -40,7 +40,7 @@ type columnIndex struct {
 // filter is one distinct filter of live subscriptions.
 type filter struct {
 	match  *matcher
-	env    plan.Env // keeps compiled patterns from change to change
+	env    *plan.Env // keeps compiled patterns from change to change; nil before the first
 	groups []*group
 	routes []route // where the filter stands in keyed; none in always
 	shown  uint64  // generation of the last change it was shown
@@ -96,7 +96,7 @@ func (f *feed) insert(sub *subscription) {
 	q := sub.query
 	fl := f.filters[q.match.key]
 	if fl == nil {
-		fl = &filter{match: q.match, env: q.match.env()}
+		fl = &filter{match: q.match}
 		f.filters[q.match.key] = fl
 		f.index(fl)
 	}

@@ -199,8 +199,12 @@ func (s *shard) change(f *feed, ch *command.Change, now time.Time) {
 	s.found, s.hash = f.candidates(s.found[:0], &s.reader.event, s.generation, s.hash)
 	for _, fl := range s.found {
 		s.hub.counters.evaluations.Add(1)
+		if fl.env == nil {
+			env := fl.match.env()
+			fl.env = &env
+		}
 		fl.env.Now = now.UnixMicro()
-		v, err := s.reader.event.judge(fl.match, &fl.env)
+		v, err := s.reader.event.judge(fl.match, fl.env)
 		if err != nil {
 			s.endFilter(fl, err)
 			continue

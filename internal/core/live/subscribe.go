@@ -69,10 +69,8 @@ func (c *Conn) register(q *Query) (*subscription, error) {
 	if len(c.subs) >= c.hub.o.MaxPerConnection {
 		return nil, fault.New(fault.InvalidOperation, "Maximum subscriptions (%d) per connection exceeded", c.hub.o.MaxPerConnection)
 	}
-	select {
-	case <-c.done:
+	if c.closed() {
 		return nil, errClosed
-	default:
 	}
 	if !c.hub.reserve(c.o.User) {
 		return nil, errUserLimit

@@ -38,6 +38,7 @@ type crasher struct {
 	clock *memClock
 	label string
 	out   chan point
+	ended chan struct{} // closed by stop
 
 	mu     sync.Mutex
 	random *rand.Rand
@@ -113,7 +114,10 @@ func (c *crasher) hook(op disk.Op) error {
 	p.disk = c.mem.CrashClone(p.seed, percent)
 	p.h.Include(c.h)
 	p.clock = c.clock.at()
-	c.out <- p
+	select {
+	case c.out <- p:
+	case <-c.ended:
+	}
 	return nil
 }
 
@@ -128,5 +132,8 @@ func (c *crasher) serve(turn func(times int)) {
 func (c *crasher) stop() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.closed = true
+	if !c.closed {
+		c.closed = true
+		close(c.ended)
+	}
 }

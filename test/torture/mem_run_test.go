@@ -101,7 +101,7 @@ func runCrashPoints(t *testing.T, sum *tally, points int, seed uint64, all bool)
 	}
 	began := time.Now()
 	for taken, generation := 0, 0; taken < points; generation++ {
-		g := &generationRun{t: t, sum: sum, mem: mem, clock: clock, h: h, r: r, seed: seed + uint64(generation)*1000, shape: memShapeOf(r), first: taken}
+		g := &generationRun{t: t, sum: sum, mem: mem, clock: clock, h: h, r: r, seed: seed + uint64(generation)*1000, shape: memShapeOf(r), first: taken, all: all}
 		last, err := g.run(min(generationPoints, points-taken))
 		if err != nil {
 			t.Errorf("seed %d, generation %d: %v", seed, generation, err)
@@ -144,6 +144,7 @@ type generationRun struct {
 	shape memShape
 	first int
 	taken int
+	all   bool // go on after a violation
 }
 
 // run opens the node, takes points under load, checks them, and ends the node.
@@ -151,7 +152,7 @@ type generationRun struct {
 func (g *generationRun) run(points int) (*point, error) {
 	out := make(chan point, 2)
 	c := &crasher{
-		mem: g.mem, h: g.h, clock: g.clock, label: fmt.Sprintf("seed %d", g.seed), out: out,
+		mem: g.mem, h: g.h, clock: g.clock, label: fmt.Sprintf("seed %d", g.seed), out: out, ended: make(chan struct{}),
 		random: rand.New(rand.NewPCG(g.seed, 99)), next: g.first, most: g.first + points, rate: 6 + g.r.IntN(30),
 		kinds: g.sum.kinds, slow: g.r.IntN(3) > 0,
 	}
@@ -170,7 +171,11 @@ func (g *generationRun) run(points int) (*point, error) {
 				last = g.keep(p)
 			}
 			g.sum.check(p, g.shape)
+			if !g.all && g.sum.bad() {
+				break
+			}
 		}
+		c.stop()
 	}()
 	n, err := openNode(disk.Inject(g.mem, c.hook), g.clock, g.shape)
 	if err != nil {
@@ -185,8 +190,11 @@ func (g *generationRun) run(points int) (*point, error) {
 	l := startLoad(g.t, n, g.h, clients, g.seed, false)
 	c.serve(l.turn)
 	<-done
-	c.stop()
 	l.stop()
+	if !g.all && g.sum.bad() {
+		g.sum.add(g.h, g.first)
+		return nil, nil
+	}
 	if last != nil {
 		return last, g.crashed(n, last)
 	}

@@ -241,7 +241,7 @@ func (r *runner) scan(o op) {
 	view := r.node.relations.View()
 	defer view.Release()
 	plain := r.query(view, r.parseQuery(t, scopeOf(t, o.arg(1)), o.args[2:]))
-	r.answer(o.label, false, "%s: %s", o.text(), summary(plain))
+	r.answer(o.label, t.stream() && r.ahead, "%s: %s", o.text(), summary(plain))
 }
 
 // read begins a scan that stays open, or reads one to its end.

@@ -63,7 +63,10 @@ type runner struct {
 
 	answers []answer
 	parted  bool // relaxed commits were lost: later answers are this config's own
-	steps   int
+	// ahead says that a crash has put _seq ahead of the clock, above positions
+	// that may be lost: from then on events live longer under this config.
+	ahead bool
+	steps int
 }
 
 // failure is what a check found wrong.
@@ -295,7 +298,7 @@ func (r *runner) reopen(clone *disk.Mem) {
 	recovered := before
 	if n := len(ranges); n > 0 && !slices.Contains(r.lost, ranges[n-1]) {
 		recovered = ranges[n-1][0]
-		r.lost = append(r.lost, ranges[n-1])
+		r.lost, r.ahead = append(r.lost, ranges[n-1]), true
 	}
 	if recovered < r.synced || recovered > before || now < recovered {
 		r.failf("a crash left position %d of %d, at %d now; %d was durable", recovered, before, now, r.synced)

@@ -210,7 +210,7 @@ func checkCounts(t *testing.T, view *catalog.View, note *schema.Table) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for scan.Next() {
+			for scan.Next(context.Background()) {
 				found[i].HotRows++
 				found[i].Bytes += int64(len(scan.Version().Row))
 			}

@@ -219,7 +219,7 @@ func rows(t testing.TB, view *catalog.View, of *schema.Table, scope schema.Scope
 	}()
 	var out []string
 	row := make([]datum.Value, len(of.Columns))
-	for scan.Next() {
+	for scan.Next(context.Background()) {
 		if err := of.DecodeRow(scan.Version().Row, row); err != nil {
 			t.Fatal(err)
 		}

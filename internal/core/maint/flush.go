@@ -176,7 +176,7 @@ func eachRow(ctx context.Context, view *catalog.View, t *schema.Table, scope sch
 	if err != nil {
 		return err
 	}
-	for n := 0; err == nil && scan.Next(); n++ {
+	for n := 0; err == nil && scan.Next(ctx); n++ {
 		if n%sliceRows == 0 {
 			err = ctx.Err()
 		}

@@ -134,7 +134,7 @@ func (m *Maintainer) purgeScope(ctx context.Context, view *catalog.View, t *sche
 // purgeScan purges the tombstones that a scan delivers.
 func (m *Maintainer) purgeScan(ctx context.Context, t *schema.Table, scope schema.Scope, before uint64, scan *table.Scan) error {
 	keys := make([][]byte, 0, sliceRows)
-	for n := 0; scan.Next(); n++ {
+	for n := 0; scan.Next(ctx); n++ {
 		if n%sliceRows == 0 && ctx.Err() != nil {
 			return ctx.Err()
 		}

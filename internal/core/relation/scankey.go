@@ -17,6 +17,9 @@ const (
 	aheadMost = 64 << 10
 	// valueBytes is what a value takes beside its text.
 	valueBytes = 32
+	// lookEvery is how many rows are passed over between two looks at the
+	// context.
+	lookEvery = 256
 )
 
 // keyScan merges hot rows and places of cold rows by key. Cold rows are read
@@ -85,14 +88,16 @@ func (s *keyScan) fill(ctx context.Context) error {
 	}
 	if !s.begun {
 		s.begun = true
-		s.hasHot = s.hot.Next()
-		s.stepPlace()
+		s.hasHot = s.hot.Next(ctx)
+		if err := s.stepPlace(ctx); err != nil {
+			return err
+		}
 	}
 	rows := s.slab.take(s.stretch)
 	s.cold.places, s.cold.rows = s.cold.places[:0], s.cold.rows[:0]
 	n := 0
 	for n < len(rows) && (s.hasHot || s.hasLoc) {
-		if err := s.take(rows[n]); err != nil {
+		if err := s.take(ctx, rows[n]); err != nil {
 			return err
 		}
 		n++
@@ -115,28 +120,32 @@ func (s *keyScan) fill(ctx context.Context) error {
 
 // take puts the lesser of the two next rows into row, a cold one as a place to
 // be read.
-func (s *keyScan) take(row []datum.Value) error {
+func (s *keyScan) take(ctx context.Context, row []datum.Value) error {
 	if s.hasHot {
 		v := s.hot.Version()
 		if !s.hasLoc || bytes.Compare(v.Key, s.places.Key()) < 0 {
 			if err := s.source.decode(&v, row); err != nil {
 				return err
 			}
-			s.hasHot = s.hot.Next()
+			s.hasHot = s.hot.Next(ctx)
 			return nil
 		}
 	}
 	s.cold.places = append(s.cold.places, s.places.Location())
 	s.cold.rows = append(s.cold.rows, row)
-	s.stepPlace()
-	return nil
+	return s.stepPlace(ctx)
 }
 
 // stepPlace moves to the next place within the bounds of seq.
-func (s *keyScan) stepPlace() {
-	for s.hasLoc = s.places.Next(); s.hasLoc && !within(s.r, s.places.Location().Seq); {
+func (s *keyScan) stepPlace(ctx context.Context) error {
+	s.hasLoc = s.places.Next()
+	for n := 1; s.hasLoc && !within(s.r, s.places.Location().Seq); n++ {
+		if n%lookEvery == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
 		s.hasLoc = s.places.Next()
 	}
+	return nil
 }
 
 // grow doubles the stretch: up to a full batch always, beyond that after

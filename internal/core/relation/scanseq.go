@@ -51,7 +51,7 @@ func (s *seqScan) Next(ctx context.Context) (*source.Batch, error) {
 	}
 	if !s.begun {
 		s.begun = true
-		s.hasHot = s.hot.Next()
+		s.hasHot = s.hot.Next(ctx)
 	}
 	rows := s.rows.take(s.size)
 	n := 0
@@ -85,7 +85,7 @@ func (s *seqScan) take(ctx context.Context, row *[]datum.Value) (bool, error) {
 		v := s.hot.Version()
 		if w == nil || s.before(v.Seq, w.seqOf(w.rows[0])) {
 			err := s.source.decode(&v, *row)
-			s.hasHot = s.hot.Next()
+			s.hasHot = s.hot.Next(ctx)
 			return true, err
 		}
 	}
@@ -179,7 +179,7 @@ func (s *anyScan) Next(ctx context.Context) (*source.Batch, error) {
 		return nil, err
 	}
 	if s.hot != nil {
-		if batch, err := s.nextHot(); err != nil || batch != nil {
+		if batch, err := s.nextHot(ctx); err != nil || batch != nil {
 			return batch, err
 		}
 	}
@@ -202,10 +202,10 @@ func (s *anyScan) Next(ctx context.Context) (*source.Batch, error) {
 	return nil, nil
 }
 
-func (s *anyScan) nextHot() (*source.Batch, error) {
+func (s *anyScan) nextHot(ctx context.Context) (*source.Batch, error) {
 	rows := s.rows.take(s.size)
 	n := 0
-	for n < len(rows) && s.hot.Next() {
+	for n < len(rows) && s.hot.Next(ctx) {
 		v := s.hot.Version()
 		if err := s.source.decode(&v, rows[n]); err != nil {
 			return nil, err
@@ -271,7 +271,10 @@ func (s *streamScan) Next(ctx context.Context) (*source.Batch, error) {
 	}
 	rows := s.rows.take(s.size)
 	n := 0
-	for n < len(rows) && s.events.Next() {
+	for looked := 1; n < len(rows) && s.events.Next(ctx); looked++ {
+		if looked%lookEvery == 0 && ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
 		v := s.events.Version()
 		if err := s.source.decode(&v, rows[n]); err != nil {
 			return nil, err

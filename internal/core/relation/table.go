@@ -144,7 +144,10 @@ func (s *rowSource) scanPoints(ctx context.Context, r source.Request) (source.Ro
 	all := rows.take(len(keys))
 	places, into := []schema.Location(nil), [][]datum.Value(nil)
 	kept := 0
-	for _, key := range keys {
+	for n, key := range keys {
+		if n%lookEvery == 0 && ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
 		if bytes.Compare(key, o.Low) < 0 || o.High != nil && bytes.Compare(key, o.High) >= 0 {
 			continue
 		}

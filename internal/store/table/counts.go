@@ -1,6 +1,7 @@
 package table
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
 
@@ -12,8 +13,8 @@ import (
 // scopesMax bounds a page of Scopes without a limit of its own.
 const scopesMax = 10_000
 
-// unflushedLook is how many superseded changes Counts skips in search of the
-// oldest unflushed row before it takes what it has for an answer.
+// unflushedLook is how many superseded changes and tombstones Counts skips in
+// search of the oldest unflushed row before it takes what it has for an answer.
 const unflushedLook = 1000
 
 // partition names one partition of a table.
@@ -67,7 +68,7 @@ func (c *countDeltas) flush(w *Writer) {
 
 // Counts returns the figures of a partition of a USER or SHARED table. The time
 // of the oldest unflushed row is never too late; it may be too early after
-// very many updates of the same rows.
+// very many updates of the same rows, or deletes.
 func Counts(r store.Reader, t *schema.Table, scope schema.Scope) (schema.Counts, error) {
 	value, ok, err := engine.Get(r, appendPartition(nil, engine.KeyspaceCnt, t.ID, scope))
 	if err != nil || !ok {
@@ -186,7 +187,7 @@ func oldestUnflushed(r store.Reader, t *schema.Table, scope schema.Scope) (int64
 	}
 	scan.look = unflushedLook
 	var at int64
-	if scan.Next() {
+	if scan.Next(context.Background()) { // bounded by look
 		at = schema.SeqTime(scan.version.Seq)
 	} else if scan.skipped > unflushedLook {
 		at = schema.SeqTime(scan.last)

@@ -2,6 +2,7 @@ package table_test
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -283,7 +284,7 @@ func (m *model) compareRows() {
 		}
 		found := map[int64]uint64{}
 		var seqs []uint64
-		for scan.Next() {
+		for scan.Next(context.Background()) {
 			v := scan.Version()
 			id := m.idOf(v.Key)
 			want := m.rows[id]
@@ -513,7 +514,7 @@ func compareStream(t *testing.T, w *world, d *schema.Table, chance *rand.Rand, s
 		t.Fatal(err)
 	}
 	var got []uint64
-	for scan.Next() {
+	for scan.Next(context.Background()) {
 		got = append(got, scan.Version().Seq)
 	}
 	if err := errors.Join(scan.Err(), scan.Close()); err != nil {

@@ -2,6 +2,7 @@ package table
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"fmt"
 
@@ -9,6 +10,10 @@ import (
 	"kalamdb/internal/store"
 	"kalamdb/internal/store/internal/engine"
 )
+
+// lookEvery is how many entries a scan passes over between two looks at its
+// context.
+const lookEvery = 256
 
 // Order is how a scan delivers rows.
 type Order uint8
@@ -53,7 +58,7 @@ type Scan struct {
 
 // cursor is one way of scanning.
 type cursor interface {
-	Next() bool
+	Next(ctx context.Context) bool
 	current() *Version
 	Err() error
 	Close() error
@@ -78,8 +83,10 @@ func NewScan(r store.Reader, t *schema.Table, scope schema.Scope, o ScanOptions)
 	return &Scan{c}, nil
 }
 
-// Next moves to the next row and reports whether there is one.
-func (s *Scan) Next() bool { return s.cursor.Next() }
+// Next moves to the next row and reports whether there is one. It may have to
+// pass over any number of rows that are not wanted, and stops with the context's
+// error.
+func (s *Scan) Next(ctx context.Context) bool { return s.cursor.Next(ctx) }
 
 // Version returns the present row, valid until Next.
 func (s *Scan) Version() Version { return *s.cursor.current() }
@@ -113,8 +120,12 @@ func newKeyScan(r store.Reader, t *schema.Table, scope schema.Scope, o ScanOptio
 	return &keyScan{o: o, it: it, prefix: len(prefix)}, nil
 }
 
-func (s *keyScan) Next() bool {
-	for s.err == nil && s.advance() {
+func (s *keyScan) Next(ctx context.Context) bool {
+	for n := 1; s.err == nil && s.advance(); n++ {
+		if n%lookEvery == 0 && ctx.Err() != nil {
+			s.err = ctx.Err()
+			return false
+		}
 		seq := s.it.Seq()
 		if !s.o.passes(seq) {
 			continue
@@ -156,7 +167,7 @@ type seqScan struct {
 	version Version
 	err     error
 	last    uint64 // seq of the entry looked at last
-	skipped int    // superseded entries met so far
+	skipped int    // entries met so far that were superseded or not wanted
 	look    int    // gives up after so many; 0 never does
 }
 
@@ -187,8 +198,12 @@ func chgBounds(t *schema.Table, scope schema.Scope, after, upTo uint64) (lower, 
 	return appendChg(nil, t.ID, scope, after+1), upper
 }
 
-func (s *seqScan) Next() bool {
-	for s.err == nil && s.advance() {
+func (s *seqScan) Next(ctx context.Context) bool {
+	for n := 1; s.err == nil && s.advance(); n++ {
+		if n%lookEvery == 0 && ctx.Err() != nil {
+			s.err = ctx.Err()
+			return false
+		}
 		entry, err := s.entry()
 		if err != nil {
 			s.err = err
@@ -202,14 +217,11 @@ func (s *seqScan) Next() bool {
 			s.err = err
 			return false
 		}
-		if !ok || v.Seq != s.last {
+		if !ok || v.Seq != s.last || v.Deleted && !s.o.Deleted {
 			s.skipped++
 			if s.look > 0 && s.skipped > s.look {
 				return false
 			}
-			continue
-		}
-		if v.Deleted && !s.o.Deleted {
 			continue
 		}
 		s.version = v
@@ -351,7 +363,7 @@ func (c *Changes) read() error {
 }
 
 func (c *Changes) nextEvent() bool {
-	if !c.events.Next() {
+	if !c.events.Next(context.Background()) { // raw events are all wanted: it passes over none
 		c.err = c.events.err
 		return false
 	}

@@ -2,6 +2,7 @@ package table
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"fmt"
 	"slices"
@@ -48,8 +49,12 @@ func newStreamScan(r store.Reader, t *schema.Table, scope schema.Scope, o ScanOp
 }
 
 // Next moves to the next event and reports whether there is one.
-func (s *streamScan) Next() bool {
-	for s.err == nil && s.advance() {
+func (s *streamScan) Next(ctx context.Context) bool {
+	for n := 1; s.err == nil && s.advance(); n++ {
+		if n%lookEvery == 0 && ctx.Err() != nil {
+			s.err = ctx.Err()
+			return false
+		}
 		key := s.it.Key()
 		seq := binary.BigEndian.Uint64(key[len(key)-8:])
 		if !s.o.passes(seq) {

@@ -1,6 +1,7 @@
 package table_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strconv"
@@ -415,7 +416,7 @@ func (w *world) scan(d *datadriven.TestData) string {
 		w.t.Fatal(err)
 	}
 	var out strings.Builder
-	for scan.Next() {
+	for scan.Next(context.Background()) {
 		v := scan.Version()
 		fmt.Fprintln(&out, w.version(t, v, true, nil))
 	}

@@ -340,12 +340,14 @@ func (s *Server) table() map[string]route {
 	}
 }
 
-// socket hands WebSocket upgrades over.
+// socket hands WebSocket upgrades over; their connections go on counting for
+// their addresses.
 func (s *Server) socket(ctx *fasthttp.RequestCtx, _ auth.Client) {
 	if s.o.WebSocket == nil {
 		notFound(ctx)
 		return
 	}
+	ctx.SetUserValue(releaseKey{}, s.gate.hold(ctx.Conn()))
 	s.o.WebSocket(ctx)
 }
 

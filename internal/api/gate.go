@@ -235,10 +235,16 @@ func (g *gate) hold(c net.Conn) (release func()) {
 	}
 }
 
+// connectionsOf returns how many connections of a peer count against it.
 func (g *gate) connectionsOf(peer netip.Addr) int {
 	if trusted(peer, g.proxies) {
 		return 0
 	}
+	return g.connectionsOfPeer(peer)
+}
+
+// connectionsOfPeer returns how many connections of a peer are open.
+func (g *gate) connectionsOfPeer(peer netip.Addr) int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.mu.perPeer[peer]

@@ -199,7 +199,12 @@ type hello struct {
 	wish       protocolWish
 	client     auth.Client
 	rest       []byte // what had come behind the upgrade
+	release    func() // called when the connection is closed, nil for nothing
 }
+
+// releaseKey is where a request carries what to call when a connection that was
+// handed over is closed.
+type releaseKey struct{}
 
 // Handle upgrades a request. Authentication is never a reason to refuse: bad
 // tokens are answered on the socket.
@@ -217,6 +222,7 @@ func (w *WebSockets) Handle(ctx *fasthttp.RequestCtx) {
 	header.Set(fasthttp.HeaderConnection, "Upgrade")
 	header.Set("Sec-WebSocket-Accept", acceptKey(ctx.Request.Header.Peek("Sec-WebSocket-Key")))
 	h := w.greet(ctx)
+	h.release, _ = ctx.UserValue(releaseKey{}).(func())
 	ctx.Hijack(func(c net.Conn) {
 		c, h.rest = detach(c)
 		go w.serve(c, h)

@@ -10,6 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/golang-jwt/jwt/v5"
+
 	"kalamdb/internal/auth"
 	"kalamdb/internal/core"
 	"kalamdb/internal/disk"
@@ -162,6 +164,26 @@ func TestSocketTimes(t *testing.T) {
 		if w.Stats().Timeouts != 1 || w.Stats().Open != 0 {
 			t.Errorf("%+v", w.Stats())
 		}
+	})
+	run("outlives its token", func(t *testing.T, w *sockets) {
+		c, ended := w.dial(hello{token: token(t, "alice", "user", jwt.MapClaims{"exp": time.Now().Add(5 * time.Minute).Unix()})})
+		w.expect(c, `{"type":"auth_success"`)
+		start := time.Now()
+		w.expect(c, "close 1008 Token expired") // pings are answered meanwhile
+		if took := time.Since(start); took < 6*time.Minute-time.Second || took > 6*time.Minute {
+			t.Errorf("closed after %s, want five minutes and the leeway of one", took)
+		}
+		_ = c.Close()
+		<-ended
+		c, ended = w.dial(hello{token: token(t, "alice", "user", jwt.MapClaims{"exp": time.Now().Add(-55 * time.Second).Unix()})})
+		w.expect(c, `{"type":"auth_success"`)
+		start = time.Now()
+		w.expect(c, "close 1008 Token expired")
+		if took := time.Since(start); took > 15*time.Second {
+			t.Errorf("closed after %s, want a heartbeat at most", took)
+		}
+		_ = c.Close()
+		<-ended
 	})
 	run("any frame keeps a socket open", func(t *testing.T, w *sockets) {
 		c, ended := w.alice(hello{})

@@ -15,6 +15,7 @@ const (
 	wordsNoCredentials   = "Invalid credentials"
 	reasonAuthFailed     = "Authentication failed"
 	reasonAuthTimeout    = "Authentication timeout"
+	reasonTokenEnded     = "Token expired"
 )
 
 // authenticate waits until the client has proved who it is, and answers. It

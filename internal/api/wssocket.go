@@ -127,7 +127,7 @@ func (w *WebSockets) serve(c net.Conn, h hello) {
 	if !w.enter(s) {
 		s.write(appendClose(nil, closeGoingAway, "Server shutting down"))
 		s.cancel()
-		_ = c.Close() // what was not sent is nobody's loss
+		s.hangUp()
 		return
 	}
 	s.attend()
@@ -208,7 +208,7 @@ func (s *socket) talk() {
 // has.
 func (s *socket) leave() {
 	defer s.w.leave(s)
-	defer s.c.Close()
+	defer s.hangUp()
 	defer s.cancel()
 	if s.live == nil {
 		return
@@ -219,6 +219,14 @@ func (s *socket) leave() {
 	s.writer.Wait()
 	if !s.answered {
 		s.drain(s.usable)
+	}
+}
+
+// hangUp closes the connection and says so.
+func (s *socket) hangUp() {
+	_ = s.c.Close() // what was not sent is nobody's loss
+	if s.hello.release != nil {
+		s.hello.release()
 	}
 }
 

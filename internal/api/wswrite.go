@@ -117,7 +117,7 @@ func (s *socket) turn() bool {
 }
 
 // heartbeat pings the client when that is due, ends the socket when the client
-// is not heard of any more, and sets the timer anew.
+// is not heard of any more or its token is over, and sets the timer anew.
 func (s *socket) heartbeat() bool {
 	rest := s.patience()
 	if rest <= 0 {
@@ -126,6 +126,13 @@ func (s *socket) heartbeat() bool {
 		return true
 	}
 	now := time.Now()
+	if left := s.session.Ends.Sub(now); !s.session.Ends.IsZero() {
+		if left <= 0 {
+			s.end(closePolicy, reasonTokenEnded)
+			return true
+		}
+		rest = min(rest, left)
+	}
 	ok := true
 	if !now.Before(s.pingAt) {
 		s.pingAt = now.Add(s.w.o.Heartbeat)

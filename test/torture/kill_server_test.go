@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -79,21 +80,14 @@ func (o *killOutput) String() string {
 // newKillServer returns a server that does not run yet.
 func newKillServer(t *testing.T, path string) *killServer {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := listener.Addr().(*net.TCPAddr).Port
-	if err := listener.Close(); err != nil {
-		t.Fatal(err)
-	}
+	port := killPort(t)
 	s := &killServer{path: path, data: t.TempDir(), url: fmt.Sprintf("http://127.0.0.1:%d", port), output: &killOutput{}}
 	s.environment = append(os.Environ(),
 		fmt.Sprintf("KALAMDB_SERVER_PORT=%d", port),
 		"KALAMDB_DATA_DIR="+s.data,
 		"KALAMDB_ROOT_PASSWORD="+killPassword,
 		"KALAMDB_AUTH_BCRYPT_COST=4",
-		"KALAMDB_LOG_LEVEL=warn",
+		"KALAMDB_LOG_LEVEL=info",
 		"KALAMDB_STORAGE_RESERVE=1MiB",
 		// Small, so that subscribers fall behind memory and read from disk.
 		"KALAMDB_LIVE_OUTBOX_BYTES=64KiB",
@@ -104,6 +98,26 @@ func newKillServer(t *testing.T, path string) *killServer {
 	)
 	t.Cleanup(s.kill)
 	return s
+}
+
+// killPort returns a free port below those that the system gives to callers:
+// while nobody listens, one of many callers could be given the port that he
+// calls, and would be connected with himself.
+func killPort(t *testing.T) int {
+	t.Helper()
+	for range 100 {
+		port := 20_000 + rand.IntN(10_000)
+		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
+			continue // taken
+		}
+		if err := listener.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return port
+	}
+	t.Fatal("no free port was found")
+	return 0
 }
 
 // spawn runs the process and does not wait until it answers.

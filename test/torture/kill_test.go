@@ -17,6 +17,8 @@ const (
 	// killToldBound is how long a follower may take to be told everything
 	// after a start.
 	killToldBound = 60 * time.Second
+	// killSlowStart is how long a start takes before it is worth a line.
+	killSlowStart = 5 * time.Second
 	// killWorkBound is how long a cycle waits for its statements.
 	killWorkBound = 5 * time.Second
 	// killFaultyBound is the same where it is expected not to happen.
@@ -143,6 +145,9 @@ func (r *killRun) gather() {
 func (r *killRun) started(took time.Duration) {
 	r.figures.starts++
 	r.figures.slowestStart = max(r.figures.slowestStart, took)
+	if took > killSlowStart {
+		r.t.Logf("kill run: seed %d, cycle %d: the start took %s\n%s", r.seed, r.cycle.Load(), took.Round(time.Millisecond), r.server.output)
+	}
 }
 
 // turn is one cycle: load, an end of the server at a random moment, a start, and

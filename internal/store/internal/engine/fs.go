@@ -104,9 +104,17 @@ func (s *fileSystem) Link(oldName, newName string) error {
 	return s.disk.Link(oldName, newName)
 }
 
-// Remove is of no concern to doom: what stays is removed at the next start.
+// Remove is of no concern to doom: what stays is removed at the next start. But
+// before a marker goes, the one that Pebble has made in its place must be
+// durable: where the two changes of the directory may reach the disk in any
+// order, a power cut would leave none.
 func (s *fileSystem) Remove(name string) error {
 	s.doom.hold()
+	if strings.HasPrefix(path.Base(name), "marker.") {
+		if err := s.change("sync", name, func() error { return disk.SyncDir(s.disk, path.Dir(name)) }); err != nil {
+			return err
+		}
+	}
 	return s.disk.Remove(name)
 }
 

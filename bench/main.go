@@ -169,6 +169,9 @@ func (b *bench) save() error {
 	if path == "" {
 		path = filepath.Join("bench", "results", time.Now().UTC().Format("2006-01-02-1504")+"-"+runtime.GOARCH+".txt")
 	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return fmt.Errorf("make folder of reports: %w", err)
+	}
 	if err := os.WriteFile(path, []byte(b.report.String()), 0o644); err != nil {
 		return fmt.Errorf("write report: %w", err)
 	}

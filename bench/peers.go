@@ -40,27 +40,37 @@ func peers() []peer {
 	}
 }
 
-// peerLanes starts the peers. If they cannot be built nothing is measured of
-// them, and the report says so.
+// peerLanes starts the peers.
 func (b *bench) peerLanes(ctx context.Context) ([]*lane, error) {
-	if !b.peers || b.short {
-		return nil, nil
-	}
-	program, err := b.buildPeer(ctx)
-	if err != nil {
-		b.report.Linef("PocketBase is not measured: %v", err)
+	program := b.peerProgram(ctx)
+	if program == "" {
 		return nil, nil
 	}
 	var lanes []*lane
 	for _, p := range peers() {
-		process, err := b.startPeer(ctx, program, p)
+		process, err := b.startPeer(ctx, program, p, filepath.Join(b.data, p.label+"-data"))
 		if err != nil {
 			return nil, err
 		}
+		b.report.Linef("%-10s %s", p.label, peerFacts.FindString(process.Output()))
 		lanes = append(lanes, &lane{label: p.label, target: target.PocketBase, process: process, synced: p.synced,
 			table: collection, tables: map[string]*rows{}, count: countRecords(process.Addr)})
 	}
 	return lanes, nil
+}
+
+// peerProgram is the program of the peers, or "" when they are not measured: they
+// were not wanted, or cannot be built, which the report says.
+func (b *bench) peerProgram(ctx context.Context) string {
+	if !b.peers || b.short {
+		return ""
+	}
+	program, err := b.buildPeer(ctx)
+	if err != nil {
+		b.report.Linef("PocketBase is not measured: %v", err)
+		return ""
+	}
+	return program
 }
 
 // buildPeer builds the program, once per run.
@@ -78,14 +88,9 @@ func (b *bench) buildPeer(ctx context.Context) (string, error) {
 	return program, nil
 }
 
-func (b *bench) startPeer(ctx context.Context, program string, p peer) (*proc.Process, error) {
-	args := append([]string{"-dir", filepath.Join(b.data, p.label+"-data")}, p.args...)
-	process, err := b.start(ctx, p.label, exec.Command(program, args...), peerReady)
-	if err != nil {
-		return nil, err
-	}
-	b.report.Linef("%-10s %s", p.label, peerFacts.FindString(process.Output()))
-	return process, nil
+// startPeer starts the program on a data directory.
+func (b *bench) startPeer(ctx context.Context, program string, p peer, dir string) (*proc.Process, error) {
+	return b.start(ctx, p.label, exec.Command(program, append([]string{"-dir", dir}, p.args...)...), peerReady)
 }
 
 // peerFacts finds what the program says of itself when it is ready.
@@ -93,33 +98,35 @@ var peerFacts = regexp.MustCompile(`version=.*`)
 
 // countRecords asks PocketBase how many records its collection has.
 func countRecords(addr string) func(context.Context, string) (int64, int64, error) {
-	ask := func(ctx context.Context, filter string) (int64, error) {
-		path := "http://" + addr + "/api/collections/" + collection + "/records?perPage=1&fields=id&filter=" + url.QueryEscape(filter)
-		r, err := http.NewRequestWithContext(ctx, http.MethodGet, path, nil)
-		if err != nil {
-			return 0, err
-		}
-		response, err := http.DefaultClient.Do(r)
-		if err != nil {
-			return 0, err
-		}
-		defer response.Body.Close()
-		var page struct {
-			Total *int64 `json:"totalItems"`
-		}
-		if err := json.NewDecoder(response.Body).Decode(&page); err != nil {
-			return 0, err
-		}
-		if page.Total == nil {
-			return 0, fmt.Errorf("%s answers %d without a total", path, response.StatusCode)
-		}
-		return *page.Total, nil
-	}
 	return func(ctx context.Context, _ string) (all, updated int64, err error) {
-		if all, err = ask(ctx, ""); err != nil {
+		if all, err = askTotal(ctx, addr, ""); err != nil {
 			return 0, 0, err
 		}
-		updated, err = ask(ctx, "n>="+strconv.Itoa(load.Updated))
+		updated, err = askTotal(ctx, addr, "n>="+strconv.Itoa(load.Updated))
 		return all, updated, err
 	}
+}
+
+// askTotal is one query over REST.
+func askTotal(ctx context.Context, addr, filter string) (int64, error) {
+	path := "http://" + addr + "/api/collections/" + collection + "/records?perPage=1&fields=id&filter=" + url.QueryEscape(filter)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, path, nil)
+	if err != nil {
+		return 0, err
+	}
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return 0, err
+	}
+	defer response.Body.Close()
+	var page struct {
+		Total *int64 `json:"totalItems"`
+	}
+	if err := json.NewDecoder(response.Body).Decode(&page); err != nil {
+		return 0, err
+	}
+	if page.Total == nil {
+		return 0, fmt.Errorf("%s answers %d without a total", path, response.StatusCode)
+	}
+	return *page.Total, nil
 }

@@ -63,7 +63,7 @@ func goTest(name string, args ...string) step {
 
 func checkSteps() []step {
 	return append(staticSteps(),
-		goTest("unit tests", "-short", "./internal/...", "./cmd/...", "./test/runner"),
+		goTest("unit tests", "-short", "./internal/...", "./cmd/...", "./bench/...", "./test/runner"),
 		in("sdk/go", goTest("sdk/go", "-short", "./...")),
 		goTest("logic, hot", "./test/logic", "-args", "-config=hot"),
 	)
@@ -72,7 +72,7 @@ func checkSteps() []step {
 func testSteps() []step {
 	return append(staticSteps(),
 		step{name: "build", args: []string{"go", "build", "-o", "bin/", "./cmd/kalamdb", "./cmd/kalam"}},
-		goTest("packages", "./internal/...", "./cmd/...", "./test/runner"),
+		goTest("packages", "./internal/...", "./cmd/...", "./bench/...", "./test/runner"),
 		in("sdk/go", goTest("sdk/go", "./...")),
 		goTest("logic", "-timeout=20m", "./test/logic", "-args", "-config=all"),
 		goTest("dialogues and binaries", "-timeout=20m", "./test/protocol", "./test/e2e"),
@@ -83,9 +83,10 @@ func testSteps() []step {
 // staticSteps are format, vet and the rules of the house.
 func staticSteps() []step {
 	return []step{
-		{name: "format", args: []string{"gofmt", "-l", "cmd", "examples", "internal", "sdk", "test"}, quiet: true},
+		{name: "format", args: []string{"gofmt", "-l", "bench", "cmd", "examples", "internal", "sdk", "test"}, quiet: true},
 		{name: "vet", args: []string{"go", "vet", "./..."}},
 		in("sdk/go", step{name: "vet sdk/go", args: []string{"go", "vet", "./..."}}),
+		in("bench/ceilings", step{name: "vet bench/ceilings", args: []string{"go", "vet", "./..."}}),
 		goTest("arch", "-count=1", "./internal/arch"),
 	}
 }

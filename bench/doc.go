@@ -13,7 +13,8 @@
 // within each round; what is printed is the median of the rounds with its 95 %
 // interval. Nothing is pinned unless -pin asks for it: two processes that are
 // woken by each other do best where the scheduler puts them, and ceilings and
-// peers are treated alike.
+// peers are treated alike. The scenario "pinned" repeats a few operations in the
+// other layout.
 //
 // What to add where:
 //   - a scenario is a func(context.Context, *bench) error in the list of

@@ -47,16 +47,8 @@ func runOffered(ctx context.Context, b *bench) error {
 	for i, o := range all {
 		measuredOffers[i] = &measured{operation: o.operation, rate: o.rate}
 	}
-	for round := range b.rounds {
-		for _, m := range measuredOffers {
-			lanes, err := b.lanes(ctx, m.operation, kalam, peers)
-			if err != nil {
-				return err
-			}
-			if err := b.round(ctx, round, m, lanes); err != nil {
-				return err
-			}
-		}
+	if err := b.measure(ctx, measuredOffers, kalam, peers); err != nil {
+		return err
 	}
 	b.report.Section(fmt.Sprintf("Operations at an offered load, open loop over %d connections", offeredConns))
 	b.report.Linef("Latency in microseconds, from the moment a request was due. A rate in parentheses was not kept up with.")

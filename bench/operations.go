@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"runtime"
 	"slices"
 	"strconv"
 
@@ -177,6 +178,57 @@ func runOperations(ctx context.Context, b *bench) error {
 			all = append(all, &measured{operation: o})
 		}
 	}
+	if err := b.measure(ctx, all, kalam, peers); err != nil {
+		return err
+	}
+	b.tabulate("Operations, closed loop", all)
+	b.judge(all, peers)
+	return nil
+}
+
+// runPinned repeats a few operations with every server on CPU 0 and the client
+// on CPU 1, the other layout.
+func runPinned(ctx context.Context, b *bench) error {
+	if b.pin || runtime.NumCPU() < 2 {
+		return nil
+	}
+	kalam, _, err := b.tableLanes(ctx)
+	if err != nil {
+		return err
+	}
+	all := []*measured{
+		{operation: operation{verb: load.Insert, table: syncedTable, inFlight: 16, ceiling: syncedCeiling}},
+		{operation: operation{verb: load.Insert, table: relaxedTable, inFlight: 16, ceiling: echoCeiling}},
+		{operation: operation{verb: load.Select, table: syncedTable, inFlight: 16, ceiling: echoCeiling}},
+	}
+	pids := []int{kalam.process.PID}
+	for _, kind := range []string{syncedCeiling, echoCeiling} {
+		p, err := b.ceiling(ctx, kind)
+		if err != nil {
+			return err
+		}
+		pids = append(pids, p.PID)
+	}
+	b.pin = true
+	defer func() { b.pin = false }()
+	for _, pid := range pids {
+		if err := proc.PinProcess(pid, 0); err != nil {
+			return err
+		}
+	}
+	err = b.measure(ctx, all, kalam, nil)
+	for _, pid := range pids {
+		err = errors.Join(err, proc.UnpinProcess(pid))
+	}
+	if err != nil {
+		return err
+	}
+	b.tabulate("The same with servers on CPU 0 and the client on CPU 1", all)
+	return nil
+}
+
+// measure runs the rounds of operations.
+func (b *bench) measure(ctx context.Context, all []*measured, kalam *lane, peers []*lane) error {
 	for round := range b.rounds {
 		for _, m := range all {
 			lanes, err := b.lanes(ctx, m.operation, kalam, peers)
@@ -188,8 +240,6 @@ func runOperations(ctx context.Context, b *bench) error {
 			}
 		}
 	}
-	b.tabulate(all)
-	b.judge(all, peers)
 	return nil
 }
 

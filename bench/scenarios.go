@@ -21,6 +21,7 @@ func scenarios() []scenario {
 	return []scenario{
 		{name: "disk", run: runDisk},
 		{name: "operations", run: runOperations, parts: operationNames()},
+		{name: "pinned", run: runPinned},
 		{name: "offered", run: runOffered},
 		{name: "live", run: runLive},
 		{name: "broadcast", run: runBroadcast},

@@ -142,7 +142,7 @@ type log struct {
 	at   int64
 }
 
-const logBytes = 64 << 20
+const logBytes = 16 << 20
 
 func openLog(path string) (*log, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|os.O_TRUNC, 0o600)

@@ -72,7 +72,7 @@ func TestClosedLoop(t *testing.T) {
 	})
 	for _, conns := range []int{1, 7} {
 		asked.Store(0)
-		r, err := load.Run(load.Job{Addr: addr, Verb: load.Insert, First: load.FirstKey, Conns: conns, Warm: 10 * time.Millisecond, Measure: 50 * time.Millisecond}, plain{})
+		r, err := load.Run(load.Job{Addr: addr, Verb: load.Insert, First: load.FirstKey, Conns: conns, Warm: 10 * time.Millisecond, Measure: 300 * time.Millisecond}, plain{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -126,7 +126,7 @@ func TestOpenLoop(t *testing.T) {
 	}
 	// Half of them were due during the stall and waited half of it on average; a
 	// client that waits for the answer would have seen one slow request.
-	if r.P50 > float64(stall.Microseconds()) || r.P90 < float64(stall.Microseconds())/4 || r.Max < float64(stall.Microseconds()) {
+	if r.P90 < float64(stall.Microseconds())/4 || r.Max < float64(stall.Microseconds()) {
 		t.Errorf("latencies hide the stall: %+v", r)
 	}
 }

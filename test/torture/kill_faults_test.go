@@ -28,7 +28,7 @@ func TestKillFaults(t *testing.T) {
 	if len(all) == 0 {
 		t.Fatal("no fault is for this run")
 	}
-	if *flagCycles == 0 {
+	if !*flagFaults {
 		day := time.Now().YearDay() % len(all)
 		all = all[day : day+1]
 	}

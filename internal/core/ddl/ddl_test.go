@@ -320,3 +320,33 @@ func TestChangesOfOneUser(t *testing.T) {
 		t.Errorf("bob was made %d times and refused %d times", made, refused)
 	}
 }
+
+// TestOneTablePerLocation: of tables that are made at one time with overlapping
+// folders only one is made.
+func TestOneTablePerLocation(t *testing.T) {
+	b := open(t, nil)
+	defer b.close()
+	root := session("root:system")
+	var wait sync.WaitGroup
+	results := make(chan error, 16)
+	for i := range cap(results) {
+		wait.Go(func() {
+			_, err := b.exec(root, fmt.Sprintf("CREATE TABLE default.t%d (id INT PRIMARY KEY) WITH (LOCATION = 'place%s')", i, strings.Repeat("/x", i%3)))
+			results <- err
+		})
+	}
+	wait.Wait()
+	close(results)
+	made := 0
+	for err := range results {
+		switch {
+		case err == nil:
+			made++
+		case !fault.Is(err, fault.InvalidDefinition):
+			t.Error(err)
+		}
+	}
+	if made != 1 {
+		t.Errorf("%d tables were made in one place", made)
+	}
+}

@@ -319,8 +319,9 @@ func setLocation(out *schema.Options, o parse.Option) error {
 	return nil
 }
 
-// checkLocation refuses templates that would mix users or tables.
-func (d *Definer) checkLocation(t *schema.Table) error {
+// checkLocation refuses templates that would mix users. That no two tables share
+// a folder is judged when the table is added.
+func checkLocation(t *schema.Table) error {
 	location := t.Options.Location
 	if location == "" {
 		return nil
@@ -335,35 +336,5 @@ func (d *Definer) checkLocation(t *schema.Table) error {
 	if rest := strings.ReplaceAll(location, "{userId}", ""); strings.ContainsAny(rest, "{}") {
 		return fault.New(fault.InvalidDefinition, "the LOCATION '%s' has an unknown placeholder; ${user_id} is known", location)
 	}
-	for other := range d.o.Definitions().AllTables() {
-		if other.Options.StorageID == t.Options.StorageID && overlap(location, locationOf(other)) {
-			return fault.New(fault.InvalidDefinition, "the LOCATION '%s' overlaps that of table %s", location, other.QualifiedName())
-		}
-	}
 	return nil
-}
-
-func locationOf(t *schema.Table) string {
-	switch {
-	case t.Kind == schema.Stream:
-		return ""
-	case t.Options.Location != "":
-		return t.Options.Location
-	}
-	return t.Namespace + "/" + t.Name
-}
-
-// overlap reports whether one template is a folder of the other.
-func overlap(a, b string) bool {
-	if a == "" || b == "" {
-		return false
-	}
-	a, b = fixedPart(a)+"/", fixedPart(b)+"/"
-	return strings.HasPrefix(a, b) || strings.HasPrefix(b, a)
-}
-
-// fixedPart is the template up to its first placeholder.
-func fixedPart(location string) string {
-	fixed, _, _ := strings.Cut(location, "{")
-	return strings.TrimSuffix(fixed, "/")
 }

@@ -91,7 +91,7 @@ func (d *Definer) define(namespace string, s *parse.CreateTable) (*schema.Table,
 	if kind == schema.Stream && t.Options.TTLSeconds == 0 {
 		return nil, fault.New(fault.InvalidDefinition, "STREAM tables must specify 'TTL_SECONDS'")
 	}
-	return t, d.checkLocation(t)
+	return t, checkLocation(t)
 }
 
 func defineColumns(t *schema.Table, s *parse.CreateTable) error {

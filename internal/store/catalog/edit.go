@@ -71,7 +71,9 @@ func (e *Edit) DeleteNamespace(name string) ([]*schema.Table, error) {
 	return dropped, nil
 }
 
-// InsertTable adds a table, whose ID the caller has drawn.
+// InsertTable adds a table, whose ID the caller has drawn. No two tables may
+// share a folder for their cold files: here, where changes come one by one, two
+// proposers cannot both find it free.
 func (e *Edit) InsertTable(t *schema.Table) error {
 	if _, ok := e.Definitions.Namespace(t.Namespace); !ok {
 		return fault.New(fault.NamespaceNotFound, "Namespace '%s' does not exist. Create it first with CREATE NAMESPACE %s",
@@ -79,6 +81,13 @@ func (e *Edit) InsertTable(t *schema.Table) error {
 	}
 	if _, ok := e.Definitions.Table(t.Namespace, t.Name); ok {
 		return fault.New(fault.AlreadyExists, "Table %s already exists", t.QualifiedName())
+	}
+	switch other, taken := e.Definitions.overlapping(t); {
+	case taken && t.Options.Location != "":
+		return fault.New(fault.InvalidDefinition, "the LOCATION '%s' overlaps that of table %s", t.Options.Location, other.QualifiedName())
+	case taken:
+		return fault.New(fault.InvalidDefinition, "the folder of table %s overlaps the LOCATION '%s' of table %s; name another LOCATION",
+			t.QualifiedName(), other.Options.Location, other.QualifiedName())
 	}
 	return e.putTable(t)
 }

@@ -109,7 +109,7 @@ func FromJSON(raw []byte, to Type) (Value, error) {
 		return NullValue, nil
 	case c == '"':
 		s, ok := unquoteJSON(text)
-		if !ok {
+		if !ok || !utf8.ValidString(s) {
 			return Value{}, badCell(text, to)
 		}
 		return parseText(s, to)

@@ -11,6 +11,10 @@ import (
 	"kalamdb/internal/schema"
 )
 
+// widthMost bounds the room that is made for the frames of a commit before they
+// are known.
+const widthMost = 256
+
 // ConnOptions describe a connection.
 type ConnOptions struct {
 	// ID names the connection; unique in the hub.
@@ -41,6 +45,7 @@ type Conn struct {
 	// Guarded by shard.mu.
 	subs    map[string]*subscription
 	staged  []Frame // frames of the commit at hand
+	width   int     // how many there were last time
 	touched bool    // it is in shard.mu.touched
 
 	mu struct {
@@ -138,7 +143,7 @@ var errClosed = fault.New(fault.Cancelled, "the connection is closed")
 
 // Take appends the frames that are due, about most bytes of them, and returns
 // at once. Frames must be written in this order. When there are more, Ready is
-// called again. Besides emptying the outbox it reads the change index
+// called again. With a nil dst nothing is copied. Besides emptying the outbox it reads the change index
 // for one of the connection's cursors.
 func (c *Conn) Take(ctx context.Context, dst []Frame, most int) ([]Frame, error) {
 	c.mu.Lock()
@@ -147,10 +152,16 @@ func (c *Conn) Take(ctx context.Context, dst []Frame, most int) ([]Frame, error)
 		return dst, errClosed
 	}
 	taken, bytes := 0, 0
+	own := dst == nil
+	if own {
+		dst = c.mu.queue[:0] // what is handed out stands there already
+	}
 	var cursor *subscription
 	for taken < len(c.mu.queue) && (taken == 0 || bytes < most) && cursor == nil {
 		f := c.mu.queue[taken]
-		c.mu.queue[taken] = Frame{}
+		if !own {
+			c.mu.queue[taken] = Frame{}
+		}
 		taken++
 		if cursor = f.cursor; cursor != nil {
 			continue
@@ -160,6 +171,10 @@ func (c *Conn) Take(ctx context.Context, dst []Frame, most int) ([]Frame, error)
 			bytes += f.Len()
 			dst = append(dst, f)
 		}
+	}
+	if own {
+		clear(c.mu.queue[len(dst):taken])
+		dst = dst[:len(dst):len(dst)]
 	}
 	c.mu.queue = c.mu.queue[taken:]
 	more := len(c.mu.queue) > 0
@@ -193,6 +208,9 @@ func (c *Conn) stage(f Frame) bool {
 		return false
 	}
 	c.load.Add(cost)
+	if c.staged == nil {
+		c.staged = make([]Frame, 0, min(max(c.width, 1), widthMost))
+	}
 	c.staged = append(c.staged, f)
 	return true
 }
@@ -203,12 +221,15 @@ func (c *Conn) publish() {
 		return
 	}
 	c.mu.Lock()
-	if !c.mu.closed {
+	switch {
+	case c.mu.closed:
+	case len(c.mu.queue) == 0:
+		c.mu.queue = c.staged
+	default:
 		c.mu.queue = append(c.mu.queue, c.staged...)
 	}
 	c.mu.Unlock()
-	clear(c.staged)
-	c.staged = c.staged[:0]
+	c.width, c.staged = len(c.staged), nil
 	c.ready()
 }
 

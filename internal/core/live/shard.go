@@ -220,33 +220,36 @@ func (s *shard) change(f *feed, ch *command.Change, now time.Time) {
 func (s *shard) spread(fl *filter, v verdict, now time.Time) {
 	for gi := len(fl.groups) - 1; gi >= 0; gi-- {
 		g := fl.groups[gi]
+		var enc Encoder
+		var body []byte
 		for i := len(g.subs) - 1; i >= 0; i-- {
-			if err := s.stage(g.subs[i], g.projection, v, now); err != nil {
-				s.end(g.subs[i], err)
+			sub := g.subs[i]
+			if s.reader.event.change.Seq <= sub.after {
+				continue
 			}
+			if e := sub.conn.o.Encoder; body == nil || e != enc {
+				var err error
+				if body, err = g.projection.body(s, v, e); err != nil {
+					s.end(sub, err)
+					continue
+				}
+				enc = e
+			}
+			s.stage(sub, body, now)
 		}
 	}
 }
 
 // stage puts the frame of the event into the outbox of a live subscription, or
 // makes it a cursor when that is full. s.mu is held.
-func (s *shard) stage(sub *subscription, p *projection, v verdict, now time.Time) error {
-	seq := s.reader.event.change.Seq
-	if seq <= sub.after {
-		return nil
-	}
-	body, err := p.body(s, v, sub.conn.o.Encoder)
-	if err != nil {
-		return err
-	}
+func (s *shard) stage(sub *subscription, body []byte, now time.Time) {
 	f := Frame{Kind: ChangeFrame, Head: sub.head, Body: body, sub: sub}
 	if !sub.conn.stage(f) {
-		s.lag(sub, seq-1)
-		return nil
+		s.lag(sub, s.reader.event.change.Seq-1)
+		return
 	}
 	s.touch(sub.conn)
 	sub.count(now)
-	return nil
 }
 
 // touch notes that a connection has staged frames. s.mu is held.

@@ -244,6 +244,7 @@ func (l *Local) publish() {
 		}
 		if g.turn {
 			<-l.disk
+			runtime.Gosched() // to the builder: the disk shall not wait for answers
 		}
 		if g.batch != nil {
 			l.show(g)

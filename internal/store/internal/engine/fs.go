@@ -49,10 +49,18 @@ func (s *fileSystem) change(op, name string, do func() error) error {
 func (s *fileSystem) open(name string, mode disk.Mode, opts ...vfs.OpenOption) (wrapped vfs.File, err error) {
 	open := func() error {
 		f, err := s.disk.Open(name, mode)
-		if err == nil {
-			wrapped = &file{File: f, fs: s, name: name}
+		if err != nil {
+			return err
 		}
-		return err
+		opened := &file{File: f, fs: s, name: name}
+		if mode != disk.ModeRead && strings.HasSuffix(name, ".log") {
+			opened.log = &logFile{}
+			if info, err := f.Stat(); err == nil {
+				opened.log.length = info.Size()
+			}
+		}
+		wrapped = opened
+		return nil
 	}
 	if mode == disk.ModeRead {
 		err = open()
@@ -153,12 +161,18 @@ type file struct {
 	disk.File
 	fs   *fileSystem
 	name string
+	log  *logFile // nil for other files and for readers
 }
 
 var _ vfs.File = (*file)(nil)
 
 func (f *file) Write(p []byte) (n int, err error) {
 	err = f.fs.change("write", f.name, func() error {
+		if f.log != nil {
+			if err := f.log.ahead(f.File, len(p)); err != nil {
+				return err
+			}
+		}
 		n, err = f.File.Write(p)
 		return err
 	})

@@ -81,6 +81,7 @@ func (c *memClient) begin(o core.LiveSnapshot) error {
 	accepted := false
 	calls := make(chan error, 1)
 	go func() {
+		defer c.n.outlive()
 		calls <- c.n.Subscribe(c.n.ctx, memSession(c.place.Scope), conn, core.LiveRequest{ID: "q", SQL: sql, Options: &o})
 	}()
 	// Frames may have to be taken before the call returns; whether it was
@@ -125,7 +126,10 @@ func (c *memClient) begin(o core.LiveSnapshot) error {
 		if c.more && !running {
 			c.more, running = false, true
 			calls = make(chan error, 1)
-			go func(calls chan error) { calls <- conn.NextBatch(c.n.ctx, "q", 0, false) }(calls)
+			go func(calls chan error) {
+				defer c.n.outlive()
+				calls <- conn.NextBatch(c.n.ctx, "q", 0, false)
+			}(calls)
 		}
 		if _, complete := c.sub.Position(); complete && accepted && !running {
 			return nil

@@ -109,6 +109,7 @@ func memWrite(n *node, h *history.History, u *history.Unit, r *rand.Rand) (bool,
 	answers := make(chan answer, 1)
 	go func() { // the fatal call may end the goroutine that waits for a commit
 		defer close(answers)
+		defer n.outlive()
 		rows, err := n.exec(u.Place().Scope, memStatement(op, r))
 		answers <- answer{rows, err}
 	}()
@@ -220,6 +221,7 @@ func (l *load) write(p history.Place, r *rand.Rand) {
 
 // read reads places as a whole and by key.
 func (l *load) read(r *rand.Rand) {
+	defer l.n.outlive()
 	for l.going() {
 		select {
 		case <-l.turns:
@@ -259,6 +261,7 @@ func (l *load) flush(r *rand.Rand) {
 		unhook := context.AfterFunc(l.n.ctx, cancel)
 		done := make(chan error, 1)
 		go func() {
+			defer l.n.outlive()
 			_, err := l.n.Flush(ctx, "app", name)
 			done <- err
 		}()
@@ -277,6 +280,7 @@ func (l *load) flush(r *rand.Rand) {
 // listen takes what a subscriber is told; now and then it stops for a while, and
 // now and then it cuts the connection and resumes.
 func (l *load) listen(c *memClient, r *rand.Rand) {
+	defer l.n.outlive()
 	defer func() { c.close() }()
 	for l.going() {
 		if err := c.open(l.n, l.h, memOptions(r)); err != nil {

@@ -113,13 +113,13 @@ func openNode(fsys disk.FS, clock *memClock, shape memShape) (*node, error) {
 	}
 }
 
-// close ends the database cleanly. One that is doomed is left as it lies, as a
-// process that has ended.
+// close ends the database cleanly. One that is doomed is left as it lies: in the
+// binary the process has ended.
 func (n *node) close() error {
-	n.cancel()
 	if n.doomed.Load() {
 		return nil
 	}
+	n.cancel()
 	select {
 	case <-n.done:
 	case <-n.doom:
@@ -139,6 +139,14 @@ func (n *node) close() error {
 		return err
 	case <-n.doom:
 		return nil
+	}
+}
+
+// outlive is deferred by goroutines that ask a node which may be doomed. What
+// they meet then, no process would have lived to see.
+func (n *node) outlive() {
+	if n.doomed.Load() {
+		_ = recover() // any end will do
 	}
 }
 

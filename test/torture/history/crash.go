@@ -34,7 +34,7 @@ func (h *History) Fork(label string) *History {
 	for name, s := range h.subs {
 		c := *s
 		c.h = f
-		c.floors = slices.Clone(s.floors)
+		c.floors, c.recent = slices.Clone(s.floors), slices.Clip(s.recent)
 		c.rows = make([][]copied, len(s.rows))
 		for i := range s.rows {
 			c.rows[i] = slices.Clone(s.rows[i])

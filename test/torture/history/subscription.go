@@ -1,6 +1,10 @@
 package history
 
-import "slices"
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
 
 // Event is one change as a subscriber was told it.
 type Event struct {
@@ -32,7 +36,36 @@ type Subscription struct {
 	fresh    bool   // no change has come since the snapshot
 	last     uint64 // _seq of the last change
 	position uint64 // where it can be resumed
+	from     uint64 // where it was
 	lost     string // what it has seen and a crash has taken back
+	recent   []told // the last things that it was told, oldest first
+}
+
+// recentMost is how many things a violation repeats.
+const recentMost = 40
+
+// told is one thing that a subscriber was told.
+type told struct {
+	what    string
+	key, op int64
+	seq     uint64
+}
+
+// note remembers one thing.
+func (s *Subscription) note(what string, row Row) {
+	if len(s.recent) == recentMost {
+		s.recent = append(s.recent[:0:0], s.recent[recentMost/2:]...)
+	}
+	s.recent = append(s.recent, told{what: what, key: row.ID, op: row.Op, seq: row.Seq})
+}
+
+// fail notes a violation together with what came before. h.mu is held.
+func (s *Subscription) fail(c Class, format string, args ...any) {
+	var before strings.Builder
+	for _, t := range s.recent {
+		fmt.Fprintf(&before, "\n    %s key %d operation %d at %d", t.what, t.key, t.op, t.seq)
+	}
+	s.h.fail(c, "%s; it was told before:%s", fmt.Sprintf(format, args...), before.String())
 }
 
 // Subscribe records that a subscription is about to be opened, with a snapshot.
@@ -83,6 +116,7 @@ func (s *Subscription) Snapshot(rows []Row, more bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	s.paged = s.paged || more
+	s.note(fmt.Sprintf("page of %d, more %v", len(rows), more), Row{})
 	found := h.sort(s.name, s.place, rows)
 	for _, row := range rows {
 		s.position = max(s.position, row.Seq)
@@ -116,7 +150,7 @@ func (s *Subscription) load(u *Unit, rows []*Row) {
 			continue
 		}
 		if version < have[at].version {
-			s.h.fail(Reorder, "%s got key %d of %s in a snapshot at %s, after it had been at %s", s.name, row.ID, s.place,
+			s.fail(Reorder, "%s got key %d of %s in a snapshot at %s, after it had been at %s", s.name, row.ID, s.place,
 				state.describe(version), state.describe(have[at].version))
 		}
 		have[at] = copied{version: version, top: version, present: true, seq: row.Seq, stale: s.paged, touched: true}
@@ -144,7 +178,7 @@ func (s *Subscription) loaded() {
 		for at := range have {
 			if have[at].present {
 				if s.paged && have[at].version < floor {
-					s.h.fail(Lost, "%s got a snapshot with key %d of %s at %s; it should be at %s or later", s.name, u.id*unitStride+int64(at), s.place,
+					s.fail(Lost, "%s got a snapshot with key %d of %s at %s; it should be at %s or later", s.name, u.id*unitStride+int64(at), s.place,
 						state.describe(have[at].version), state.describe(floor))
 				}
 				continue
@@ -175,11 +209,12 @@ func (s *Subscription) Resume(replay bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.counts.Resumes++
+	s.note(fmt.Sprintf("resumed, replay %v", replay), Row{Seq: s.position})
 	if s.lost != "" {
-		h.fail(Gap, "%s was resumed at %d although it has seen what a crash has taken back: %s", s.name, s.position, s.lost)
+		s.fail(Gap, "%s was resumed at %d although it has seen what a crash has taken back: %s", s.name, s.position, s.lost)
 		s.lost = ""
 	}
-	s.last, s.loading, s.paged = 0, !replay, false
+	s.last, s.loading, s.paged, s.from = 0, !replay, false, s.position
 	if replay {
 		s.last = s.position
 	}
@@ -198,7 +233,7 @@ func (s *Subscription) Expired() {
 	defer h.mu.Unlock()
 	h.counts.Expired++
 	if s.lost == "" && !h.o.MayExpire && !h.relaxed(s.place) {
-		h.fail(Gap, "%s was told that position %d has expired although nothing was lost", s.name, s.position)
+		s.fail(Gap, "%s was told that position %d has expired although nothing was lost", s.name, s.position)
 	}
 }
 
@@ -208,13 +243,14 @@ func (s *Subscription) Event(e Event) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.counts.Events++
+	s.note(e.Kind.String(), e.Row)
 	u := h.unit(s.place, e.Row.ID/unitStride)
 	switch {
 	case e.Row.Owner != s.place.Scope && (e.Kind != Delete || e.Row.Owner != ""):
-		h.fail(Leak, "%s of %s was told the %s of key %d, operation %d, of %q", s.name, s.place, e.Kind, e.Row.ID, e.Row.Op, e.Row.Owner)
+		s.fail(Leak, "%s of %s was told the %s of key %d, operation %d, of %q", s.name, s.place, e.Kind, e.Row.ID, e.Row.Op, e.Row.Owner)
 		return
 	case u == nil || e.Row.ID%unitStride >= int64(u.rows):
-		h.fail(Phantom, "%s was told the %s of key %d of %s, which nobody has written", s.name, e.Kind, e.Row.ID, s.place)
+		s.fail(Phantom, "%s was told the %s of key %d of %s, which nobody has written", s.name, e.Kind, e.Row.ID, s.place)
 		return
 	}
 	have := &s.of(u)[e.Row.ID%unitStride]
@@ -223,7 +259,7 @@ func (s *Subscription) Event(e Event) {
 		if e.Row.Seq == s.last || e.Row.Seq == have.seq {
 			class, what = Duplicate, "twice"
 		}
-		h.fail(class, "%s was told the %s of key %d of %s, operation %d, at _seq %d %s, %d", s.name, e.Kind, e.Row.ID, s.place, e.Row.Op, e.Row.Seq, what, s.last)
+		s.fail(class, "%s was told the %s of key %d of %s, operation %d, at _seq %d %s, %d", s.name, e.Kind, e.Row.ID, s.place, e.Row.Op, e.Row.Seq, what, s.last)
 		return
 	}
 	s.last, s.fresh = e.Row.Seq, false
@@ -248,10 +284,10 @@ func (s *Subscription) named(u *Unit, have *copied, e *Event) int {
 		version := state.version(e.Row.Op)
 		switch {
 		case version < 0:
-			h.fail(Phantom, "%s was told the %s of key %d of %s with %s", s.name, e.Kind, e.Row.ID, s.place, h.never(e.Row.Op))
+			s.fail(Phantom, "%s was told the %s of key %d of %s with %s", s.name, e.Kind, e.Row.ID, s.place, h.never(e.Row.Op))
 			return -1
 		case !state.present(version):
-			h.fail(Phantom, "%s was told the %s of key %d of %s with the number of %s", s.name, e.Kind, e.Row.ID, s.place, state.describe(version))
+			s.fail(Phantom, "%s was told the %s of key %d of %s with the number of %s", s.name, e.Kind, e.Row.ID, s.place, state.describe(version))
 			return -1
 		}
 		h.number(s.name, state, &e.Row, version)
@@ -270,26 +306,26 @@ func (s *Subscription) named(u *Unit, have *copied, e *Event) int {
 	if !have.present {
 		class = Duplicate
 	}
-	h.fail(class, "%s was told the delete of key %d of %s, which it has at %s, and no later delete was sent", s.name, e.Row.ID, s.place, state.describe(have.version))
+	s.fail(class, "%s was told the delete of key %d of %s, which it has at %s, and no later delete was sent", s.name, e.Row.ID, s.place, state.describe(have.version))
 	return -1
 }
 
 // follow compares the version that an event brings with the one before. h.mu is
 // held.
 func (s *Subscription) follow(u *Unit, have *copied, e *Event, version int) {
-	h, state := s.h, &s.h.states[u.index]
+	state := &s.h.states[u.index]
 	switch {
 	case version <= have.version && !(version == have.version && !have.present && have.stale):
 		class := Reorder
 		if version == have.version {
 			class = Duplicate
 		}
-		h.fail(class, "%s was told %s of key %d of %s although it had been told %s", s.name, state.describe(version), e.Row.ID, s.place, state.describe(have.version))
+		s.fail(class, "%s was told %s of key %d of %s although it had been told %s", s.name, state.describe(version), e.Row.ID, s.place, state.describe(have.version))
 	case have.stale:
 	case version > have.top+1:
-		h.fail(Gap, "%s was told %s of key %d of %s after %s and not what lies between", s.name, state.describe(version), e.Row.ID, s.place, state.describe(have.version))
+		s.fail(Gap, "%s was told %s of key %d of %s after %s and not what lies between", s.name, state.describe(version), e.Row.ID, s.place, state.describe(have.version))
 	case e.Kind != state.log[version-1].kind:
-		h.fail(Phantom, "%s was told an %s of key %d of %s, but it is %s", s.name, e.Kind, e.Row.ID, s.place, state.describe(version))
+		s.fail(Phantom, "%s was told an %s of key %d of %s, but it is %s", s.name, e.Kind, e.Row.ID, s.place, state.describe(version))
 	}
 }
 
@@ -302,14 +338,23 @@ func (s *Subscription) Mark(position uint64) {
 	if s.loading {
 		return
 	}
+	s.note("mark", Row{Seq: position})
 	if position < s.last {
-		h.fail(Reorder, "%s got the mark of commit %d after a change at %d", s.name, position, s.last)
+		s.fail(Reorder, "%s got the mark of commit %d after a change at %d", s.name, position, s.last)
 	}
 	s.position = max(s.position, position)
+	if position == s.from {
+		return // it was resumed within a commit, the rest of which follows
+	}
 	s.whole()
-	for _, rows := range s.rows {
+	for local, rows := range s.rows {
+		state := &h.states[h.units[s.place][local].index]
 		for i := range rows {
-			rows[i].stale, rows[i].touched = false, false
+			c := &rows[i]
+			if c.stale && !c.present {
+				_, c.top = state.absence(c.version) // it may have come and gone
+			}
+			c.stale, c.touched = false, false
 		}
 	}
 }
@@ -328,7 +373,7 @@ func (s *Subscription) whole() {
 			if c.present == first.present && (c.version == first.version || !c.present) {
 				continue
 			}
-			s.h.fail(Torn, "%s has rows of %s of %s and of %s although the commit was sent", s.name, u, state.describe(first.version), state.describe(c.version))
+			s.fail(Torn, "%s has rows of %s of %s and of %s although the commit was sent", s.name, u, state.describe(first.version), state.describe(c.version))
 			break
 		}
 	}
@@ -341,7 +386,7 @@ func (s *Subscription) Quiet(rows []Row) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if s.loading {
-		h.fail(Gap, "%s never got the rest of its snapshot of %s", s.name, s.place)
+		s.fail(Gap, "%s never got the rest of its snapshot of %s", s.name, s.place)
 		return
 	}
 	found := h.sort(s.name, s.place, rows)
@@ -352,13 +397,13 @@ func (s *Subscription) Quiet(rows []Row) {
 			state := &h.states[u.index]
 			switch c := &have[at]; {
 			case row == nil && c.present:
-				h.fail(Gap, "%s still has key %d of %s at %s; it is gone", s.name, key, s.place, state.describe(c.version))
+				s.fail(Gap, "%s still has key %d of %s at %s; it is gone", s.name, key, s.place, state.describe(c.version))
 			case row != nil && !c.present:
-				h.fail(Gap, "%s does not have key %d of %s, which is there with operation %d", s.name, key, s.place, row.Op)
+				s.fail(Gap, "%s does not have key %d of %s, which is there with operation %d", s.name, key, s.place, row.Op)
 			case row != nil && state.version(row.Op) != c.version:
-				h.fail(Gap, "%s has key %d of %s at %s; it is there with operation %d", s.name, key, s.place, state.describe(c.version), row.Op)
+				s.fail(Gap, "%s has key %d of %s at %s; it is there with operation %d", s.name, key, s.place, state.describe(c.version), row.Op)
 			case row != nil && row.Seq != 0 && c.seq != 0 && row.Seq != c.seq:
-				h.fail(Twofold, "%s has key %d of %s at _seq %d; it is there at %d", s.name, key, s.place, c.seq, row.Seq)
+				s.fail(Twofold, "%s has key %d of %s at _seq %d; it is there at %d", s.name, key, s.place, c.seq, row.Seq)
 			}
 		}
 	}

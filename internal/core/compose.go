@@ -40,7 +40,7 @@ func (db *DB) compose() error {
 		Durability: o.Commit.Durability, Limits: db.execLimits(),
 	})
 	db.definer = ddl.New(ddl.Options{
-		Committer: local, Definitions: local.Definitions, User: local.User, Subscribers: db.hub.OnTable,
+		Committer: local, Definitions: local.Definitions, User: local.AppliedUser, Subscribers: db.hub.OnTable,
 		Now: o.Now, Passwords: o.Passwords,
 		DropWithSubscribers: o.DropWithSubscribers, DropNonemptyNamespace: o.DropNonemptyNamespace,
 	})

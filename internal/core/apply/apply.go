@@ -357,6 +357,14 @@ func (l *Local) User(_ context.Context, id schema.UserID) (schema.UserRecord, bo
 	return l.users.Get(id, l.View)
 }
 
+// AppliedUser returns the newest applied row of a user, for who is about to
+// change it: a change of an older row is refused at once, and tried again.
+func (l *Local) AppliedUser(_ context.Context, id schema.UserID) (schema.UserRecord, bool, error) {
+	v := l.Applied()
+	defer v.Release()
+	return catalog.Users().Get(v.Reader(), string(id))
+}
+
 // ReadOnly returns why no command is taken, or "".
 func (l *Local) ReadOnly() string { return l.readOnly }
 

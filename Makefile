@@ -5,10 +5,12 @@ SUM ?= 0
 CONFIG ?= all
 FILES ?= *
 REWRITE ?=
+CYCLES ?= 50
+POINTS ?= 10000
 ONLY ?=
 export CGO_ENABLED = 1
 
-.PHONY: all build fmt check test race logic e2e fuzz metamorphic bench arch demo run gen
+.PHONY: all build fmt check test race logic e2e fuzz torture metamorphic bench arch demo run gen
 
 all: build
 
@@ -20,6 +22,7 @@ race: ; $(GO) test -race ./internal/core/... ./internal/api/...
 logic: ; $(GO) test ./test/logic -count=1 -args -config=$(CONFIG) -files='$(FILES)' $(if $(REWRITE),-rewrite)
 e2e: build ; $(GO) test ./test/e2e ./test/protocol -count=1
 fuzz: ; $(GO) run ./test/runner fuzz -time=$(TIME) -sum=$(SUM) -run='$(ONLY)'
+torture: ; $(GO) run ./test/runner torture -cycles=$(CYCLES) -points=$(POINTS) -seed=$(or $(SEED),0)
 metamorphic: ; $(GO) test ./test/metamorphic -count=1 -timeout=0 -v -run=TestPrograms -args $(if $(SEED),-seed=$(SEED),-duration=$(TIME))
 bench: ; $(GO) run ./bench $(if $(ONLY),-only=$(ONLY)) $(ARGS)
 arch: ; $(GO) test ./internal/arch -count=1 -v -args -unused

@@ -1,6 +1,6 @@
 // Command runner runs the project's checks in order and sums them up: `check`
 // before every commit, `test` for everything, `fuzz` for the fuzz targets in
-// turn. It stops at nothing and fails when anything failed.
+// turn, `torture` for the crash runs in full. It stops at nothing and fails when anything failed.
 package main
 
 import (
@@ -39,7 +39,7 @@ type tally struct {
 
 func main() {
 	if len(os.Args) < 2 {
-		fmt.Fprintln(os.Stderr, "usage: runner check | test | fuzz [-time=10s | -sum=1h] [-run=regexp]")
+		fmt.Fprintln(os.Stderr, "usage: runner check | test | fuzz [-time=10s | -sum=1h] [-run=regexp] | torture [-cycles=50] [-points=10000] [-seed=0]")
 		os.Exit(2)
 	}
 	var steps []step
@@ -50,8 +50,10 @@ func main() {
 		steps = testSteps()
 	case "fuzz":
 		os.Exit(fuzz(os.Stdout, os.Args[2:]))
+	case "torture":
+		os.Exit(torture(os.Stdout, os.Args[2:]))
 	default:
-		fmt.Fprintf(os.Stderr, "runner: unknown run %q; use check, test or fuzz\n", os.Args[1])
+		fmt.Fprintf(os.Stderr, "runner: unknown run %q; use check, test, fuzz or torture\n", os.Args[1])
 		os.Exit(2)
 	}
 	os.Exit(run(os.Stdout, steps))
@@ -76,6 +78,7 @@ func testSteps() []step {
 		in("sdk/go", goTest("sdk/go", "./...")),
 		goTest("logic", "-timeout=20m", "./test/logic", "-args", "-config=all"),
 		goTest("dialogues and binaries", "-timeout=20m", "./test/protocol", "./test/e2e"),
+		goTest("torture", "-timeout=20m", "./test/torture/..."),
 		goTest("race", "-race", "-short", "-timeout=20m", "./internal/core/...", "./internal/api/..."),
 	)
 }

@@ -142,3 +142,39 @@ func TestProgram(t *testing.T) {
 	f(t.TempDir(), 2, "unknown run", "dance")
 	f(t.TempDir(), 2, "usage", []string{}...)
 }
+
+// TestTortureReport sums up what the crash runs print; too few faults caught, or
+// a run that is missing, is a failure.
+func TestTortureReport(t *testing.T) {
+	f := func(code int, ok bool, lines []string, want ...string) {
+		t.Helper()
+		s := suffering{figures: map[string]int64{}, caught: map[string]struct{}{}}
+		for _, line := range lines {
+			s.read(line)
+		}
+		var out strings.Builder
+		if got := s.report(&out, ok); got != code {
+			t.Errorf("exit code %d, want %d", got, code)
+		}
+		for _, w := range want {
+			if !strings.Contains(out.String(), w) {
+				t.Errorf("no %q in\n%s", w, out.String())
+			}
+		}
+	}
+	lines := []string{
+		"    a_test.go:1: torture: run=kill cycles=50 points=0 acked=7 lost=0 gap=1",
+		"    a_test.go:1: torture: run=memory cycles=0 points=100 acked=5 lost=0 gap=2",
+		"    a_test.go:1: torture: run=errors rounds=3 acked=1",
+		"    a_test.go:1: something else",
+	}
+	for i := range planted {
+		lines = append(lines, fmt.Sprintf("torture: fault=f%d run=memory classes=gap+torn after=%d", i, i))
+	}
+	lines = append(lines, "torture: fault=f1 run=kill classes=gap after=2")
+	f(0, true, lines, "crash points                             100\n", "acknowledged writes                      13\n", "gaps                                     3\n",
+		"planted faults caught                    7 of 7\n", "f1: by gap, torn in the memory run, after 1 crash points", "f1: by gap in the kill run, after 2 cycles", "PASS")
+	f(1, false, lines, "FAIL")
+	f(1, true, lines[:6], "2 of 7", "FAIL")
+	f(1, true, lines[1:], "FAIL")
+}

@@ -3,6 +3,7 @@ package torture
 import (
 	"path/filepath"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -58,6 +59,7 @@ func (r *killRun) mustSee(f faults.Fault) {
 	found := r.history.Violations()
 	for _, v := range found {
 		if slices.Contains(f.Classes, string(v.Class)) {
+			faultLine(r.t, "kill", f.Name, []string{string(v.Class)}, strconv.FormatInt(int64(r.cycle.Load()), 10))
 			r.t.Logf("kill run: fault %s (%s) was caught in cycle %d: %s; %s", f.Name, f.What, r.cycle.Load(), r.describe(), v)
 			return
 		}

@@ -168,6 +168,7 @@ func (r *killRun) report(took time.Duration) {
 	r.t.Logf("kill run: %d subscribers told %d changes, resumed %d times, expired %d times, slept %d times, fell behind %d times",
 		len(r.followers), c.Events, c.Resumes, expired, g.stalls, lagged)
 	r.t.Logf("kill run: %s", strings.Join(broken, ", "))
+	sumLine(r.t, "kill", int(r.cycle.Load()), 0, 0, c)
 	if out := r.server.output.String(); strings.Contains(out, "DATA RACE") { // with GOFLAGS=-race
 		r.t.Errorf("the server has a race\n%s", out)
 	}

@@ -68,6 +68,7 @@ func TestDiskErrors(t *testing.T) {
 		}
 	}
 	report(t, sum)
+	sumLine(t, "errors", 0, 0, rounds, sum.counts)
 	t.Logf("%d rounds of disk errors, full disks and clock jumps; %d ended the node", rounds, doomed)
 	for _, v := range sum.violations {
 		t.Error(v)

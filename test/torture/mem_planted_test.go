@@ -117,6 +117,7 @@ func plant(t *testing.T, f faults.Fault, seed uint64) bool {
 		t.Errorf("%s (%s) was not caught as %v; after %s points the run has found %v\n%s", f.Name, f.What, f.Classes, line[2], found, out[:min(len(out), 4000)])
 		return false
 	}
+	faultLine(t, "memory", f.Name, found, string(line[2]))
 	t.Logf("%s (%s): caught as %v after %s crash points, %s", f.Name, f.What, found, line[2], time.Since(began).Round(100*time.Millisecond))
 	return true
 }

@@ -34,6 +34,7 @@ func TestCrashPoints(t *testing.T) {
 	sum := newTally()
 	runCrashPoints(t, sum, points, seed, true)
 	report(t, sum)
+	sumLine(t, "memory", 0, sum.points, 0, sum.counts)
 	for _, v := range sum.violations {
 		t.Error(v)
 	}
@@ -70,7 +71,9 @@ func report(t *testing.T, sum *tally) {
 		kinds = append(kinds, fmt.Sprintf("%s %d", kind, n))
 	}
 	slices.Sort(kinds)
-	t.Log("before: " + strings.Join(kinds, ", "))
+	if len(kinds) > 0 {
+		t.Log("before: " + strings.Join(kinds, ", "))
+	}
 }
 
 // memShapeOf draws how a node is made.

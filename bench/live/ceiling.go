@@ -14,8 +14,12 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// maxFrames bounds the bytes that a socket of the ceiling has per round.
-const maxFrames = 64 << 20
+const (
+	// maxFrames bounds the bytes that a socket of the ceiling has per round.
+	maxFrames = 64 << 20
+	// logBytes is the length of the file that is written over and over.
+	logBytes = 4 << 20
+)
 
 // Ceiling serves the ceiling program of a broadcast on a listener until ctx
 // ends, with a file of its own at path.
@@ -23,7 +27,7 @@ const maxFrames = 64 << 20
 // A client opens its sockets and sends on each a length and the bytes that a
 // round is to send there. Another connection says the length 0, whether rounds
 // are synced, how long a request is and how many sockets there are; from then on
-// each of its requests is appended to the file, synced if so, and followed by
+// each of its requests is written to the file, synced if so, and followed by
 // one write to every socket.
 func Ceiling(ctx context.Context, listener net.Listener, path string) error {
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
@@ -31,6 +35,14 @@ func Ceiling(ctx context.Context, listener net.Listener, path string) error {
 		return fmt.Errorf("open file of the ceiling: %w", err)
 	}
 	defer file.Close()
+	// A file that was written once needs no metadata with a sync: the least that
+	// a log can cost.
+	if _, err := file.Write(make([]byte, logBytes)); err != nil {
+		return fmt.Errorf("write file of the ceiling: %w", err)
+	}
+	if err := file.Sync(); err != nil {
+		return fmt.Errorf("sync file of the ceiling: %w", err)
+	}
 	c := &ceiling{file: file, arrived: make(chan struct{}, 1)}
 	group, ctx := errgroup.WithContext(ctx)
 	stop := context.AfterFunc(ctx, func() { listener.Close() })
@@ -120,12 +132,12 @@ func (c *ceiling) rounds(ctx context.Context, conn net.Conn, in *bufio.Reader) e
 	if _, err := conn.Write([]byte{1}); err != nil {
 		return nil
 	}
-	request := make([]byte, header.Request)
-	for {
+	request := make([]byte, min(header.Request, logBytes/2))
+	for at := int64(0); ; at = (at + int64(len(request))) % (logBytes / 2) {
 		if _, err := io.ReadFull(in, request); err != nil {
 			return nil
 		}
-		if _, err := c.file.Write(request); err != nil {
+		if _, err := c.file.WriteAt(request, at); err != nil {
 			return fmt.Errorf("write file of the ceiling: %w", err)
 		}
 		if header.Synced == 't' {

@@ -7,6 +7,7 @@ import (
 	"path"
 
 	"kalamdb/internal/command"
+	"kalamdb/internal/fault"
 	"kalamdb/internal/schema"
 	"kalamdb/internal/store/catalog"
 	"kalamdb/internal/store/table"
@@ -111,7 +112,11 @@ func (m *Maintainer) removeFile(ctx context.Context, f schema.File, kept map[fol
 	} else if err := m.removeObjects(*st, f, kept); err != nil {
 		return err
 	}
-	if _, err := m.commit(ctx, &command.DropFiles{Numbers: []uint64{f.Number}}); err != nil {
+	_, err := m.commit(ctx, &command.DropFiles{Numbers: []uint64{f.Number}})
+	if fault.Is(err, fault.ObjectNotFound) {
+		return nil // a flush and the clock look for files at one time, and the other was faster
+	}
+	if err != nil {
 		return fmt.Errorf("forget file %d: %w", f.Number, err)
 	}
 	m.stats.removed.Add(1)

@@ -126,13 +126,31 @@ func (g *generator) next() {
 	case n < 94:
 		g.add(g.alter())
 	case n < 96:
-		g.add("drop", g.table().name)
-		g.createTable()
+		g.drop()
 	case n < 98:
 		g.createTable()
 	default:
 		g.fill()
 	}
+}
+
+// drop draws the end of a table, sometimes beside those who read its files, and
+// a new one, sometimes of its name.
+func (g *generator) drop() {
+	t := g.table()
+	beside := g.IntN(2) == 0
+	if beside {
+		g.add("flush", t.name)
+		g.add("hold", "v")
+		g.add("begin", "x", t.name, g.scope(t), g.query(t))
+	}
+	g.add("drop", t.name)
+	if beside {
+		g.add("sweep")
+		g.add("look", "v")
+		g.add("end", "x")
+	}
+	g.createTable()
 }
 
 // fill writes many keys: so many that a flush takes several commits when the

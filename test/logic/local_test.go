@@ -152,9 +152,18 @@ func (l *local) close() { _ = l.db.Close() }
 func (l *local) connect(a account) (connection, error) {
 	l.conns++
 	ctx, cancel := context.WithCancel(l.ctx)
+	ready := make(chan struct{}, 1)
 	return &localConnection{
-		db: l.db, session: l.session(a), ctx: ctx, cancel: cancel,
-		conn: l.db.Hub().Connect(core.LiveConnOptions{ID: "c" + strconv.Itoa(l.conns), User: schema.UserID(a.name), Encoder: api.JSONFrames()}),
+		db: l.db, session: l.session(a), ctx: ctx, cancel: cancel, ready: ready,
+		conn: l.db.Hub().Connect(core.LiveConnOptions{
+			ID: "c" + strconv.Itoa(l.conns), User: schema.UserID(a.name), Encoder: api.JSONFrames(),
+			Ready: func() {
+				select {
+				case ready <- struct{}{}:
+				default: // it will look anyway
+				}
+			},
+		}),
 	}, nil
 }
 
@@ -165,6 +174,7 @@ type localConnection struct {
 	conn    *core.LiveConn
 	ctx     context.Context // ends with close
 	cancel  context.CancelFunc
+	ready   chan struct{} // frames may wait
 	frames  [][]byte
 }
 
@@ -246,7 +256,7 @@ func (c *localConnection) receive() ([]byte, error) {
 			break
 		}
 		select {
-		case <-c.conn.Ready():
+		case <-c.ready:
 		case <-c.conn.Done():
 			return nil, errors.New("the connection has ended")
 		case <-deadline.C:

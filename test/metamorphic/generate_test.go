@@ -110,9 +110,13 @@ func (g *generator) next() {
 	case n < 64:
 		g.add(g.read())
 	case n < 70:
-		g.add("tick", fmt.Sprint([]int{1, 300, 2500, 11_000, 40_000, 3_700_000}[g.IntN(6)]))
+		g.add("tick", fmt.Sprint([]int{1, 300, 2500, 9000, 11_000, 40_000, 3_700_000}[g.IntN(7)]))
 	case n < 73:
 		g.maintenance("forget")
+		for range 3 { // what is still promised must be there
+			t := g.table()
+			g.add("history", t.name, g.scope(t), g.position())
+		}
 	case n < 76:
 		g.maintenance("purge")
 	case n < 78:

@@ -20,6 +20,10 @@ var flagPoints = flag.Int("points", 0, "how many crash points are taken on the d
 // next one goes on.
 const generationPoints = 50
 
+// lineage is after how many generations a run begins with an empty database
+// again: an old one has a long history, which every look walks through.
+const lineage = 6
+
 // TestCrashPoints lets the power fail at random operations of the disk under
 // load, and judges each of the disks that it leaves.
 func TestCrashPoints(t *testing.T) {
@@ -90,20 +94,17 @@ func memShapeOf(r *rand.Rand) memShape {
 // of its crash points. all says that it takes all points even if some are bad.
 func runCrashPoints(t *testing.T, sum *tally, points int, seed uint64, all bool) {
 	r := rand.New(rand.NewPCG(seed, 0))
-	mem, clock := disk.NewMem(), newMemClock()
-	h := history.New(history.Options{Label: fmt.Sprintf("seed %d", seed), Relaxed: relaxedOf()})
-	n, err := openNode(mem, clock, memShape{})
-	if err == nil {
-		err = memSetup(n)
-	}
-	if err == nil {
-		err = n.close()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	var mem *disk.Mem
+	var clock *memClock
+	var h *history.History
 	began := time.Now()
 	for taken, generation := 0, 0; taken < points; generation++ {
+		if generation%lineage == 0 {
+			var err error
+			if mem, clock, h, err = newDatabase(seed); err != nil {
+				t.Fatal(err)
+			}
+		}
 		g := &generationRun{t: t, sum: sum, mem: mem, clock: clock, h: h, r: r, seed: seed + uint64(generation)*1000, shape: memShapeOf(r), first: taken, all: all}
 		last, err := g.run(min(generationPoints, points-taken))
 		if err != nil {
@@ -117,13 +118,27 @@ func runCrashPoints(t *testing.T, sum *tally, points int, seed uint64, all bool)
 		} else {
 			h = g.h
 		}
-		if generation%20 == 19 {
+		if generation%10 == 9 {
 			t.Logf("%d of %d crash points after %s, %d violations", taken, points, time.Since(began).Round(time.Second), len(sum.violations))
 		}
 		if !all && sum.bad() {
 			return
 		}
 	}
+}
+
+// newDatabase makes an empty database with the tables of a run.
+func newDatabase(seed uint64) (*disk.Mem, *memClock, *history.History, error) {
+	mem, clock := disk.NewMem(), newMemClock()
+	h := history.New(history.Options{Label: fmt.Sprintf("seed %d", seed), Relaxed: relaxedOf()})
+	n, err := openNode(mem, clock, memShape{})
+	if err == nil {
+		err = memSetup(n)
+	}
+	if err == nil {
+		err = n.close()
+	}
+	return mem, clock, h, err
 }
 
 func relaxedOf() (names []string) {

@@ -15,6 +15,9 @@ import (
 func clientOf(remote net.Addr, forwardedFor, realIP []byte, proxies []netip.Prefix) auth.Client {
 	peer := addrOf(remote)
 	if len(forwardedFor) == 0 && len(realIP) == 0 || !trusted(peer, proxies) {
+		if peer == loopback {
+			return auth.Client{IP: "127.0.0.1", Local: true} // most requests of one machine
+		}
 		return clientAt(peer.String())
 	}
 	first, rest, listed := strings.Cut(string(forwardedFor), ",")
@@ -35,6 +38,8 @@ func clientOf(remote net.Addr, forwardedFor, realIP []byte, proxies []netip.Pref
 	}
 	return clientAt(peer.String())
 }
+
+var loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 
 func addrOf(remote net.Addr) netip.Addr {
 	tcp, ok := remote.(*net.TCPAddr)

@@ -37,10 +37,9 @@ func (q *sqlRequest) decode(ctx *fasthttp.RequestCtx) error {
 // readBody reads a body of at most limit bytes. The bytes live as long as the
 // request.
 func readBody(ctx *fasthttp.RequestCtx, limit int64) ([]byte, error) {
-	tooLong := errors.New("the body is longer than " + strconv.FormatInt(limit, 10) + " bytes")
 	n := int64(ctx.Request.Header.ContentLength())
 	if n > limit {
-		return nil, tooLong
+		return nil, tooLong(limit)
 	}
 	stream := ctx.RequestBodyStream()
 	if stream == nil {
@@ -58,9 +57,13 @@ func readBody(ctx *fasthttp.RequestCtx, limit int64) ([]byte, error) {
 		return nil, errors.New("the body is cut off")
 	}
 	if int64(len(body)) > limit {
-		return nil, tooLong
+		return nil, tooLong(limit)
 	}
 	return body, nil
+}
+
+func tooLong(limit int64) error {
+	return errors.New("the body is longer than " + strconv.FormatInt(limit, 10) + " bytes")
 }
 
 // decodeJSON reads {"sql", "params", "namespace_id"}; other fields are ignored.

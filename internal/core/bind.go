@@ -2,6 +2,7 @@ package core
 
 import (
 	"kalamdb/internal/core/relation"
+	"kalamdb/internal/core/write"
 	"kalamdb/internal/fault"
 	"kalamdb/internal/schema"
 	"kalamdb/internal/sql/exec"
@@ -31,18 +32,18 @@ func (db *DB) bind(stmt parse.Statement, explicit int, view *relation.View, name
 	var err error
 	switch stmt := stmt.(type) {
 	case *parse.Select:
-		p.query, err = compileSelect(stmt, sc, explicit)
+		p.query, err = compile(plan.BindSelect, exec.NewProgram, stmt, sc, explicit)
 	case *parse.Insert:
 		if err = db.refuseUnwritable(stmt.Table, sc, "insert into"); err == nil {
-			p.insert, err = plan.BindInsert(stmt, sc, plan.Options{Params: explicit})
+			p.insert, err = compile(plan.BindInsert, write.NewInsert, stmt, sc, explicit)
 		}
 	case *parse.Update:
 		if err = db.refuseUnwritable(stmt.Table, sc, "update"); err == nil {
-			p.update, err = plan.BindUpdate(stmt, sc, plan.Options{Params: explicit})
+			p.update, err = compile(plan.BindUpdate, write.NewUpdate, stmt, sc, explicit)
 		}
 	case *parse.Delete:
 		if err = db.refuseUnwritable(stmt.Table, sc, "delete from"); err == nil {
-			p.delete, err = plan.BindDelete(stmt, sc, plan.Options{Params: explicit})
+			p.delete, err = compile(plan.BindDelete, write.NewDelete, stmt, sc, explicit)
 		}
 	}
 	if err != nil {
@@ -51,13 +52,15 @@ func (db *DB) bind(stmt parse.Statement, explicit int, view *relation.View, name
 	return p, refuseUnfinished(p)
 }
 
-// compileSelect binds a SELECT and compiles it once for all who run it.
-func compileSelect(stmt *parse.Select, sc scope, explicit int) (*exec.Program, error) {
-	q, err := plan.BindSelect(stmt, sc, plan.Options{Params: explicit})
+// compile binds a statement and compiles it once for all who run it.
+func compile[S, P, C any](
+	bind func(*S, plan.Scope, plan.Options) (*P, error), build func(*P) (*C, error), stmt *S, sc scope, explicit int,
+) (*C, error) {
+	p, err := bind(stmt, sc, plan.Options{Params: explicit})
 	if err != nil {
 		return nil, err
 	}
-	return exec.NewProgram(q)
+	return build(p)
 }
 
 // refuseUnfinished answers what can be bound but not yet run.
@@ -65,14 +68,14 @@ func refuseUnfinished(p *prepared) error {
 	returning := false
 	switch {
 	case p.insert != nil:
-		if p.insert.Query != nil {
+		if p.insert.Plan().Query != nil {
 			return fault.New(fault.NotImplemented, "INSERT … SELECT is not supported yet; INSERT … VALUES is")
 		}
-		returning = len(p.insert.Returning) > 0
+		returning = len(p.insert.Plan().Returning) > 0
 	case p.update != nil:
-		returning = len(p.update.Returning) > 0
+		returning = len(p.update.Plan().Returning) > 0
 	case p.delete != nil:
-		returning = len(p.delete.Returning) > 0
+		returning = len(p.delete.Plan().Returning) > 0
 	}
 	if returning {
 		return fault.New(fault.NotImplemented, "RETURNING is not supported yet")

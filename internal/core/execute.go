@@ -210,7 +210,7 @@ func (db *DB) runOne(ctx context.Context, s *auth.Session, n *parse.Normalized, 
 	if err := db.checkParams(params); err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, db.o.Limits.StatementTime)
+	ctx, cancel := withDeadline(ctx, db.o.Limits.StatementTime)
 	for attempt := 1; ; attempt++ {
 		result, err := db.attempt(ctx, s, n, params, namespace, attempt > 1)
 		switch {

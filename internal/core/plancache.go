@@ -5,10 +5,10 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"kalamdb/internal/core/write"
 	"kalamdb/internal/schema"
 	"kalamdb/internal/sql/exec"
 	"kalamdb/internal/sql/parse"
-	"kalamdb/internal/sql/plan"
 )
 
 // prepared is a parsed and bound statement. It is immutable and shared; the
@@ -17,9 +17,9 @@ type prepared struct {
 	statement parse.Statement
 	// One of the four is set for statements that have a plan.
 	query  *exec.Program
-	insert *plan.Insert
-	update *plan.Update
-	delete *plan.Delete
+	insert *write.Insert
+	update *write.Update
+	delete *write.Delete
 	// definitions is the version of the catalog it was bound under.
 	definitions uint64
 	// explicit is how many $n the text has.
@@ -32,11 +32,11 @@ func (p *prepared) table() *schema.Table {
 	case p.query != nil:
 		return p.query.Query().Table
 	case p.insert != nil:
-		return p.insert.Table
+		return p.insert.Plan().Table
 	case p.update != nil:
-		return p.update.Table
+		return p.update.Plan().Table
 	case p.delete != nil:
-		return p.delete.Table
+		return p.delete.Plan().Table
 	}
 	return nil
 }

@@ -142,11 +142,11 @@ func (db *DB) explain(stmt *parse.Explain, view *relation.View, namespace string
 	case p.query != nil:
 		text = p.query.Query().String()
 	case p.insert != nil:
-		text = p.insert.String()
+		text = p.insert.Plan().String()
 	case p.update != nil:
-		text = p.update.String()
+		text = p.update.Plan().String()
 	case p.delete != nil:
-		text = p.delete.String()
+		text = p.delete.Plan().String()
 	default:
 		return nil, fault.New(fault.NotImplemented, "EXPLAIN works on SELECT, INSERT, UPDATE and DELETE")
 	}

@@ -28,26 +28,6 @@ func newComposer(w *Writer, t *schema.Table, scope schema.Scope, env *exec.Env) 
 	return &composer{writer: w, table: t, scope: scope, env: env, scratch: make([]datum.Value, len(t.Columns))}
 }
 
-// compileRows compiles the VALUES of an INSERT; a nil entry means DEFAULT.
-func compileRows(p *plan.Insert) ([][]exec.Eval, error) {
-	rows := make([][]exec.Eval, len(p.Rows))
-	cells := make([]exec.Eval, len(p.Rows)*len(p.Columns))
-	for i, row := range p.Rows {
-		rows[i], cells = cells[:len(row):len(row)], cells[len(row):]
-		for j, x := range row {
-			if x == nil {
-				continue
-			}
-			eval, err := exec.Compile(x)
-			if err != nil {
-				return nil, err
-			}
-			rows[i][j] = eval
-		}
-	}
-	return rows, nil
-}
-
 // insert evaluates one row of VALUES whose cells belong to columns.
 func (c *composer) insert(n int, columns []int, cells []exec.Eval) error {
 	c.env.BeginRow()

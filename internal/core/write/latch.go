@@ -7,7 +7,6 @@ import (
 
 	"kalamdb/internal/schema"
 	"kalamdb/internal/sql/exec"
-	"kalamdb/internal/sql/plan"
 )
 
 // stripes is how many mutexes the latches share; more than the writers that
@@ -30,17 +29,17 @@ type latches struct {
 // latch takes the latches of the keys that a query names by equality. It
 // returns the function that lets go of them; that function may be called from
 // another goroutine and does its work once.
-func (w *Writer) latch(q *plan.Query, scope schema.Scope, env *exec.Env) (func(), error) {
-	keys, err := exec.Keys(q, env)
+func (w *Writer) latch(m *exec.Matcher, scope schema.Scope, env *exec.Env) (func(), error) {
+	keys, err := m.Keys(env)
 	if err != nil || len(keys) == 0 || len(keys) > maxLatched {
 		return func() {}, err
 	}
-	l := &w.latches
+	l, table := &w.latches, m.Query().Table.ID
 	l.once.Do(func() { l.seed = maphash.MakeSeed() })
 	indexes := make([]int, 0, len(keys))
 	var buffer []byte
 	for _, key := range keys {
-		buffer = append(buffer[:0], byte(q.Table.ID), byte(q.Table.ID>>8), byte(q.Table.ID>>16), byte(q.Table.ID>>24))
+		buffer = append(buffer[:0], byte(table), byte(table>>8), byte(table>>16), byte(table>>24))
 		buffer = append(buffer, scope...)
 		buffer = append(buffer, 0)
 		buffer = schema.AppendKeyValues(buffer, key)

@@ -22,7 +22,6 @@ import (
 	"kalamdb/internal/fault"
 	"kalamdb/internal/schema"
 	"kalamdb/internal/sql/exec"
-	"kalamdb/internal/sql/plan"
 )
 
 // Options say what a Writer works with.
@@ -67,7 +66,8 @@ func New(o Options) *Writer {
 
 // Insert evaluates the rows of an INSERT and commits them. It returns how many
 // rows were inserted.
-func (w *Writer) Insert(ctx context.Context, p *plan.Insert, to Target, env *exec.Env) (int64, error) {
+func (w *Writer) Insert(ctx context.Context, s *Insert, to Target, env *exec.Env) (int64, error) {
+	p := s.plan
 	if len(p.Rows) > w.o.MaxRows {
 		return 0, w.tooManyRows(len(p.Rows))
 	}
@@ -76,11 +76,7 @@ func (w *Writer) Insert(ctx context.Context, p *plan.Insert, to Target, env *exe
 		return 0, err
 	}
 	c := newComposer(w, p.Table, to.Scope, env)
-	evals, err := compileRows(p)
-	if err != nil {
-		return 0, err
-	}
-	for i, row := range evals {
+	for i, row := range s.rows {
 		if err := c.insert(i, p.Columns, row); err != nil {
 			return 0, err
 		}
@@ -105,7 +101,8 @@ func (w *Writer) InsertRows(ctx context.Context, t *schema.Table, rows [][]datum
 
 // Update finds the rows of an UPDATE, computes their new versions and commits
 // those that really change. It returns how many changed.
-func (w *Writer) Update(ctx context.Context, p *plan.Update, to Target, env *exec.Env) (int64, error) {
+func (w *Writer) Update(ctx context.Context, s *Update, to Target, env *exec.Env) (int64, error) {
+	p := s.plan
 	if p.Table.Kind == schema.Stream {
 		return 0, fault.New(fault.InvalidOperation, "UPDATE not supported for STREAM tables")
 	}
@@ -113,57 +110,46 @@ func (w *Writer) Update(ctx context.Context, p *plan.Update, to Target, env *exe
 	if err != nil {
 		return 0, err
 	}
-	set := make([]exec.Eval, len(p.Set))
-	for i, a := range p.Set {
-		if a.X == nil {
-			continue // DEFAULT
-		}
-		eval, err := exec.Compile(a.X)
-		if err != nil {
-			return 0, err
-		}
-		set[i] = eval
-	}
-	return w.change(ctx, &p.Query, to, env, func(c *composer, row []datum.Value) error {
-		return c.update(row, p.Set, set)
+	return w.change(ctx, s.match, to, env, func(c *composer, row []datum.Value) error {
+		return c.update(row, p.Set, s.set)
 	})
 }
 
 // Delete finds the rows of a DELETE and commits their tombstones. It returns
 // how many rows were deleted.
-func (w *Writer) Delete(ctx context.Context, p *plan.Delete, to Target, env *exec.Env) (int64, error) {
-	return w.change(ctx, &p.Query, to, env, func(c *composer, row []datum.Value) error {
+func (w *Writer) Delete(ctx context.Context, s *Delete, to Target, env *exec.Env) (int64, error) {
+	return w.change(ctx, s.match, to, env, func(c *composer, row []datum.Value) error {
 		return c.delete(row)
 	})
 }
 
 // change runs the common path of UPDATE and DELETE.
-func (w *Writer) change(ctx context.Context, q *plan.Query, to Target, env *exec.Env, each func(*composer, []datum.Value) error) (int64, error) {
-	release, err := w.latch(q, to.Scope, env)
+func (w *Writer) change(ctx context.Context, m *exec.Matcher, to Target, env *exec.Env, each func(*composer, []datum.Value) error) (int64, error) {
+	release, err := w.latch(m, to.Scope, env)
 	if err != nil {
 		return 0, err
 	}
 	defer release() // a commit has done so when it was applied
-	c := newComposer(w, q.Table, to.Scope, env)
-	if err := w.find(ctx, q, to, env, func(row []datum.Value) error { return each(c, row) }); err != nil {
+	c := newComposer(w, m.Query().Table, to.Scope, env)
+	if err := w.find(ctx, m, to, env, func(row []datum.Value) error { return each(c, row) }); err != nil {
 		return 0, err
 	}
 	return w.commit(ctx, c, release)
 }
 
 // find visits the matching rows of the newest applied state.
-func (w *Writer) find(ctx context.Context, q *plan.Query, to Target, env *exec.Env, each func([]datum.Value) error) error {
-	view := w.o.Relations.Applied()
+func (w *Writer) find(ctx context.Context, m *exec.Matcher, to Target, env *exec.Env, each func([]datum.Value) error) error {
+	view, t := w.o.Relations.Applied(), m.Query().Table
 	defer view.Release()
-	current, ok := view.TableByID(q.Table.ID)
-	if !ok || current.Version != q.Table.Version {
+	current, ok := view.TableByID(t.ID)
+	if !ok || current.Version != t.Version {
 		return command.ErrStaleSchema
 	}
-	table, err := view.Open(q.Table, to.Scope, to.Caller)
+	table, err := view.Open(t, to.Scope, to.Caller)
 	if err != nil {
 		return err
 	}
-	return exec.Matching(ctx, q, table, env, each)
+	return m.Each(ctx, table, env, each)
 }
 
 // commit proposes what a composer has gathered. release, if not nil, lets go

@@ -144,13 +144,21 @@ func (b *bench) execIn(ctx context.Context, user, sql string) (int64, error) {
 		if err != nil {
 			return 0, err
 		}
-		return b.writer.Update(ctx, p, target(user), b.env(user))
+		s, err := write.NewUpdate(p)
+		if err != nil {
+			return 0, err
+		}
+		return b.writer.Update(ctx, s, target(user), b.env(user))
 	case *parse.Delete:
 		p, err := plan.BindDelete(stmt, b, plan.Options{})
 		if err != nil {
 			return 0, err
 		}
-		return b.writer.Delete(ctx, p, target(user), b.env(user))
+		s, err := write.NewDelete(p)
+		if err != nil {
+			return 0, err
+		}
+		return b.writer.Delete(ctx, s, target(user), b.env(user))
 	}
 	b.t.Fatalf("%s is neither UPDATE nor DELETE", sql)
 	return 0, nil

@@ -201,17 +201,3 @@ func (a *access) seqBounds(env *Env, r *source.Request, exact bool) (empty, stil
 	r.AfterSeq, r.UpToSeq = uint64(low), uint64(max(high, 0))
 	return false, exact, nil
 }
-
-// Keys returns the full keys of the rows that a query can select, ascending, or
-// nil when its WHERE clause does not name them all by equality.
-func Keys(q *plan.Query, env *Env) ([][]datum.Value, error) {
-	if !q.Keyed() || q.Access.Empty {
-		return nil, nil
-	}
-	c := compiler{}
-	a, err := c.access(q)
-	if err != nil {
-		return nil, err
-	}
-	return a.fullKeys(env)
-}

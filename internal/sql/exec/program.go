@@ -254,21 +254,50 @@ func (x *execution) rows(ctx context.Context, t source.Table, most int64) (stage
 	return &scanStage{table: t, request: r, filter: x.filter, env: x.env}, nil
 }
 
-// Matching calls each with every full row that the query's filter selects, as
-// UPDATE and DELETE need them. A row is valid until each returns.
-func Matching(ctx context.Context, q *plan.Query, t source.Table, env *Env, each func(row []datum.Value) error) error {
+// Matcher finds the rows of an UPDATE or DELETE. It is immutable and may be used
+// by several goroutines at a time.
+type Matcher struct {
+	program Program
+	keys    *access // nil when the query does not name its keys
+}
+
+// NewMatcher compiles access and filter of a query.
+func NewMatcher(q *plan.Query) (*Matcher, error) {
 	c := compiler{hoist: true}
-	p := &Program{query: q}
+	m := &Matcher{program: Program{query: q}}
+	p := &m.program
 	var err error
 	if p.access, err = c.access(q); err != nil {
-		return err
+		return nil, err
 	}
 	if q.Filter != nil {
 		if p.filter, err = c.pred(q.Filter); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	p.cells = c.cells
+	if q.Keyed() && !q.Access.Empty {
+		outright := compiler{}
+		m.keys, err = outright.access(q)
+	}
+	return m, err
+}
+
+// Query returns the query that the matcher was made of.
+func (m *Matcher) Query() *plan.Query { return m.program.query }
+
+// Keys returns the full keys that the query names by equality, or nil.
+func (m *Matcher) Keys(env *Env) ([][]datum.Value, error) {
+	if m.keys == nil {
+		return nil, nil
+	}
+	return m.keys.fullKeys(env)
+}
+
+// Each calls each with every full row that the query's filter selects. A row is
+// valid until each returns.
+func (m *Matcher) Each(ctx context.Context, t source.Table, env *Env, each func(row []datum.Value) error) error {
+	p := &m.program
 	x, err := p.execution(env, Limits{})
 	if err != nil {
 		return err

@@ -115,7 +115,7 @@ func TestCancelled(t *testing.T) {
 }
 
 // TestMatching visits the rows of an UPDATE with an Env that nobody prepared.
-func TestMatching(t *testing.T) {
+func TestMatcher(t *testing.T) {
 	w := numbers(30)
 	stmt, err := parse.Parse("UPDATE t SET n = n + $2, s = $3 WHERE id > $1 AND n = 3")
 	if err != nil {
@@ -133,8 +133,12 @@ func TestMatching(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	m, err := NewMatcher(&p.Query)
+	if err != nil {
+		t.Fatal(err)
+	}
 	got := ""
-	err = Matching(context.Background(), &p.Query, w["t"], env, func(row []datum.Value) error {
+	err = m.Each(context.Background(), w["t"], env, func(row []datum.Value) error {
 		got += row[0].String()
 		for _, eval := range evals {
 			v, err := eval(row, env)
@@ -150,7 +154,7 @@ func TestMatching(t *testing.T) {
 		t.Errorf("got %s, %v; want %s", got, err, want)
 	}
 	stop := errors.New("stop")
-	if err := Matching(context.Background(), &p.Query, w["t"], env, func([]datum.Value) error { return stop }); !errors.Is(err, stop) {
+	if err := m.Each(context.Background(), w["t"], env, func([]datum.Value) error { return stop }); !errors.Is(err, stop) {
 		t.Errorf("a fault of the visitor: %v", err)
 	}
 }
@@ -162,7 +166,11 @@ func TestKeys(t *testing.T) {
 		t.Helper()
 		env := testEnv()
 		env.Params = params
-		keys, err := Keys(bindSelect(t, w, text), env)
+		m, err := NewMatcher(bindSelect(t, w, text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys, err := m.Keys(env)
 		if got := fmt.Sprint(len(keys), keys != nil, err); got != want {
 			t.Errorf("%s: %s, want %s", text, got, want)
 		}

@@ -258,11 +258,22 @@ func (s *Store) Checkpoint(dir string) error {
 	return nil
 }
 
+// A clean stop leaves replayBytes of log to the next start, or more when the disk
+// does not take them within lastFlush.
+const (
+	replayBytes = 1 << 20
+	lastFlush   = 5 * time.Second
+)
+
 // Close durably marks the end of the run and closes the directory. All
 // batches and snapshots must be closed. After durability was lost it leaves
-// no mark.
+// no mark. A long log is written to a table first: the next start would have to
+// read it, which takes longer than this.
 func (s *Store) Close() error {
 	err := s.db.Broken()
+	if err == nil && s.db.Metrics().LogBytes > replayBytes && s.Full() == nil {
+		_ = s.db.FlushFor(lastFlush) // what is not flushed is in the log
+	}
 	if err == nil {
 		err = s.commit(func(b *engine.Batch) { engine.SysPut(b, sysClean, []byte{1}) })
 	}

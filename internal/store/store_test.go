@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"path"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -363,4 +364,49 @@ func TestRealDisk(t *testing.T) {
 		}
 		must(t, s.Close())
 	}
+}
+
+// TestShortLogAfterStop shows that a clean stop leaves the next start little to
+// replay: the log is in tables then.
+func TestShortLogAfterStop(t *testing.T) {
+	for _, clean := range []bool{true, false} {
+		mem := disk.NewMem()
+		s := open(t, mem)
+		for n := uint64(1); s.Stats().LogBytes <= 1<<20; n++ {
+			b := s.NewBatch()
+			ranges := make([]store.Range, 10_000)
+			for i := range ranges {
+				ranges[i] = store.Range{From: n<<40 + uint64(i)<<20, To: n<<40 + uint64(i)<<20 + 5}
+			}
+			store.SetLostRanges(b, ranges)
+			must(t, b.Commit(true))
+			must(t, b.Wait())
+			b.Close()
+		}
+		before := tables(t, mem)
+		if clean {
+			must(t, s.Close())
+			if after := tables(t, mem); !slices.ContainsFunc(after, func(name string) bool { return !slices.Contains(before, name) }) {
+				t.Errorf("the stop has written no table: %q before, %q behind it", before, after)
+			}
+		} else {
+			mem = mem.CrashClone(1, 50)
+		}
+		again := open(t, mem)
+		if ranges, err := store.LostRanges(again.Reader()); err != nil || len(ranges) != 10_000 {
+			t.Errorf("%d ranges, %v", len(ranges), err)
+		}
+		must(t, again.Close())
+		if !clean {
+			must(t, s.Close())
+		}
+	}
+}
+
+// tables lists the engine's table files.
+func tables(t *testing.T, fsys disk.FS) []string {
+	t.Helper()
+	names, err := fsys.List("data/hot")
+	must(t, err)
+	return slices.DeleteFunc(names, func(name string) bool { return !strings.HasSuffix(name, ".sst") })
 }

@@ -60,6 +60,9 @@ func newWorld(t *testing.T) *world {
 // A scope "-" is the one of SHARED tables. A seq is ms.node.counter.
 func TestTables(t *testing.T) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
+		if strings.HasPrefix(path, "testdata/fuzz/") {
+			return // seeds of the fuzz targets
+		}
 		w := newWorld(t)
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			w.t = t

@@ -23,6 +23,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync/atomic"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -184,6 +185,28 @@ func (db *DB) Flush() error {
 		return fmt.Errorf("flush engine: %w", mark(err))
 	}
 	return nil
+}
+
+// FlushFor is Flush for those who do not depend on it: it gives up when the disk
+// does not take the files within limit.
+func (db *DB) FlushFor(limit time.Duration) error {
+	var flushed <-chan struct{}
+	err := db.doom.outlive(func() (err error) {
+		flushed, err = db.pebble.AsyncFlush()
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("flush engine: %w", mark(err))
+	}
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-flushed:
+	case <-db.doom.came:
+	case <-timer.C:
+		return fmt.Errorf("flush engine: not done within %s", limit)
+	}
+	return db.Broken()
 }
 
 // Compact rewrites the files that hold keys of [lower, upper), so that what

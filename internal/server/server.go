@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"runtime"
 	"strings"
 	"time"
 
@@ -253,16 +252,9 @@ func orNone(d time.Duration) time.Duration {
 // URL is where the server listens.
 func (s *Server) URL() string { return "http://" + s.address.String() }
 
-// heapFloor is how many bytes of garbage a server may hold however small its heap.
-const heapFloor = 16 << 20
-
 // Run serves until ctx ends or something fails, then ends everything in order.
 func (s *Server) Run(ctx context.Context) error {
-	// Never touched, so it takes no memory; but the collector counts it, and so
-	// waits for at least as much garbage. Small heaps are else collected hundreds
-	// of times a second under load.
-	idle := make([]byte, heapFloor)
-	defer runtime.KeepAlive(idle)
+	defer letGarbageWait()()
 	err := s.run(ctx)
 	s.log.Info("server has stopped", "uptime", s.process.uptime().String())
 	return errors.Join(err, s.close())

@@ -43,7 +43,7 @@ func TestKillFaults(t *testing.T) {
 			r := newKillRun(t, path, killSeed()+uint64(i)<<8, false)
 			r.faulty = true
 			for range killFaultCycles {
-				r.turn()
+				r.turnUntilSeen()
 				if len(r.history.Violations()) > 0 {
 					break
 				}
@@ -51,6 +51,19 @@ func TestKillFaults(t *testing.T) {
 			r.mustSee(f)
 		})
 	}
+}
+
+// turnUntilSeen is a cycle that a planted fault may cut short.
+func (r *killRun) turnUntilSeen() {
+	r.t.Helper()
+	defer func() {
+		if cause := recover(); cause != nil {
+			if _, seen := cause.(faultSeen); !seen {
+				panic(cause)
+			}
+		}
+	}()
+	r.turn()
 }
 
 // mustSee fails unless one of the classes of a fault was found.

@@ -74,6 +74,7 @@ type killRun struct {
 	clients   map[string]*kalam.Client
 	random    *rand.Rand // of the driver: what happens in which cycle, and when
 	relaxed   bool       // relaxed tables are written
+	held      bool       // the followers are held; the driver's own
 	faulty    bool       // the server has a planted fault, and may refuse what it should not
 	places    []killPlace
 	followers []killSubscriber

@@ -211,12 +211,14 @@ func (r *killRun) work(statements int64) {
 // hold keeps what followers are told from the history until it knows what is
 // there: what they ask for anew must be measured by that.
 func (r *killRun) hold() {
+	r.held = true
 	for _, f := range r.followers {
 		f.base().mu.Lock()
 	}
 }
 
 func (r *killRun) letGo() {
+	r.held = false
 	for _, f := range r.followers {
 		f.base().mu.Unlock()
 	}
@@ -293,8 +295,18 @@ func (r *killRun) begin() {
 	r.started(took)
 }
 
+// faultSeen ends a run in which a planted fault went so far that the server
+// answers no more.
+type faultSeen struct{}
+
 func (r *killRun) fatal(format string, args ...any) {
 	r.t.Helper()
+	if r.held { // by this goroutine, which now goes on to stop the followers
+		r.letGo()
+	}
+	if r.faulty && len(r.history.Violations()) > 0 {
+		panic(faultSeen{})
+	}
 	for _, v := range r.history.Violations() {
 		r.t.Errorf("%s", v)
 	}

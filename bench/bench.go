@@ -77,7 +77,7 @@ func (b *bench) start(ctx context.Context, name string, command *exec.Cmd, ready
 // drive runs one job of the load client in a process of its own.
 func (b *bench) drive(ctx context.Context, job load.Job) (load.Result, error) {
 	return pinned(b.pin, 1, func() (load.Result, error) {
-		return load.Remote(ctx, exec.CommandContext(ctx, b.self, "load"), job)
+		return load.Remote[load.Job, load.Result](ctx, exec.CommandContext(ctx, b.self, "load"), job)
 	})
 }
 

@@ -58,7 +58,7 @@ func (b *bench) listen(ctx context.Context, s *server, job live.Job) (live.Resul
 	job.First = load.FirstKey + b.listened*keysOfJob
 	b.listened++
 	return pinned(b.pin, 1, func() (live.Result, error) {
-		return live.Remote(ctx, exec.CommandContext(ctx, b.self, "live"), job)
+		return load.Remote[live.Job, live.Result](ctx, exec.CommandContext(ctx, b.self, "live"), job)
 	})
 }
 

@@ -1,13 +1,9 @@
 package live
 
 import (
-	"bytes"
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"os/exec"
 	"time"
 
 	"kalamdb/bench/load"
@@ -103,23 +99,4 @@ func Serve(in io.Reader, out io.Writer, dialect func(load.Job) (load.Dialect, er
 		return fmt.Errorf("%s on %s: %w", job.Scenario, job.Addr, err)
 	}
 	return json.NewEncoder(out).Encode(result)
-}
-
-// Remote runs job in a process of its own: the given command, which calls
-// Serve.
-func Remote(ctx context.Context, command *exec.Cmd, job Job) (Result, error) {
-	text, err := json.Marshal(job)
-	if err != nil {
-		return Result{}, err
-	}
-	var stdout, stderr bytes.Buffer
-	command.Stdin, command.Stdout, command.Stderr = bytes.NewReader(text), &stdout, &stderr
-	if err := command.Run(); err != nil {
-		return Result{}, fmt.Errorf("live client: %w: %s", errors.Join(ctx.Err(), err), bytes.TrimSpace(stderr.Bytes()))
-	}
-	var result Result
-	if err := json.Unmarshal(stdout.Bytes(), &result); err != nil {
-		return Result{}, fmt.Errorf("read result of the live client: %w", err)
-	}
-	return result, nil
 }

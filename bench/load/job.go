@@ -121,21 +121,20 @@ func Serve(in io.Reader, out io.Writer, dialect func(Job) (Dialect, error)) erro
 	return json.NewEncoder(out).Encode(result)
 }
 
-// Remote runs job in a process of its own: the given command, which calls
-// Serve.
-func Remote(ctx context.Context, command *exec.Cmd, job Job) (Result, error) {
+// Remote runs a job of this package or of another in a process of its own, the
+// given command, which takes it on standard input and answers with its result.
+func Remote[Job, Result any](ctx context.Context, command *exec.Cmd, job Job) (result Result, err error) {
 	text, err := json.Marshal(job)
 	if err != nil {
-		return Result{}, err
+		return result, err
 	}
 	var stdout, stderr bytes.Buffer
 	command.Stdin, command.Stdout, command.Stderr = bytes.NewReader(text), &stdout, &stderr
 	if err := command.Run(); err != nil {
-		return Result{}, fmt.Errorf("load client: %w: %s", errors.Join(ctx.Err(), err), bytes.TrimSpace(stderr.Bytes()))
+		return result, fmt.Errorf("client process: %w: %s", errors.Join(ctx.Err(), err), bytes.TrimSpace(stderr.Bytes()))
 	}
-	var result Result
 	if err := json.Unmarshal(stdout.Bytes(), &result); err != nil {
-		return Result{}, fmt.Errorf("read result of the load client: %w", err)
+		return result, fmt.Errorf("read result of the client process: %w", err)
 	}
 	return result, nil
 }

@@ -323,7 +323,8 @@ func (s *Subscription) follow(u *Unit, have *copied, e *Event, version int) {
 		s.fail(class, "%s was told %s of key %d of %s although it had been told %s", s.name, state.describe(version), e.Row.ID, s.place, state.describe(have.version))
 	case have.stale:
 	case version > have.top+1:
-		s.fail(Gap, "%s was told %s of key %d of %s after %s and not what lies between", s.name, state.describe(version), e.Row.ID, s.place, state.describe(have.version))
+		s.fail(Gap, "%s was told %s of key %d of %s after %s and not what lies between, %s to %s (known to have happened up to %s)", s.name, state.describe(version), e.Row.ID, s.place,
+			state.describe(have.version), state.describe(have.version+1), state.describe(version-1), state.describe(state.settled))
 	case e.Kind != state.log[version-1].kind:
 		s.fail(Phantom, "%s was told an %s of key %d of %s, but it is %s", s.name, e.Kind, e.Row.ID, s.place, state.describe(version))
 	}

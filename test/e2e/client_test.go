@@ -13,11 +13,11 @@ import (
 	"kalamdb/internal/config"
 )
 
-// ask sends a request and returns the status, the members of the answer and its
-// cookies.
-func (x *target) ask(t *testing.T, method, path, body string, header ...string) (int, map[string]any, []*http.Cookie) {
+// send sends a JSON body, and headers by name and value, and reads the whole
+// answer.
+func (x *target) send(t *testing.T, method, path string, body io.Reader, header ...string) (*http.Response, []byte) {
 	t.Helper()
-	r, err := http.NewRequest(method, x.url+path, strings.NewReader(body))
+	r, err := http.NewRequest(method, x.url+path, body)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,6 +34,14 @@ func (x *target) ask(t *testing.T, method, path, body string, header ...string) 
 	if err != nil {
 		t.Fatal(err)
 	}
+	return answer, text
+}
+
+// ask sends a request and returns the status, the members of the answer and its
+// cookies.
+func (x *target) ask(t *testing.T, method, path, body string, header ...string) (int, map[string]any, []*http.Cookie) {
+	t.Helper()
+	answer, text := x.send(t, method, path, strings.NewReader(body), header...)
 	var members map[string]any
 	if err := json.Unmarshal(text, &members); err != nil {
 		t.Fatalf("%s %s: %d %q: %v", method, path, answer.StatusCode, text, err)

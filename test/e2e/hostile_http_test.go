@@ -169,23 +169,7 @@ func TestHostileLogin(t *testing.T) {
 	x := newTarget(t, nil)
 	post := func(path, body string, header ...string) (int, string) {
 		t.Helper()
-		r, err := http.NewRequest(http.MethodPost, x.url+path, strings.NewReader(body))
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.Header.Set("Content-Type", "application/json")
-		for i := 0; i+1 < len(header); i += 2 {
-			r.Header.Set(header[i], header[i+1])
-		}
-		answer, err := x.client.Do(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer answer.Body.Close()
-		text, err := io.ReadAll(answer.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
+		answer, text := x.send(t, http.MethodPost, path, strings.NewReader(body), header...)
 		return answer.StatusCode, string(text)
 	}
 	_, unknown := post("/v1/api/auth/login", `{"user":"nobody","password":"Alice-secret-1"}`)

@@ -10,7 +10,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"hash"
-	"io"
 	"maps"
 	"net"
 	"net/http"
@@ -242,26 +241,10 @@ func (x *target) must(t *testing.T, user, sql string, params ...any) *envelope {
 // post sends a body to the SQL route and reads the envelope.
 func (x *target) post(t *testing.T, authorization string, body []byte, header ...string) *envelope {
 	t.Helper()
-	r, err := http.NewRequest(http.MethodPost, x.url+"/v1/api/sql", bytes.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Header.Set("Content-Type", "application/json")
 	if authorization != "" {
-		r.Header.Set("Authorization", authorization)
+		header = append([]string{"Authorization", authorization}, header...)
 	}
-	for i := 0; i+1 < len(header); i += 2 {
-		r.Header.Set(header[i], header[i+1])
-	}
-	response, err := x.client.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
+	response, text := x.send(t, http.MethodPost, "/v1/api/sql", bytes.NewReader(body), header...)
 	e := &envelope{status: response.StatusCode}
 	if err := json.Unmarshal(text, e); err != nil {
 		t.Fatalf("answer %d %.500q: %v", response.StatusCode, text, err)

@@ -51,14 +51,9 @@ type output struct {
 func NewProgram(q *plan.Query) (*Program, error) {
 	c := compiler{hoist: true}
 	p := &Program{query: q}
-	var err error
-	if p.access, err = c.access(q); err != nil {
+	err := p.compileRows(&c)
+	if err != nil {
 		return nil, err
-	}
-	if q.Filter != nil {
-		if p.filter, err = c.pred(q.Filter); err != nil {
-			return nil, err
-		}
 	}
 	if p.groups, err = c.values(q.Groups); err != nil {
 		return nil, err
@@ -81,6 +76,17 @@ func NewProgram(q *plan.Query) (*Program, error) {
 	}
 	p.cells = c.cells
 	return p, nil
+}
+
+// compileRows compiles which rows the query reads.
+func (p *Program) compileRows(c *compiler) (err error) {
+	if p.access, err = c.access(p.query); err != nil {
+		return err
+	}
+	if p.query.Filter != nil {
+		p.filter, err = c.pred(p.query.Filter)
+	}
+	return err
 }
 
 // Query returns the bound statement that the program runs.
@@ -265,17 +271,11 @@ type Matcher struct {
 func NewMatcher(q *plan.Query) (*Matcher, error) {
 	c := compiler{hoist: true}
 	m := &Matcher{program: Program{query: q}}
-	p := &m.program
-	var err error
-	if p.access, err = c.access(q); err != nil {
+	err := m.program.compileRows(&c)
+	if err != nil {
 		return nil, err
 	}
-	if q.Filter != nil {
-		if p.filter, err = c.pred(q.Filter); err != nil {
-			return nil, err
-		}
-	}
-	p.cells = c.cells
+	m.program.cells = c.cells
 	if q.Keyed() && !q.Access.Empty {
 		outright := compiler{}
 		m.keys, err = outright.access(q)

@@ -111,6 +111,12 @@ type (
 		Distinct bool
 		Filter   Expr // FILTER (WHERE …)
 		OrderBy  []Order
+		// Over makes it a window function; nil without OVER.
+		Over *Window
+		// Within are the items of WITHIN GROUP (ORDER BY …).
+		Within []Order
+		// Variadic marks VARIADIC before the last argument.
+		Variadic bool
 	}
 	// Case is CASE [Operand] WHEN … THEN … ELSE … END.
 	Case struct {
@@ -126,13 +132,17 @@ type (
 		To  datum.Type
 		Try bool
 	}
-	// Subquery is an embedded SELECT: "scalar", "exists", "in", "any", "all".
+	// Subquery is an embedded SELECT: "scalar", "exists", "in", "any", "all" or
+	// "array". NOT IN is "not" over "in". X may be a Row.
 	Subquery struct {
 		At
 		Kind   string
 		X      Expr
 		Op     string
 		Select *Select
+		// Item is which output a scalar one gives, from 1, where
+		// SET (a, b) = (SELECT …) has several; else 0.
+		Item int
 	}
 	// Default is the word DEFAULT in VALUES or SET.
 	Default struct{ At }
@@ -162,41 +172,63 @@ type Output struct {
 	Alias string
 }
 
-// Select is SELECT … FROM at most one table. What only the analytic path can
-// answer sets Complex to the name of the first such construct ("JOIN", "WITH",
-// "UNION", "a window function", "a subquery in FROM", "GROUPING SETS", …).
+// Select is a query. A SELECT over at most one table that needs nothing but
+// what one row, or one group of rows, shows has From and Alias and an empty
+// Complex. Every other one sets Complex to the name of the first such construct
+// ("JOIN", "WITH", "UNION", "a window function", "a subquery in FROM", …); only
+// the analytic path can answer it.
 type Select struct {
-	Offset     int // where the statement begins
+	Offset int // where the statement begins
+	// With are the queries of WITH, in order; Recursive is WITH RECURSIVE.
+	With      []CTE
+	Recursive bool
+	// Set is a set operation; then only With, OrderBy, LimitCount, LimitStart
+	// and Tables are used beside it.
+	Set *SetOperation
+	// Values are the rows of VALUES; likewise.
+	Values     [][]Expr
 	Distinct   bool
 	DistinctOn []Expr
 	Outputs    []Output
-	From       *Name // nil without FROM
+	From       *Name // the one table, nil without FROM or with Sources
 	Alias      string
-	Where      Expr
-	GroupBy    []Expr
-	Having     Expr
+	// Sources are the items of FROM when it is not one plain table.
+	Sources []TableExpr
+	Where   Expr
+	GroupBy []Expr
+	// GroupDistinct is GROUP BY DISTINCT.
+	GroupDistinct bool
+	Having        Expr
+	// Windows are those of the WINDOW clause.
+	Windows    []Window
 	OrderBy    []Order
 	LimitCount Expr
 	LimitStart Expr
 	Complex    string
+	// Refused names a construct that no executor has ("FOR UPDATE").
+	Refused string
 	// Tables are all tables named anywhere in the statement, for authorisation;
 	// names of its own WITH queries are left out. Only the outermost SELECT has
 	// them.
 	Tables []Name
 }
 
-// Insert is INSERT INTO … VALUES or SELECT.
+// Insert is INSERT INTO … VALUES, SELECT or DEFAULT VALUES.
 type Insert struct {
-	Table     Name
-	Alias     string
-	Columns   []Name // as written, folded; nil without a list
-	Values    [][]Expr
-	Select    *Select
-	Defaults  bool   // DEFAULT VALUES
-	Conflict  string // "", or what of ON CONFLICT was used
+	Table    Name
+	Alias    string
+	Columns  []Name // as written, folded; nil without a list
+	Values   [][]Expr
+	Select   *Select
+	Defaults bool // DEFAULT VALUES
+	// Conflict is ON CONFLICT, nil without.
+	Conflict  *Conflict
 	Returning []Output
-	// Complex is as in Select.
-	Complex string
+	// With are the queries of WITH before it.
+	With      []CTE
+	Recursive bool
+	// Complex and Refused are as in Select.
+	Complex, Refused string
 	// Tables are all tables named anywhere in the statement, the target first.
 	Tables []Name
 }
@@ -209,27 +241,35 @@ type Assignment struct {
 
 // Update is UPDATE … SET … WHERE.
 type Update struct {
-	Table     Name
-	Alias     string
-	Set       []Assignment
-	Where     Expr
-	From      bool // UPDATE … FROM was used
+	Table Name
+	Alias string
+	Set   []Assignment
+	Where Expr
+	// From are the items of UPDATE … FROM.
+	From      []TableExpr
 	Returning []Output
-	// Complex is as in Select.
-	Complex string
+	// With are the queries of WITH before it.
+	With      []CTE
+	Recursive bool
+	// Complex and Refused are as in Select; FROM sets Complex too.
+	Complex, Refused string
 	// Tables are all tables named anywhere in the statement, the target first.
 	Tables []Name
 }
 
 // Delete is DELETE FROM … WHERE.
 type Delete struct {
-	Table     Name
-	Alias     string
-	Where     Expr
-	Using     bool // DELETE … USING was used
+	Table Name
+	Alias string
+	Where Expr
+	// Using are the items of DELETE … USING.
+	Using     []TableExpr
 	Returning []Output
-	// Complex is as in Select.
-	Complex string
+	// With are the queries of WITH before it.
+	With      []CTE
+	Recursive bool
+	// Complex and Refused are as in Select; USING sets Complex too.
+	Complex, Refused string
 	// Tables are all tables named anywhere in the statement, the target first.
 	Tables []Name
 }

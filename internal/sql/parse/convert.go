@@ -23,8 +23,9 @@ type converter struct {
 
 	slots *slots // automatic parameters, nil without any
 
-	// complex points at the Complex of the statement that is being converted.
-	complex *string
+	// complex and refused point at the fields of the query or statement that is
+	// being converted.
+	complex, refused *string
 	// hidden is set when the tree may name tables that ours does not show.
 	hidden bool
 	err    error // the first fault
@@ -97,6 +98,14 @@ func (c *converter) needs(what string) {
 	c.hidden = true
 	if c.complex != nil && *c.complex == "" {
 		*c.complex = what
+	}
+}
+
+// refuse notes the first construct that no executor has.
+func (c *converter) refuse(what string) {
+	c.hidden = true
+	if c.refused != nil && *c.refused == "" {
+		*c.refused = what
 	}
 }
 

@@ -19,15 +19,7 @@ func (c *converter) call(f *pg.FuncCall) Expr {
 		names = names[1:]
 	}
 	out := &Call{At: At{c.at(f.GetLocation())}, Name: strings.Join(names, "."), Star: f.GetAggStar(), Distinct: f.GetAggDistinct()}
-	switch {
-	case f.GetOver() != nil:
-		c.needs("a window function")
-		return c.unsupported(f.GetLocation(), "a window function")
-	case f.GetAggWithinGroup():
-		return c.unsupported(f.GetLocation(), "WITHIN GROUP")
-	case f.GetFuncVariadic():
-		return c.unsupported(f.GetLocation(), "VARIADIC")
-	case out.Name == "file" && len(f.GetArgs()) == 1:
+	if out.Name == "file" && len(f.GetArgs()) == 1 {
 		if key, ok := c.fileKey(f.GetArgs()[0]); ok {
 			out.Args = []Expr{key}
 			return out
@@ -41,7 +33,17 @@ func (c *converter) call(f *pg.FuncCall) Expr {
 		c.constant(out.Args)
 	}
 	out.Filter = c.optional(f.GetAggFilter())
-	out.OrderBy = c.orderBy(f.GetAggOrder())
+	out.Variadic = f.GetFuncVariadic()
+	if f.GetAggWithinGroup() {
+		c.needs("WITHIN GROUP")
+		out.Within = c.orderBy(f.GetAggOrder())
+	} else {
+		out.OrderBy = c.orderBy(f.GetAggOrder())
+	}
+	if f.GetOver() != nil {
+		c.needs("a window function")
+		out.Over = c.window(f.GetOver())
+	}
 	return out
 }
 
@@ -126,11 +128,14 @@ func (c *converter) cast(t *pg.TypeCast) Expr {
 			Value: datum.NewText(strings.TrimSpace(text.Sval.GetSval()) + " " + unit)}
 		return out
 	}
-	if name.GetSetof() || name.GetPctType() || len(name.GetArrayBounds()) > 0 {
-		return c.unsupported(name.GetLocation(), "an array type")
+	if name.GetSetof() || name.GetPctType() || len(name.GetArrayBounds()) > 1 {
+		return c.unsupported(name.GetLocation(), "a type of this form")
 	}
 	out.X = c.expr(t.GetArg())
 	out.To = c.typeName(name)
+	if len(name.GetArrayBounds()) > 0 {
+		return &ArrayCast{out.At, out.X, out.To}
+	}
 	return out
 }
 

@@ -36,17 +36,15 @@ func (c *converter) statement(n *pg.Node) Statement {
 
 func (c *converter) insert(s *pg.InsertStmt) *Insert {
 	out := &Insert{Table: c.tableName(s.GetRelation())}
-	defer c.inside(&out.Complex)()
-	if s.GetWithClause() != nil {
-		c.needs("WITH")
-	}
+	defer c.inside(&out.Complex, &out.Refused)()
+	out.With, out.Recursive = c.with(s.GetWithClause())
 	out.Alias = c.alias(s.GetRelation().GetAlias())
 	for _, col := range s.GetCols() {
 		out.Columns = append(out.Columns, c.target(col.GetResTarget()))
 	}
 	switch s.GetOverride() {
 	case pg.OverridingKind_OVERRIDING_SYSTEM_VALUE, pg.OverridingKind_OVERRIDING_USER_VALUE:
-		c.needs("OVERRIDING")
+		c.refuse("OVERRIDING")
 	}
 	switch rows := s.GetSelectStmt().GetSelectStmt(); {
 	case rows == nil:
@@ -59,16 +57,33 @@ func (c *converter) insert(s *pg.InsertStmt) *Insert {
 		out.Select = c.selectStatement(rows)
 		c.hidden = true
 	}
-	switch s.GetOnConflictClause().GetAction() {
-	case pg.OnConflictAction_ONCONFLICT_NOTHING:
-		out.Conflict = "ON CONFLICT DO NOTHING"
-	case pg.OnConflictAction_ONCONFLICT_UPDATE:
-		out.Conflict = "ON CONFLICT DO UPDATE"
-		c.hidden = true
+	if s.GetOnConflictClause() != nil {
+		out.Conflict = c.conflict(s.GetOnConflictClause())
 	}
 	out.Returning = c.outputs(s.GetReturningList())
 	if out.Select != nil {
 		out.Select.Tables = c.tables(s.GetSelectStmt(), s.GetWithClause(), nil)
+	}
+	return out
+}
+
+// conflict converts ON CONFLICT.
+func (c *converter) conflict(s *pg.OnConflictClause) *Conflict {
+	out := &Conflict{At: At{c.at(s.GetLocation())}}
+	infer := s.GetInfer()
+	for _, n := range infer.GetIndexElems() {
+		e := n.GetIndexElem()
+		if e.GetName() == "" || len(e.GetCollation()) > 0 || len(e.GetOpclass()) > 0 {
+			c.refuse("ON CONFLICT over an expression")
+			continue
+		}
+		out.Target = append(out.Target, Name{Name: c.name(e.GetName()), Offset: c.at(infer.GetLocation())})
+	}
+	out.Constraint = c.name(infer.GetConname())
+	out.TargetWhere = c.optional(infer.GetWhereClause())
+	if s.GetAction() == pg.OnConflictAction_ONCONFLICT_UPDATE {
+		out.Set = c.assignments(s.GetTargetList())
+		out.Where = c.optional(s.GetWhereClause())
 	}
 	return out
 }
@@ -82,52 +97,63 @@ func isValues(s *pg.SelectStmt) bool {
 // target converts the name of a column that is written to.
 func (c *converter) target(r *pg.ResTarget) Name {
 	if len(r.GetIndirection()) > 0 {
-		c.needs("an assignment to a part of a column")
+		c.refuse("an assignment to a part of a column")
 	}
 	return Name{Name: c.name(r.GetName()), Offset: c.at(r.GetLocation())}
 }
 
 func (c *converter) update(s *pg.UpdateStmt) *Update {
 	out := &Update{Table: c.tableName(s.GetRelation())}
-	defer c.inside(&out.Complex)()
-	if s.GetWithClause() != nil {
-		c.needs("WITH")
-	}
+	defer c.inside(&out.Complex, &out.Refused)()
+	out.With, out.Recursive = c.with(s.GetWithClause())
 	out.Alias = c.alias(s.GetRelation().GetAlias())
-	for _, t := range s.GetTargetList() {
-		r := t.GetResTarget()
-		out.Set = append(out.Set, Assignment{Column: c.target(r), X: c.assigned(r.GetVal())})
-	}
+	out.Set = c.assignments(s.GetTargetList())
 	if len(s.GetFromClause()) > 0 {
-		out.From, c.hidden = true, true
+		c.needs("UPDATE … FROM")
+		out.From = c.sources(s.GetFromClause())
 	}
 	out.Where = c.optional(s.GetWhereClause())
 	out.Returning = c.outputs(s.GetReturningList())
 	return out
 }
 
-// assigned converts the right side of SET. (a, b) = (1, 2) sets one by one.
+// assignments converts the list of SET.
+func (c *converter) assignments(targets []*pg.Node) []Assignment {
+	out := make([]Assignment, 0, len(targets))
+	for _, t := range targets {
+		r := t.GetResTarget()
+		out = append(out, Assignment{Column: c.target(r), X: c.assigned(r.GetVal())})
+	}
+	return out
+}
+
+// assigned converts the right side of SET. (a, b) = (1, 2) sets one by one, and
+// so does (a, b) = (SELECT …), where each column takes its item.
 func (c *converter) assigned(n *pg.Node) Expr {
 	m := n.GetMultiAssignRef()
 	if m == nil {
 		return c.expr(n)
 	}
-	row := m.GetSource().GetRowExpr()
-	if row == nil || len(row.GetArgs()) != int(m.GetNcolumns()) || m.GetColno() < 1 || m.GetColno() > m.GetNcolumns() {
-		return c.expr(n)
+	if row := m.GetSource().GetRowExpr(); row != nil && len(row.GetArgs()) == int(m.GetNcolumns()) &&
+		m.GetColno() >= 1 && m.GetColno() <= m.GetNcolumns() {
+		return c.expr(row.GetArgs()[m.GetColno()-1])
 	}
-	return c.expr(row.GetArgs()[m.GetColno()-1])
+	q, ok := c.expr(m.GetSource()).(*Subquery)
+	if !ok || q.Kind != "scalar" {
+		return c.unsupported(-1, "an assignment to several columns of this form")
+	}
+	q.Item = int(m.GetColno())
+	return q
 }
 
 func (c *converter) delete(s *pg.DeleteStmt) *Delete {
 	out := &Delete{Table: c.tableName(s.GetRelation())}
-	defer c.inside(&out.Complex)()
-	if s.GetWithClause() != nil {
-		c.needs("WITH")
-	}
+	defer c.inside(&out.Complex, &out.Refused)()
+	out.With, out.Recursive = c.with(s.GetWithClause())
 	out.Alias = c.alias(s.GetRelation().GetAlias())
 	if len(s.GetUsingClause()) > 0 {
-		out.Using, c.hidden = true, true
+		c.needs("DELETE … USING")
+		out.Using = c.sources(s.GetUsingClause())
 	}
 	out.Where = c.optional(s.GetWhereClause())
 	out.Returning = c.outputs(s.GetReturningList())

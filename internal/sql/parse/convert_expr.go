@@ -56,19 +56,22 @@ func (c *converter) expr(n *pg.Node) Expr {
 	return c.other(n)
 }
 
-// other names an expression that has no executor.
+// other converts what reaches beyond one row and plain values, and names what
+// has no executor.
 func (c *converter) other(n *pg.Node) Expr {
 	switch v := n.GetNode().(type) {
 	case *pg.Node_RowExpr:
-		return c.unsupported(v.RowExpr.GetLocation(), "a row value")
+		return &Row{At{c.at(v.RowExpr.GetLocation())}, c.exprs(v.RowExpr.GetArgs())}
 	case *pg.Node_AArrayExpr:
-		return c.unsupported(v.AArrayExpr.GetLocation(), "ARRAY")
+		return &Array{At{c.at(v.AArrayExpr.GetLocation())}, c.exprs(v.AArrayExpr.GetElements())}
 	case *pg.Node_AIndirection:
-		return c.unsupported(-1, "a subscript or field of a value")
+		return c.indirection(v.AIndirection)
 	case *pg.Node_CollateClause:
-		return c.unsupported(v.CollateClause.GetLocation(), "COLLATE")
+		names := c.strings(v.CollateClause.GetCollname())
+		return &Collate{At{c.at(v.CollateClause.GetLocation())}, c.expr(v.CollateClause.GetArg()), strings.Join(names, ".")}
 	case *pg.Node_GroupingFunc:
-		return c.unsupported(v.GroupingFunc.GetLocation(), "GROUPING")
+		c.needs("GROUPING")
+		return &Grouping{At{c.at(v.GroupingFunc.GetLocation())}, c.exprs(v.GroupingFunc.GetArgs())}
 	case *pg.Node_CurrentOfExpr:
 		return c.unsupported(-1, "WHERE CURRENT OF")
 	case *pg.Node_NamedArgExpr:
@@ -81,6 +84,28 @@ func (c *converter) other(n *pg.Node) Expr {
 		return c.unsupported(v.JsonIsPredicate.GetLocation(), "IS JSON")
 	}
 	return c.unsupported(-1, "an expression of this form")
+}
+
+// indirection converts subscripts and fields.
+func (c *converter) indirection(v *pg.A_Indirection) Expr {
+	x := c.expr(v.GetArg())
+	for _, n := range v.GetIndirection() {
+		switch part := n.GetNode().(type) {
+		case *pg.Node_AIndices:
+			s := &Subscript{At: At{x.Pos()}, X: x, Slice: part.AIndices.GetIsSlice()}
+			if s.Slice {
+				s.Index, s.Upper = c.optional(part.AIndices.GetLidx()), c.optional(part.AIndices.GetUidx())
+			} else {
+				s.Index = c.expr(part.AIndices.GetUidx())
+			}
+			x = s
+		case *pg.Node_String_:
+			x = &Field{At{x.Pos()}, x, c.name(part.String_.GetSval())}
+		default:
+			return c.unsupported(int32(-1), "all fields of a value")
+		}
+	}
+	return x
 }
 
 // exprs converts a list.
@@ -192,10 +217,10 @@ func (c *converter) anyOf(e *pg.A_Expr, op string) Expr {
 	if list := e.GetRexpr().GetAArrayExpr(); list != nil && (isAny && op == "=" || !isAny && op == "<>") {
 		return &In{At{c.at(e.GetLocation())}, c.expr(e.GetLexpr()), c.exprs(list.GetElements()), !isAny}
 	}
-	if isAny {
-		return c.unsupported(e.GetLocation(), op+" ANY")
+	if !operators[op] {
+		return c.unsupported(e.GetLocation(), "operator "+op)
 	}
-	return c.unsupported(e.GetLocation(), op+" ALL")
+	return &Quantified{At{c.at(e.GetLocation())}, c.expr(e.GetLexpr()), c.expr(e.GetRexpr()), op, !isAny}
 }
 
 // like converts LIKE and ILIKE.

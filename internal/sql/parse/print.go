@@ -63,6 +63,8 @@ func (p *printer) statement(st Statement) {
 		p.indent--
 	case *CreateTable:
 		p.createTable(s)
+	case *AlterTable:
+		p.alterTable(s)
 	default:
 		v := reflect.ValueOf(st).Elem()
 		p.line("%s", v.Type().Name())
@@ -125,134 +127,6 @@ func namesText(names []Name) string {
 		parts[i] = nameText(n)
 	}
 	return strings.Join(parts, ", ")
-}
-
-func (p *printer) createTable(s *CreateTable) {
-	p.line("CreateTable %s", nameText(s.Table))
-	if s.Kind != "" {
-		fmt.Fprintf(p, " kind=%s", s.Kind)
-	}
-	if s.IfNotExists {
-		p.WriteString(" if not exists")
-	}
-	if s.Unsupported != "" {
-		fmt.Fprintf(p, " unsupported=%q", s.Unsupported)
-	}
-	p.indent++
-	for _, c := range s.Columns {
-		p.line("column %s %s", nameText(c.Name), c.Type)
-		for _, flag := range []struct {
-			on   bool
-			text string
-		}{{c.NotNull, "not null"}, {c.Null, "null"}, {c.Serial, "serial"}} {
-			if flag.on {
-				p.WriteString(" " + flag.text)
-			}
-		}
-		if c.Default != nil {
-			fmt.Fprintf(p, " default %q ", c.DefaultText)
-			p.expr(c.Default)
-		}
-		if c.Unsupported != "" {
-			fmt.Fprintf(p, " unsupported=%q", c.Unsupported)
-		}
-	}
-	for _, key := range s.Keys {
-		p.line("key %s", namesText(key))
-	}
-	p.indent--
-	p.options("option", s.Options)
-}
-
-func (p *printer) selectTree(s *Select) {
-	p.line("Select")
-	if s.Distinct {
-		p.WriteString(" distinct")
-	}
-	if s.Complex != "" {
-		fmt.Fprintf(p, " complex=%q", s.Complex)
-	}
-	p.indent++
-	p.list("distinct on", s.DistinctOn)
-	p.outputs("output", s.Outputs)
-	if s.From != nil {
-		p.line("from %s", nameText(*s.From))
-		if s.Alias != "" {
-			p.WriteString(" as " + s.Alias)
-		}
-	}
-	p.clause("where", s.Where)
-	p.list("group by", s.GroupBy)
-	p.clause("having", s.Having)
-	for _, o := range s.OrderBy {
-		p.line("order by ")
-		p.order(o)
-	}
-	p.clause("limit", s.LimitCount)
-	p.clause("offset", s.LimitStart)
-	p.tables(s.From, s.Tables)
-	p.indent--
-}
-
-func (p *printer) insert(s *Insert) {
-	p.head("Insert", s.Table, s.Alias, s.Complex)
-	if s.Defaults {
-		p.WriteString(" default values")
-	}
-	if s.Conflict != "" {
-		fmt.Fprintf(p, " conflict=%q", s.Conflict)
-	}
-	p.indent++
-	if s.Columns != nil {
-		p.line("columns %s", namesText(s.Columns))
-	}
-	for _, row := range s.Values {
-		p.list("row", row)
-	}
-	if s.Select != nil {
-		p.selectTree(s.Select)
-	}
-	p.outputs("returning", s.Returning)
-	p.tables(&s.Table, s.Tables)
-	p.indent--
-}
-
-func (p *printer) update(s *Update) {
-	p.head("Update", s.Table, s.Alias, s.Complex)
-	if s.From {
-		p.WriteString(" from")
-	}
-	p.indent++
-	for _, a := range s.Set {
-		p.line("set %s = ", a.Column.Name)
-		p.expr(a.X)
-	}
-	p.clause("where", s.Where)
-	p.outputs("returning", s.Returning)
-	p.tables(&s.Table, s.Tables)
-	p.indent--
-}
-
-func (p *printer) delete(s *Delete) {
-	p.head("Delete", s.Table, s.Alias, s.Complex)
-	if s.Using {
-		p.WriteString(" using")
-	}
-	p.indent++
-	p.clause("where", s.Where)
-	p.outputs("returning", s.Returning)
-	p.tables(&s.Table, s.Tables)
-	p.indent--
-}
-
-func (p *printer) head(kind string, table Name, alias, complex string) {
-	p.line("%s %s", kind, nameText(table))
-	if alias != "" {
-		p.WriteString(" as " + alias)
-	}
-	if complex != "" {
-		fmt.Fprintf(p, " complex=%q", complex)
-	}
 }
 
 func (p *printer) clause(label string, x Expr) {

@@ -51,6 +51,40 @@ func (p *printer) expr(x Expr) {
 	case *Unsupported:
 		fmt.Fprintf(p, "(unsupported %q)", e.What)
 	default:
+		p.other(x)
+	}
+}
+
+// other writes what reaches beyond one row and plain values.
+func (p *printer) other(x Expr) {
+	switch e := x.(type) {
+	case *Row:
+		p.node("row", e.Items...)
+	case *Array:
+		p.node("array", e.Items...)
+	case *Subscript:
+		if !e.Slice {
+			p.node("subscript", e.X, e.Index)
+			return
+		}
+		p.node("slice", e.X, e.Index, e.Upper)
+	case *Field:
+		p.node("field "+e.Name, e.X)
+	case *Collate:
+		p.node("collate "+e.Name, e.X)
+	case *Quantified:
+		quantor := " any"
+		if e.All {
+			quantor = " all"
+		}
+		p.node(e.Op+quantor, e.X, e.Y)
+	case *GroupingSets:
+		p.node(e.Kind, e.Items...)
+	case *Grouping:
+		p.node("grouping", e.Items...)
+	case *ArrayCast:
+		p.node("cast "+e.Element.String()+"[]", e.X)
+	default:
 		fmt.Fprintf(p, "(unknown %T)", x)
 	}
 }
@@ -107,15 +141,26 @@ func (p *printer) call(e *Call) {
 	if e.Star {
 		p.WriteByte('*')
 	}
+	if e.Variadic {
+		p.WriteString("variadic ")
+	}
 	p.exprs(e.Args)
 	for _, o := range e.OrderBy {
 		p.WriteString(" order by ")
 		p.order(o)
 	}
 	p.WriteByte(')')
+	for _, o := range e.Within {
+		p.WriteString(" within order by ")
+		p.order(o)
+	}
 	if e.Filter != nil {
 		p.WriteString(" filter ")
 		p.expr(e.Filter)
+	}
+	if e.Over != nil {
+		p.WriteString(" over ")
+		p.window(e.Over)
 	}
 }
 
@@ -148,6 +193,9 @@ func (p *printer) caseOf(e *Case) {
 
 func (p *printer) subquery(e *Subquery) {
 	p.WriteString("(" + strings.TrimSpace("subquery "+e.Kind+" "+e.Op))
+	if e.Item > 0 {
+		fmt.Fprintf(p, " item %d", e.Item)
+	}
 	if e.X != nil {
 		p.WriteByte(' ')
 		p.expr(e.X)

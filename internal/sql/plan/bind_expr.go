@@ -45,7 +45,31 @@ func (b *binder) expr(e parse.Expr) (Expr, error) {
 	case *parse.Unsupported:
 		return nil, fault.At(fault.NotImplemented, e.Offset, "%s is not supported yet", e.What)
 	}
-	return nil, fault.New(fault.NotImplemented, "an expression of this form is not supported yet")
+	return nil, fault.At(fault.NotImplemented, e.Pos(), "%s is not supported yet", formName(e))
+}
+
+// formName names a form of expression that has no node.
+func formName(e parse.Expr) string {
+	switch e := e.(type) {
+	case *parse.Row:
+		return "a row value"
+	case *parse.Array:
+		return "ARRAY"
+	case *parse.ArrayCast:
+		return "an array type"
+	case *parse.Subscript, *parse.Field:
+		return "a subscript or field of a value"
+	case *parse.Collate:
+		return "COLLATE"
+	case *parse.Grouping:
+		return "GROUPING"
+	case *parse.Quantified:
+		if e.All {
+			return e.Op + " ALL"
+		}
+		return e.Op + " ANY"
+	}
+	return "an expression of this form"
 }
 
 func subqueryName(kind string) string {

@@ -38,8 +38,8 @@ func (b *binder) selectFrom(s *parse.Select, sc Scope) (*Query, error) {
 	switch {
 	case s.Complex != "":
 		return nil, fault.At(fault.NotImplemented, s.Offset, "%s is not supported yet", s.Complex)
-	case len(s.DistinctOn) > 0:
-		return nil, fault.At(fault.NotImplemented, s.Offset, "DISTINCT ON is not supported yet")
+	case s.Refused != "":
+		return nil, fault.At(fault.NotImplemented, s.Offset, "%s is not supported", s.Refused)
 	}
 	q := &Query{Distinct: s.Distinct}
 	if s.From != nil {

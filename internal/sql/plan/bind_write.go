@@ -11,8 +11,10 @@ func BindInsert(s *parse.Insert, sc Scope, o Options) (*Insert, error) {
 	switch {
 	case s.Complex != "":
 		return nil, fault.At(fault.NotImplemented, s.Table.Offset, "%s is not supported yet", s.Complex)
-	case s.Conflict != "":
-		return nil, fault.At(fault.NotImplemented, s.Table.Offset, "%s is not supported yet", s.Conflict)
+	case s.Refused != "":
+		return nil, fault.At(fault.NotImplemented, s.Table.Offset, "%s is not supported", s.Refused)
+	case s.Conflict != nil:
+		return nil, fault.At(fault.NotImplemented, s.Conflict.Offset, "ON CONFLICT is not supported yet")
 	}
 	t, err := sc.Table(s.Table)
 	if err != nil {
@@ -161,8 +163,8 @@ func BindUpdate(s *parse.Update, sc Scope, o Options) (*Update, error) {
 	switch {
 	case s.Complex != "":
 		return nil, fault.At(fault.NotImplemented, s.Table.Offset, "%s is not supported yet", s.Complex)
-	case s.From:
-		return nil, fault.At(fault.NotImplemented, s.Table.Offset, "UPDATE … FROM is not supported yet; an UPDATE reads one table")
+	case s.Refused != "":
+		return nil, fault.At(fault.NotImplemented, s.Table.Offset, "%s is not supported", s.Refused)
 	case s.Where == nil:
 		return nil, fault.New(fault.InvalidOperation, "UPDATE requires a WHERE clause")
 	}
@@ -232,8 +234,8 @@ func BindDelete(s *parse.Delete, sc Scope, o Options) (*Delete, error) {
 	switch {
 	case s.Complex != "":
 		return nil, fault.At(fault.NotImplemented, s.Table.Offset, "%s is not supported yet", s.Complex)
-	case s.Using:
-		return nil, fault.At(fault.NotImplemented, s.Table.Offset, "DELETE … USING is not supported yet; a DELETE reads one table")
+	case s.Refused != "":
+		return nil, fault.At(fault.NotImplemented, s.Table.Offset, "%s is not supported", s.Refused)
 	case s.Where == nil:
 		return nil, fault.New(fault.InvalidOperation, "DELETE requires a WHERE clause")
 	}

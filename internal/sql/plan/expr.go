@@ -6,7 +6,8 @@ import (
 
 // Expr is a bound, typed expression. The set of kinds is closed: Const, Param,
 // Col, Call, Logic, Not, IsNull, IsTruth, In, Case, Coalesce, Cast, GroupRef
-// and AggRef. Values of these types are never changed once bound.
+// and AggRef; in an Analytic, Ref and Subquery instead of Col, GroupRef and
+// AggRef. Values of these types are never changed once bound.
 type Expr interface {
 	// Type is what the expression gives; Kind Null where nothing says.
 	Type() datum.Type

@@ -50,6 +50,12 @@ func (e *Cast) String() string { return string(e.appendTo(nil)) }
 // String prints the group expression.
 func (e *GroupRef) String() string { return e.X.String() }
 
+// String prints the column with the number of the node that gives it.
+func (e *Ref) String() string { return string(e.appendTo(nil)) }
+
+// String prints the kind and the node, each of which is met once only.
+func (e *Subquery) String() string { return string(e.appendTo(nil)) }
+
 // String prints the aggregate.
 func (e *AggRef) String() string { return e.A.String() }
 
@@ -93,6 +99,30 @@ func (e *Param) appendTo(dst []byte) []byte {
 }
 
 func (e *Col) appendTo(dst []byte) []byte { return append(dst, e.Name...) }
+
+func (e *Ref) appendTo(dst []byte) []byte {
+	dst = append(append(dst, e.Name...), '@')
+	dst = strconv.AppendInt(dst, int64(e.Rel), 10)
+	return strconv.AppendInt(append(dst, '.'), int64(e.Position), 10)
+}
+
+var subqueryNames = [...]string{ScalarQuery: "scalar", ExistsQuery: "exists", AnyQuery: "any", AllQuery: "all", ArrayQuery: "array"}
+
+func (e *Subquery) appendTo(dst []byte) []byte {
+	dst = append(dst, '(')
+	for _, x := range e.X {
+		dst = append(x.appendTo(dst), ' ')
+	}
+	if e.Compare != nil {
+		dst = append(append(dst, e.Compare.Name...), ' ')
+	}
+	dst = append(dst, subqueryNames[e.Kind]...)
+	dst = append(dst, " query"...)
+	for _, c := range e.Columns {
+		dst = c.appendTo(append(dst, ' '))
+	}
+	return append(dst, ')')
+}
 
 func (e *Call) appendTo(dst []byte) []byte {
 	if !e.Fn.Operator {

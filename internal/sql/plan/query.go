@@ -60,9 +60,11 @@ type OrderItem struct {
 // Aggregate is one aggregate over the rows of a group.
 type Aggregate struct {
 	Op       AggregateOp
-	X        Expr // nil for COUNT(*)
+	X        Expr   // nil for COUNT(*)
+	Args     []Expr // the arguments behind the first; the analytic path only
 	Distinct bool
-	Filter   Expr // nil for all rows
+	Filter   Expr        // nil for all rows
+	Order    []OrderItem // in which it takes the rows; the analytic path only
 	Type     datum.Type
 }
 

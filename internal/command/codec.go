@@ -7,8 +7,12 @@ import (
 	"kalamdb/internal/schema"
 )
 
-// codecVersion is the first byte of an encoded command; docs/format/commands.md.
-const codecVersion = 1
+// The first byte of an encoded command; docs/format/commands.md. A command with
+// a trail has the second form.
+const (
+	codecVersion      = 1
+	codecVersionTrail = 2
+)
 
 // MaxBytes is the greatest encoded command that Decode reads.
 const MaxBytes = 512 << 20
@@ -38,6 +42,7 @@ const (
 	kindRaiseCeiling  = 18
 	kindLosePositions = 19
 	kindDropWindows   = 20
+	kindPutAudit      = 21
 )
 
 // The durabilities as stored.
@@ -54,12 +59,19 @@ const (
 // Append encodes c behind dst. Equal commands have equal bytes.
 func Append(dst []byte, c *Command) ([]byte, error) {
 	w := writer{b: dst}
-	w.byte(codecVersion)
+	if c.Trail == nil {
+		w.byte(codecVersion)
+	} else {
+		w.byte(codecVersionTrail)
+	}
 	at := len(w.b)
 	w.byte(0) // the kind, known after the body
 	w.varint(c.Time)
 	w.durability(c.Durability)
 	w.string(string(c.Actor))
+	if c.Trail != nil {
+		w.trail(c.Trail)
+	}
 	kind := w.body(Plain(c.Body))
 	if w.err != nil {
 		return dst, w.err
@@ -75,13 +87,17 @@ func Decode(src []byte) (*Command, error) {
 		return nil, fmt.Errorf("%w: %d bytes are more than %d", ErrMalformed, len(src), MaxBytes)
 	}
 	r := reader{b: src}
-	if v := r.byte(); r.err == nil && v != codecVersion {
-		return nil, fmt.Errorf("%w: version %d is unknown", ErrMalformed, v)
+	version := r.byte()
+	if r.err == nil && version != codecVersion && version != codecVersionTrail {
+		return nil, fmt.Errorf("%w: version %d is unknown", ErrMalformed, version)
 	}
 	kind := r.byte()
 	c := &Command{Time: r.varint()}
 	c.Durability = r.durability()
 	c.Actor = schema.UserID(r.string())
+	if version == codecVersionTrail {
+		c.Trail = r.trail()
+	}
 	c.Body = r.body(kind)
 	if r.err == nil && len(r.b) > 0 {
 		r.fail("%d bytes follow the end", len(r.b))
@@ -132,10 +148,12 @@ func Plain(b Body) Body {
 		return *b
 	case *DropWindows:
 		return *b
+	case *PutAudit:
+		return *b
 	case *RaiseCeiling:
 		return *b
 	case *LosePositions:
 		return *b
 	}
-	return b
+	return plainDefinition(b)
 }

@@ -46,6 +46,7 @@ func samples() map[string]*command.Command {
 		command.RaiseCeiling{To: 1 << 40},
 		command.LosePositions{From: 5, To: 1 << 40},
 		command.DropWindows{Table: 7, Scope: "al"},
+		command.PutAudit{},
 	}
 	all := map[string]*command.Command{}
 	for i, body := range bodies {
@@ -53,6 +54,10 @@ func samples() map[string]*command.Command {
 		durability := []schema.Durability{schema.DurabilityDefault, schema.Sync, schema.Relaxed}[i%3]
 		all[name] = &command.Command{Time: 1_000_000, Durability: durability, Actor: "root", Body: body}
 	}
+	all["PutAudit"].Trail = &command.Trail{Keep: 300, Entries: []schema.AuditEntry{
+		{Time: 1_000_000, Actor: "root", Subject: "al", Action: "EXECUTE_AS_USER_DENIED", Target: "al", Details: "role_not_allowed", IP: "::1"},
+		{Time: 1_000_001, Actor: "root", Action: "LOGIN", Target: "root"},
+	}}
 	return all
 }
 

@@ -23,11 +23,24 @@ type Command struct {
 	Actor schema.UserID
 	// Body is what changes.
 	Body Body
+	// Trail is what the audit log says about it, if anything: it is kept when
+	// the body is applied, in the same commit, and not when it is refused.
+	Trail *Trail
 	// OnApplied, if not nil, is called once by the builder as soon as the
 	// command has been applied or refused, before its sync: then latches on its
 	// rows may be let go. It must not block. It is not part of the bytes.
 	OnApplied func()
 }
+
+// Trail is entries of the audit log, at most MaxTrail.
+type Trail struct {
+	Entries []schema.AuditEntry
+	// Keep is how many of the newest entries stay; 0 keeps all.
+	Keep uint64
+}
+
+// MaxTrail is how many entries one command may bring.
+const MaxTrail = 1024
 
 // Body is one of the kinds of change of this package.
 type Body interface{ body() }
@@ -107,6 +120,8 @@ type AlterTable struct {
 	Table schema.Table
 	// FromVersion is the version that must still be in force.
 	FromVersion uint32
+	// Empty refuses a table that has rows with ErrNotEmpty.
+	Empty bool
 }
 
 // DropTable removes a table, all its versions, rows and file windows.
@@ -203,6 +218,10 @@ type DropWindows struct {
 	Scope schema.Scope
 }
 
+// PutAudit changes nothing; it carries a Trail of what needs no other command,
+// such as a refusal.
+type PutAudit struct{}
+
 // RaiseCeiling raises the synced ceiling of relaxed positions.
 type RaiseCeiling struct{ To uint64 }
 
@@ -227,6 +246,7 @@ func (ForgetHistory) body() {}
 func (PurgeRows) body()     {}
 func (ExpireStream) body()  {}
 func (DropWindows) body()   {}
+func (PutAudit) body()      {}
 func (RaiseCeiling) body()  {}
 func (LosePositions) body() {}
 

@@ -154,6 +154,9 @@ func (r *reader) body(kind byte) Body {
 		r.json(&b.Job)
 		return b
 	}
+	if b := r.definition(kind); b != nil {
+		return b
+	}
 	return r.maintenance(kind)
 }
 
@@ -182,6 +185,8 @@ func (r *reader) maintenance(kind byte) Body {
 		return ExpireStream{Table: schema.TableID(r.uint32()), Before: r.uvarint()}
 	case kindDropWindows:
 		return DropWindows{Table: schema.TableID(r.uint32()), Scope: schema.Scope(r.string())}
+	case kindPutAudit:
+		return PutAudit{}
 	case kindRaiseCeiling:
 		return RaiseCeiling{To: r.uvarint()}
 	case kindLosePositions:
@@ -189,6 +194,20 @@ func (r *reader) maintenance(kind byte) Body {
 	}
 	r.fail("kind %d is unknown", kind)
 	return nil
+}
+
+func (r *reader) trail() *Trail {
+	t := &Trail{Keep: r.uvarint()}
+	n := r.count(1)
+	if n > MaxTrail {
+		r.fail("%d audit entries are more than %d", n, MaxTrail)
+		return nil
+	}
+	t.Entries = make([]schema.AuditEntry, n)
+	for i := range t.Entries {
+		r.json(&t.Entries[i])
+	}
+	return t
 }
 
 func (r *reader) write() Body {

@@ -82,6 +82,9 @@ func (w *writer) body(b Body) byte {
 	case AlterTable:
 		w.uvarint(uint64(b.FromVersion))
 		w.json(&b.Table)
+		if b.Empty {
+			return kindAlterEmpty
+		}
 		return kindAlterTable
 	case DropTable:
 		w.uvarint(uint64(b.Table))
@@ -102,6 +105,9 @@ func (w *writer) body(b Body) byte {
 		w.bool(b.Create)
 		w.json(&b.Job)
 		return kindPutJob
+	}
+	if kind := w.definition(b); kind != 0 {
+		return kind
 	}
 	return w.maintenance(b)
 }
@@ -139,6 +145,8 @@ func (w *writer) maintenance(b Body) byte {
 		w.uvarint(uint64(b.Table))
 		w.string(string(b.Scope))
 		return kindDropWindows
+	case PutAudit:
+		return kindPutAudit
 	case RaiseCeiling:
 		w.uvarint(b.To)
 		return kindRaiseCeiling
@@ -149,6 +157,17 @@ func (w *writer) maintenance(b Body) byte {
 	}
 	w.err = fmt.Errorf("encode command: body %T has no kind", b)
 	return 0
+}
+
+func (w *writer) trail(t *Trail) {
+	if len(t.Entries) > MaxTrail && w.err == nil {
+		w.err = fmt.Errorf("encode command: %d audit entries are more than %d", len(t.Entries), MaxTrail)
+	}
+	w.uvarint(t.Keep)
+	w.uvarint(uint64(len(t.Entries)))
+	for i := range t.Entries {
+		w.json(&t.Entries[i])
+	}
 }
 
 func (w *writer) write(b *Write) {

@@ -7,6 +7,8 @@ import "errors"
 var (
 	// ErrStaleSchema: the table has another version now.
 	ErrStaleSchema = errors.New("the table's definition has changed")
+	// ErrNotEmpty: the table has rows.
+	ErrNotEmpty = errors.New("the table has rows")
 	// ErrStaleRow: a row has a newer version than the one that was read.
 	ErrStaleRow = errors.New("a row has changed since it was read")
 )

@@ -67,6 +67,8 @@ const (
 	NumberTable Number = "table"
 	NumberIndex Number = "index"
 	NumberFile  Number = "file"
+	NumberAudit Number = "audit" // of the entry of the audit log that is written next
+	OldestAudit Number = "audit_oldest"
 )
 
 // NextNumber returns the number to give out next; the first one is 1.

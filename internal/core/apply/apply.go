@@ -262,6 +262,7 @@ func (l *Local) enqueue(c *command.Command) (*request, error) {
 		return nil, fault.New(fault.ReadOnly, "the server is read-only: %s", l.readOnly)
 	}
 	rows, bytes := measure(c.Body)
+	bytes += measureTrail(c.Trail)
 	if rows > l.o.MaxRows {
 		return nil, fault.New(fault.LimitExceeded, "one commit changes at most %d rows (commit.max_rows), not %d", l.o.MaxRows, rows)
 	}

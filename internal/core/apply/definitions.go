@@ -62,14 +62,40 @@ func (m *Machine) createTable(edit *catalog.Edit, b *command.CreateTable, o *Out
 	return nil
 }
 
-// alterTable adds a version to a table. What keys are made of stays.
+// alterTable adds a version to a table.
 func (m *Machine) alterTable(edit *catalog.Edit, b *command.AlterTable, o *Outcome) error {
 	old, ok := m.definitions.TableByID(b.Table.ID)
 	if !ok || old.Version != b.FromVersion {
 		return command.ErrStaleSchema
 	}
+	if b.Empty {
+		empty, err := table.Empty(m.reader, old)
+		if err != nil {
+			return err
+		}
+		if !empty {
+			return command.ErrNotEmpty
+		}
+	}
 	t := b.Table.Clone()
-	t.Version, t.Kind, t.CreatedSeq, t.CreatedAt = old.Version+1, old.Kind, old.CreatedSeq, old.CreatedAt
+	t.Version = old.Version + 1
+	return m.redefine(edit, old, t, o)
+}
+
+// amendTable settles constraints of the version in force.
+func (m *Machine) amendTable(edit *catalog.Edit, b *command.AmendTable, o *Outcome) error {
+	old, ok := m.definitions.TableByID(b.Table.ID)
+	if !ok || old.Version != b.FromVersion || old.Name != b.Table.Name {
+		return command.ErrStaleSchema
+	}
+	t := b.Table.Clone()
+	t.Version = old.Version
+	return m.redefine(edit, old, t, o)
+}
+
+// redefine puts t in the place of old. What keys are made of stays.
+func (m *Machine) redefine(edit *catalog.Edit, old, t *schema.Table, o *Outcome) error {
+	t.Kind, t.CreatedSeq, t.CreatedAt = old.Kind, old.CreatedSeq, old.CreatedAt
 	t.Options.StreamWindowSeconds = old.Options.StreamWindowSeconds
 	if err := edit.UpdateTable(t); err != nil {
 		return err

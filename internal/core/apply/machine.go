@@ -22,7 +22,7 @@ const lostRangesMax = 1024
 // file and no order of a map.
 //
 // Commands come in groups: Begin, Apply for each, Finish. Commands that write
-// rows may share a group; any other has a group of its own, see Alone.
+// rows or the audit log may share a group; any other has a group of its own, see Alone.
 type Machine struct {
 	node        uint16
 	definitions *catalog.Definitions
@@ -30,6 +30,7 @@ type Machine struct {
 	position    uint64 // of the last command applied
 	ceiling     uint64 // below it relaxed commits may be published
 	rows        *table.Writer
+	audit       trail
 
 	reader   store.Reader // the state that the group is checked against
 	batch    *store.Batch
@@ -71,6 +72,9 @@ func NewMachine(r store.Reader, node uint16) (*Machine, error) {
 	if m.history.Lost, err = store.LostRanges(r); err != nil {
 		return nil, err
 	}
+	if m.audit, err = loadTrail(r); err != nil {
+		return nil, err
+	}
 	return m, nil
 }
 
@@ -87,10 +91,11 @@ func (m *Machine) History() catalog.History { return m.history }
 func (m *Machine) Definitions() *catalog.Definitions { return m.definitions }
 
 // Alone reports whether a command needs a group of its own: all but writes of
-// rows read the state of the engine, which lacks what their group has done.
+// rows, and of the audit log, read the state of the engine, which lacks what
+// their group has done.
 func Alone(c *command.Command) bool {
 	switch c.Body.(type) {
-	case *command.Write, command.Write:
+	case *command.Write, command.Write, *command.PutAudit, command.PutAudit:
 		return false
 	}
 	return true
@@ -117,13 +122,16 @@ func (m *Machine) Finish() (accepted int, err error) {
 func (m *Machine) Apply(c *command.Command) (Outcome, error) {
 	body := command.Plain(c.Body)
 	write, isWrite := body.(*command.Write)
-	fault.Assert(m.batch != nil && (isWrite || m.accepted == 0), "command %T in a group with others", body)
+	fault.Assert(m.batch != nil && (m.accepted == 0 || !Alone(c)), "command %T in a group with others", body)
 	var o Outcome
 	var err error
 	if isWrite {
 		o, err = m.write(c, write)
 	} else {
 		o, err = m.alone(c, body)
+	}
+	if err == nil && c.Trail != nil {
+		err = m.audit.write(m.batch, c)
 	}
 	if err != nil {
 		return Outcome{}, err
@@ -136,7 +144,8 @@ func (m *Machine) Apply(c *command.Command) (Outcome, error) {
 
 // Refusal reports whether an error of Apply is an answer for the proposer.
 func Refusal(err error) bool {
-	return errors.Is(err, command.ErrStaleRow) || errors.Is(err, command.ErrStaleSchema) || !fault.Is(err, fault.Internal)
+	return errors.Is(err, command.ErrStaleRow) || errors.Is(err, command.ErrStaleSchema) || errors.Is(err, command.ErrNotEmpty) ||
+		!fault.Is(err, fault.Internal)
 }
 
 // next returns the position of a command without rows.
@@ -158,8 +167,14 @@ func (m *Machine) alone(c *command.Command, body command.Body) (Outcome, error) 
 		err = m.createTable(edit, &b, &o)
 	case command.AlterTable:
 		err = m.alterTable(edit, &b, &o)
+	case command.AmendTable:
+		err = m.amendTable(edit, &b, &o)
 	case command.DropTable:
 		err = m.dropTable(edit, b.Table, &o)
+	case command.PutView:
+		err = edit.PutView(&b.View, b.Replace)
+	case command.DropView:
+		err = edit.DeleteView(b.Namespace, b.Name)
 	case command.PutUser:
 		o.User = b.User.ID
 		err = m.putUser(&b)
@@ -171,6 +186,7 @@ func (m *Machine) alone(c *command.Command, body command.Body) (Outcome, error) 
 		err = m.putJob(&b)
 	case command.DropJobs:
 		o.Receipt.Rows, err = m.dropJobs(b.IDs)
+	case command.PutAudit:
 	default:
 		err = m.maintain(c, body, &o)
 	}

@@ -146,6 +146,16 @@ func measure(body command.Body) (rows int, bytes int64) {
 	return 0, bytes
 }
 
+func measureTrail(t *command.Trail) (bytes int64) {
+	if t == nil {
+		return 0
+	}
+	for i := range t.Entries {
+		bytes += int64(commandOverhead + len(t.Entries[i].Target) + len(t.Entries[i].Details))
+	}
+	return bytes
+}
+
 func measureWrite(b *command.Write) (rows int, bytes int64) {
 	bytes = commandOverhead
 	for i := range b.Tables {

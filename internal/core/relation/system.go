@@ -71,6 +71,8 @@ func newRegistry() *registry {
 		g.mu.tables[[2]string{schema.SystemNamespace, name}].page = jobPage(name)
 	}
 	g.mu.tables[[2]string{schema.SystemNamespace, "jobs"}].point = jobPoint
+	g.mu.tables[[2]string{schema.SystemNamespace, "audit_log"}].page = auditPage
+	g.mu.tables[[2]string{schema.SystemNamespace, "audit_log"}].point = auditPoint
 	return g
 }
 

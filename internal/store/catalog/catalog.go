@@ -1,5 +1,5 @@
 // Package catalog keeps the system tables: namespaces, tables with every
-// version of their definition, storages, users and jobs.
+// version of their definition, storages, users, jobs and the audit log.
 //
 // Namespaces, tables and storages are small and asked for by every statement:
 // they are one immutable value in memory, Definitions, which a change replaces
@@ -30,11 +30,13 @@ const valueVersion = 1
 
 // The second byte of a key names the system table.
 const (
+	tagAudit     = 'a'
 	tagJob       = 'j'
 	tagNamespace = 'n'
 	tagStorage   = 's'
 	tagTable     = 't'
 	tagUser      = 'u'
+	tagView      = 'v'
 )
 
 // listMax bounds a List without a limit of its own.
@@ -71,6 +73,23 @@ func Users() Rows[schema.UserRecord] {
 func Jobs() Rows[schema.Job] {
 	return Rows[schema.Job]{tagJob, "Job", fault.ObjectNotFound, "not found",
 		func(j schema.Job) string { return j.ID }}
+}
+
+// Audits is system.audit_log, by AuditID.
+func Audits() Rows[schema.AuditEntry] {
+	return Rows[schema.AuditEntry]{tagAudit, "Audit entry", fault.ObjectNotFound, "not found",
+		func(a schema.AuditEntry) string { return AuditID(a.Number) }}
+}
+
+// AuditID spells the number of an entry so that later ones stand behind.
+func AuditID(number uint64) string { return fmt.Sprintf("AU-%012d", number) }
+
+// AppendAudit adds an entry, whose number nobody else has.
+func AppendAudit(b *store.Batch, a schema.AuditEntry) error { return Audits().put(b, a) }
+
+// ForgetAudit removes an entry.
+func ForgetAudit(b *store.Batch, number uint64) {
+	engine.Delete(b.Engine(), Audits().key(AuditID(number)))
 }
 
 // Get returns the row of a name.

@@ -20,10 +20,11 @@ type Definitions struct {
 	storages   tree[string, *schema.Storage]
 }
 
-// namespace is a namespace with the newest versions of its tables.
+// namespace is a namespace with its views and the newest versions of its tables.
 type namespace struct {
 	definition *schema.Namespace
 	tables     tree[string, *schema.Table]
+	views      tree[string, *schema.View]
 }
 
 // Load reads the definitions of a state; their version is the position of that
@@ -42,6 +43,9 @@ func Load(r store.Reader) (*Definitions, error) {
 	if err := each(Storages(), r, func(s schema.Storage) {
 		d.storages = d.storages.with(s.ID, &s)
 	}); err != nil {
+		return nil, err
+	}
+	if err := each(StoredViews(), r, func(v schema.View) { d.putView(&v) }); err != nil {
 		return nil, err
 	}
 	return d, d.loadTables(r)

@@ -53,8 +53,8 @@ func (e *Edit) UpdateNamespace(n schema.Namespace) error {
 	return nil
 }
 
-// DeleteNamespace removes a namespace and the definitions of its tables, which
-// it returns by name.
+// DeleteNamespace removes a namespace, its views and the definitions of its
+// tables, which it returns by name.
 func (e *Edit) DeleteNamespace(name string) ([]*schema.Table, error) {
 	if err := Namespaces().Delete(e.Reader, e.Batch, name); err != nil {
 		return nil, err
@@ -66,6 +66,11 @@ func (e *Edit) DeleteNamespace(name string) ([]*schema.Table, error) {
 		e.deleteVersions(t.ID)
 		d.remove(t)
 	}
+	for v := range e.Definitions.Views(name) {
+		if err := StoredViews().Delete(e.Reader, e.Batch, v.QualifiedName()); err != nil {
+			return nil, err
+		}
+	}
 	d.namespaces = d.namespaces.without(name)
 	e.Definitions = d
 	return dropped, nil
@@ -75,12 +80,8 @@ func (e *Edit) DeleteNamespace(name string) ([]*schema.Table, error) {
 // share a folder for their cold files: here, where changes come one by one, two
 // proposers cannot both find it free.
 func (e *Edit) InsertTable(t *schema.Table) error {
-	if _, ok := e.Definitions.Namespace(t.Namespace); !ok {
-		return fault.New(fault.NamespaceNotFound, "Namespace '%s' does not exist. Create it first with CREATE NAMESPACE %s",
-			t.Namespace, t.Namespace)
-	}
-	if _, ok := e.Definitions.Table(t.Namespace, t.Name); ok {
-		return fault.New(fault.AlreadyExists, "Table %s already exists", t.QualifiedName())
+	if err := e.Definitions.free(t.Namespace, t.Name); err != nil {
+		return err
 	}
 	switch other, taken := e.Definitions.overlapping(t); {
 	case taken && t.Options.Location != "":
@@ -92,12 +93,22 @@ func (e *Edit) InsertTable(t *schema.Table) error {
 	return e.putTable(t)
 }
 
-// UpdateTable adds a version to a table of the same name.
+// UpdateTable adds a version to a table, which may have another name in the
+// same namespace.
 func (e *Edit) UpdateTable(t *schema.Table) error {
 	old, ok := e.Definitions.TableByID(t.ID)
-	if !ok || old.Namespace != t.Namespace || old.Name != t.Name {
+	if !ok || old.Namespace != t.Namespace {
 		return fault.New(fault.TableNotFound, "%s", t.QualifiedName())
 	}
+	if old.Name == t.Name {
+		return e.putTable(t)
+	}
+	if err := e.Definitions.free(t.Namespace, t.Name); err != nil {
+		return err
+	}
+	d := *e.Definitions
+	d.remove(old)
+	e.Definitions = &d
 	return e.putTable(t)
 }
 

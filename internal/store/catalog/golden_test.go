@@ -50,6 +50,10 @@ func TestGoldenBytes(t *testing.T) {
 		return catalog.Jobs().Insert(e.Reader, e.Batch, schema.Job{ID: "FL-1", Type: "flush", Status: schema.JobCompleted, Parameters: "{}", Message: "done",
 			IdempotencyKey: "k", Queue: "flush", Priority: 1, CreatedAt: 11, UpdatedAt: 12, StartedAt: 13, FinishedAt: 14, NodeID: 1})
 	})
+	d.must(func(e *catalog.Edit) error {
+		return catalog.AppendAudit(e.Batch, schema.AuditEntry{Number: 42, Time: 15, Actor: "root", Subject: "alice", Action: "ALTER_USER", Target: "alice",
+			Details: "SetRole(Dba)", IP: "127.0.0.1"})
+	})
 	datadriven.RunTest(t, "testdata/golden", func(t *testing.T, td *datadriven.TestData) string {
 		lower, upper := engine.KeyspaceBounds(engine.KeyspaceCat)
 		it, err := engine.NewIter(d.store.Reader(), lower, upper)

@@ -1,0 +1,89 @@
+package catalog
+
+import (
+	"iter"
+
+	"kalamdb/internal/fault"
+	"kalamdb/internal/schema"
+)
+
+// StoredViews are the SELECTs under a name.
+func StoredViews() Rows[schema.View] {
+	return Rows[schema.View]{tagView, "View", fault.ObjectNotFound, "does not exist",
+		func(v schema.View) string { return v.QualifiedName() }}
+}
+
+// View returns a view by its folded name.
+func (d *Definitions) View(ns, name string) (*schema.View, bool) {
+	n, ok := d.namespaces.get(ns)
+	if !ok {
+		return nil, false
+	}
+	return n.views.get(name)
+}
+
+// Views yields the views of a namespace by name.
+func (d *Definitions) Views(ns string) iter.Seq[*schema.View] {
+	return func(yield func(*schema.View) bool) {
+		n, _ := d.namespaces.get(ns)
+		for _, v := range n.views.all() {
+			if !yield(v) {
+				return
+			}
+		}
+	}
+}
+
+// putView sets a view in a value that is not shared yet.
+func (d *Definitions) putView(v *schema.View) {
+	if n, ok := d.namespaces.get(v.Namespace); ok {
+		n.views = n.views.with(v.Name, v)
+		d.namespaces = d.namespaces.with(v.Namespace, n)
+	}
+}
+
+// free refuses a name that a table or a view of the namespace has.
+func (d *Definitions) free(ns, name string) error {
+	if _, ok := d.Namespace(ns); !ok {
+		return fault.New(fault.NamespaceNotFound, "Namespace '%s' does not exist. Create it first with CREATE NAMESPACE %s", ns, ns)
+	}
+	if _, ok := d.Table(ns, name); ok {
+		return fault.New(fault.AlreadyExists, "Table %s.%s already exists", ns, name)
+	}
+	if _, ok := d.View(ns, name); ok {
+		return fault.New(fault.AlreadyExists, "View %s.%s already exists", ns, name)
+	}
+	return nil
+}
+
+// PutView adds a view, or replaces the one of its name if the caller wants that.
+func (e *Edit) PutView(v *schema.View, replace bool) error {
+	old, ok := e.Definitions.View(v.Namespace, v.Name)
+	v.Version = 1
+	if ok && replace {
+		v.Version, v.CreatedAt = old.Version+1, old.CreatedAt
+	} else if err := e.Definitions.free(v.Namespace, v.Name); err != nil {
+		return err
+	}
+	if err := StoredViews().put(e.Batch, *v); err != nil {
+		return err
+	}
+	d := e.copy()
+	d.putView(v)
+	e.Definitions = d
+	return nil
+}
+
+// DeleteView removes a view.
+func (e *Edit) DeleteView(ns, name string) error {
+	if err := StoredViews().Delete(e.Reader, e.Batch, ns+"."+name); err != nil {
+		return err
+	}
+	d := e.copy()
+	if n, ok := d.namespaces.get(ns); ok {
+		n.views = n.views.without(name)
+		d.namespaces = d.namespaces.with(ns, n)
+	}
+	e.Definitions = d
+	return nil
+}

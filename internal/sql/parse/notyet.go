@@ -63,8 +63,6 @@ var known = []struct{ words, area string }{
 	{"GRANT", "routine"},
 	{"REVOKE", "routine"},
 	{"ALTER SCHEMA", "namespace"},
-	{"SAVEPOINT", "transaction"},
-	{"RELEASE", "transaction"},
 	{"RESET", "setting"},
 	{"MERGE", "write"},
 	{"REPLACE INTO", "write"},

@@ -162,32 +162,3 @@ func (p *statementParser) bareID() (string, error) {
 	}
 	return id, nil
 }
-
-// transaction reads BEGIN, COMMIT, ROLLBACK and their like.
-func (p *statementParser) transaction() (Statement, error) {
-	verb := p.word()
-	p.i++
-	if verb == "START" {
-		if err := p.expect("TRANSACTION"); err != nil {
-			return nil, err
-		}
-	} else if !p.accept("TRANSACTION") {
-		p.accept("WORK")
-	}
-	switch {
-	case verb == "ROLLBACK" && p.at("TO"):
-		return &NotYet{Words: "ROLLBACK TO SAVEPOINT", Area: "transaction"}, nil
-	case p.at("ISOLATION"), p.at("READ"), p.at("NOT", "DEFERRABLE"), p.at("DEFERRABLE"), p.at("AND"):
-		return &NotYet{Words: verb + " … " + p.word(), Area: "transaction"}, nil
-	}
-	if err := p.end(); err != nil {
-		return nil, err
-	}
-	switch verb {
-	case "BEGIN", "START":
-		return &Begin{}, nil
-	case "COMMIT", "END":
-		return &Commit{}, nil
-	}
-	return &Rollback{}, nil
-}

@@ -48,7 +48,7 @@ func (p *statementParser) statement() (Statement, error) {
 		return p.storage()
 	case "KILL":
 		return p.kill()
-	case "BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT":
+	case "BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "SAVEPOINT", "RELEASE":
 		return p.transaction()
 	case "EXECUTE":
 		return p.executeAs()

@@ -135,11 +135,6 @@ type (
 	// KillJob is KILL JOB 'id'.
 	KillJob struct{ ID string }
 
-	// Begin, Commit and Rollback are transaction control.
-	Begin    struct{}
-	Commit   struct{}
-	Rollback struct{}
-
 	// ExecuteAs is EXECUTE AS [USER] 'u' (statement).
 	ExecuteAs struct {
 		User   string
@@ -179,8 +174,5 @@ func (*DropUser) statement()        {}
 func (*StorageFlush) statement()    {}
 func (*KillLive) statement()        {}
 func (*KillJob) statement()         {}
-func (*Begin) statement()           {}
-func (*Commit) statement()          {}
-func (*Rollback) statement()        {}
 func (*ExecuteAs) statement()       {}
 func (*NotYet) statement()          {}

@@ -155,6 +155,9 @@ type Column struct {
 	Missing []byte `json:"missing,omitempty"`
 	// Since is the table version that added the column; 0 or 1 for the first.
 	Since uint32 `json:"since,omitempty"`
+	// Unproven says that NotNull holds for what is written from now on, while
+	// older rows are still being looked at.
+	Unproven bool `json:"unproven,omitempty"`
 }
 
 // Default is what an omitted column gets: a literal or a function.
@@ -219,8 +222,10 @@ type Table struct {
 	// Key holds the primary-key columns in key order; empty only for STREAM.
 	Key          []ColumnID `json:"key,omitempty"`
 	NextColumnID ColumnID   `json:"next_column_id"`
-	Options      Options    `json:"options"`
-	Comment      string     `json:"comment,omitempty"`
+	// Checks are the CHECK constraints by name.
+	Checks  []Check `json:"checks,omitempty"`
+	Options Options `json:"options"`
+	Comment string  `json:"comment,omitempty"`
 	// CreatedAt and UpdatedAt are microseconds since the Unix epoch.
 	CreatedAt int64 `json:"created_at"`
 	UpdatedAt int64 `json:"updated_at"`
@@ -263,5 +268,6 @@ func (t *Table) Clone() *Table {
 	c := *t
 	c.Columns = slices.Clone(t.Columns)
 	c.Key = slices.Clone(t.Key)
+	c.Checks = slices.Clone(t.Checks)
 	return &c
 }

@@ -94,6 +94,21 @@ func TotalCounts(r store.Reader, t *schema.Table) (schema.Counts, error) {
 	return total, err
 }
 
+// Empty reports whether a table has no live row in any partition; a STREAM
+// table, whether it has no event that is still stored.
+func Empty(r store.Reader, t *schema.Table) (bool, error) {
+	if t.Kind == schema.Stream {
+		scopes, err := streamScopes(r, t, "", 1)
+		return len(scopes) == 0, err
+	}
+	empty := true
+	err := eachCounts(r, t, "", func(_ schema.Scope, c schema.Counts, _ bool) bool {
+		empty = c.HotRows+c.ColdRows == 0
+		return empty
+	})
+	return empty, err
+}
+
 // Scopes returns up to limit partitions of a table that hold anything, live
 // rows or tombstones, in order, beginning behind a scope; "" begins at the
 // first one. A limit of 0 stands for 10,000.

@@ -1,0 +1,98 @@
+package core
+
+import (
+	"context"
+	"errors"
+
+	"kalamdb/internal/auth"
+	"kalamdb/internal/fault"
+	"kalamdb/internal/schema"
+	"kalamdb/internal/sql/exec"
+	"kalamdb/internal/sql/parse"
+)
+
+// executeAs runs the one statement of EXECUTE AS with the identity of its target
+// and the role user. Acting as oneself changes nothing.
+func (db *DB) executeAs(ctx context.Context, s *auth.Session, stmt *parse.ExecuteAs, env *exec.Env, explicit int, namespace string) (*Result, error) {
+	n, err := parse.Normalize(stmt.Inner)
+	if err != nil {
+		return nil, within(stmt, err)
+	}
+	result, err := db.runOne(ctx, actor(s, stmt), n, env.Params[:explicit], namespace)
+	return result, within(stmt, err)
+}
+
+// actor is the session that the inner statement of EXECUTE AS runs in.
+func actor(s *auth.Session, stmt *parse.ExecuteAs) *auth.Session {
+	if schema.UserID(stmt.User) == s.UserID {
+		return s
+	}
+	return s.As(schema.UserID(stmt.User))
+}
+
+// within moves the place of a fault in the inner statement to its place in the
+// whole one.
+func within(stmt *parse.ExecuteAs, err error) error {
+	var f *fault.Error
+	if err == nil || !errors.As(err, &f) || f.Offset < 0 {
+		return err
+	}
+	moved := *f
+	moved.Offset += stmt.Offset
+	return &moved
+}
+
+// authoriseAs decides whether a session may act as the target of EXECUTE AS,
+// and whether the target may run the statement. Acting for others reaches what
+// is private to them: rows of USER and STREAM tables, and what everybody may
+// read.
+func authoriseAs(s *auth.Session, stmt *parse.ExecuteAs, o *overlay) error {
+	if err := auth.Allow(s, auth.Transact, 0, ""); err != nil {
+		return err
+	}
+	role := schema.RoleUser
+	record, known, err := o.view.User(schema.UserID(stmt.User))
+	if err != nil {
+		return err
+	}
+	if known {
+		role = record.Role
+	}
+	if err := auth.AllowActAs(s, schema.UserID(stmt.User), role); err != nil {
+		return err
+	}
+	inner, err := (parse.Options{}).Parse(stmt.Inner)
+	if err != nil {
+		return within(stmt, err)
+	}
+	reads, tables, ok := rowsOf(inner)
+	if !ok {
+		return fault.At(fault.InvalidInput, stmt.Offset, "EXECUTE AS USER takes SELECT, INSERT, UPDATE and DELETE")
+	}
+	as := actor(s, stmt)
+	for _, name := range tables {
+		t := o.table(name)
+		if as == s || t == nil || t.Kind != schema.Shared || reads && t.Options.Access == schema.Public {
+			continue
+		}
+		return fault.At(fault.InvalidOperation, stmt.Offset+name.Offset,
+			"EXECUTE AS USER is not allowed on SHARED tables (table '%s'). AS USER impersonation is only supported for USER and STREAM tables.", t.QualifiedName())
+	}
+	return within(stmt, authorise(as, inner, o))
+}
+
+// rowsOf returns the tables that a statement over rows names; reads says that
+// it changes none of them.
+func rowsOf(stmt parse.Statement) (reads bool, tables []parse.Name, ok bool) {
+	switch stmt := stmt.(type) {
+	case *parse.Select:
+		return true, stmt.Tables, true
+	case *parse.Insert:
+		return false, stmt.Tables, true
+	case *parse.Update:
+		return false, stmt.Tables, true
+	case *parse.Delete:
+		return false, stmt.Tables, true
+	}
+	return false, nil, false
+}

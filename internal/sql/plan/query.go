@@ -71,7 +71,7 @@ type Aggregate struct {
 // AggregateOp names an aggregate.
 type AggregateOp uint8
 
-// The aggregates.
+// The aggregates. Those behind Max belong to the analytic path.
 const (
 	CountRows AggregateOp = iota + 1 // COUNT(*)
 	Count
@@ -79,9 +79,49 @@ const (
 	Avg
 	Min
 	Max
+	StddevSamp
+	StddevPop
+	VarSamp
+	VarPop
+	BoolAnd
+	BoolOr
+	BitAnd
+	BitOr
+	BitXor
+	StringAgg     // X, and the separator in Args
+	JSONAgg       // NULLs included
+	JSONObjectAgg // the key is X, the value in Args
+	Corr          // of Y in X and X in Args, as all that follow to RegrSYY
+	CovarPop
+	CovarSamp
+	RegrAvgX
+	RegrAvgY
+	RegrCount
+	RegrIntercept
+	RegrR2
+	RegrSlope
+	RegrSXX
+	RegrSXY
+	RegrSYY
+	PercentileCont // X is the fraction, steady within a group; Order has the one value
+	PercentileDisc // the same
+	Mode           // no X; Order has the one value
+	ApproxCountDistinct
+	AnyValue
+	ArrayAgg // NULLs included
 )
 
-var aggregateNames = [...]string{CountRows: "count", Count: "count", Sum: "sum", Avg: "avg", Min: "min", Max: "max"}
+var aggregateNames = [...]string{
+	CountRows: "count", Count: "count", Sum: "sum", Avg: "avg", Min: "min", Max: "max",
+	StddevSamp: "stddev_samp", StddevPop: "stddev_pop", VarSamp: "var_samp", VarPop: "var_pop",
+	BoolAnd: "bool_and", BoolOr: "bool_or", BitAnd: "bit_and", BitOr: "bit_or", BitXor: "bit_xor",
+	StringAgg: "string_agg", JSONAgg: "json_agg", JSONObjectAgg: "json_object_agg",
+	Corr: "corr", CovarPop: "covar_pop", CovarSamp: "covar_samp",
+	RegrAvgX: "regr_avgx", RegrAvgY: "regr_avgy", RegrCount: "regr_count", RegrIntercept: "regr_intercept", RegrR2: "regr_r2",
+	RegrSlope: "regr_slope", RegrSXX: "regr_sxx", RegrSXY: "regr_sxy", RegrSYY: "regr_syy",
+	PercentileCont: "percentile_cont", PercentileDisc: "percentile_disc", Mode: "mode",
+	ApproxCountDistinct: "approx_count_distinct", AnyValue: "any_value", ArrayAgg: "array_agg",
+}
 
 // String returns the name as it is written.
 func (o AggregateOp) String() string { return aggregateNames[o] }
@@ -119,16 +159,47 @@ type Insert struct {
 	// Query is the source of INSERT … SELECT, with an output per column; nil
 	// for VALUES.
 	Query *Query
+	// Source is the source instead of Query where only the analytic path has
+	// what it needs, with an output per column.
+	Source *Analytic
+	// Conflict is ON CONFLICT, nil without.
+	Conflict *Conflict
 	// Returning are outputs over the rows as they were written.
 	Returning []Output
 	Params    []ParamInfo
 	Explicit  int
 }
 
+// Conflict is ON CONFLICT: what happens to a row whose place is taken.
+type Conflict struct {
+	// Target are the positions of the columns that conflict, those of the key or
+	// of a unique index, in the order of that; nil, which only DO NOTHING has,
+	// is any of them.
+	Target []int
+	// Nothing is DO NOTHING: the row is left out, is neither counted nor
+	// returned. Set and Where are then empty.
+	Nothing bool
+	// Set and Where, nil for always, are computed over a row twice as wide as
+	// the table: first the columns of the row that is there, then those of the
+	// row that was to be inserted (EXCLUDED), defaults filled in. A row for
+	// which Where is not true is left as it is, neither counted nor returned.
+	Set   []Assignment
+	Where Expr
+}
+
 // Update is a bound UPDATE; its Query finds the rows and reads all columns.
 type Update struct {
 	Query
-	Set       []Assignment
+	// Source finds the rows instead of Query (of which only Table and Params are
+	// then set) where only the analytic path can: FROM, WITH and subqueries. It
+	// gives each row that is to change once: all columns of the table by
+	// position, system columns included, then whatever Set and Returning read.
+	Source *Analytic
+	// Set is computed over the rows of Query, or of Source: the value of an item
+	// is then a Col behind those of the table.
+	Set []Assignment
+	// Returning are outputs over the rows as they were written. With Source, a
+	// Col behind those of the table is an output of Source for that row.
 	Returning []Output
 }
 
@@ -142,6 +213,9 @@ type Assignment struct {
 // Delete is a bound DELETE; its Query finds the rows and reads all columns.
 type Delete struct {
 	Query
+	// Source is as in Update.
+	Source *Analytic
+	// Returning are outputs over the rows as they were, with Source as in Update.
 	Returning []Output
 }
 

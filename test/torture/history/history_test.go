@@ -49,6 +49,13 @@ func tell(s *history.Subscription, u *history.Unit, k history.Kind, op int64) {
 	s.Mark(uint64(op)*10 + 9)
 }
 
+// paged begins a snapshot of which an empty first page has come.
+func (w *world) paged() *history.Subscription {
+	s := w.Subscribe("late", alice)
+	s.Snapshot(nil, true)
+	return s
+}
+
 func (w *world) look(p history.Place, scan ...history.Row) []history.Look {
 	return []history.Look{{Place: p, Scan: scan, Count: int64(len(scan))}}
 }
@@ -295,6 +302,84 @@ func TestSubscribers(t *testing.T) {
 		s.Snapshot(nil, false)
 		s.Mark(29)
 		s.Quiet(nil)
+	}, history.Gap)
+	// The second page of a snapshot is of a moment after an operation; the rows
+	// that it has changed are not in the page but follow as changes.
+	f("a page that came late", func(w *world, _ *history.Subscription) {
+		late := w.paged()
+		two := w.done(w.unit, history.Update)
+		late.Snapshot(nil, false)
+		late.Mark(19)
+		tell(late, w.unit, history.Update, two)
+		tell(late, w.unit, history.Update, w.done(w.unit, history.Update))
+		late.Quiet(rows(w.unit, 3))
+	})
+	f("a page that came late, after two operations", func(w *world, _ *history.Subscription) {
+		late := w.paged()
+		w.done(w.unit, history.Update) // before the moment of the snapshot
+		three := w.done(w.unit, history.Update)
+		late.Snapshot(nil, false)
+		late.Mark(29)
+		tell(late, w.unit, history.Update, three)
+	})
+	f("a page that came late, behind an update and a delete", func(w *world, _ *history.Subscription) {
+		late := w.paged()
+		two, three := w.done(w.unit, history.Update), w.done(w.unit, history.Delete)
+		late.Snapshot(nil, false)
+		late.Mark(19)
+		tell(late, w.unit, history.Update, two)
+		tell(late, w.unit, history.Delete, three)
+		tell(late, w.unit, history.Insert, w.done(w.unit, history.Insert))
+	})
+	f("a page that came late, behind a delete", func(w *world, _ *history.Subscription) {
+		late := w.paged()
+		two := w.done(w.unit, history.Delete)
+		late.Snapshot(nil, false)
+		late.Mark(19)
+		tell(late, w.unit, history.Delete, two)
+		tell(late, w.unit, history.Insert, w.done(w.unit, history.Insert))
+	})
+	f("a page that came late within a unit", func(w *world, _ *history.Subscription) {
+		late := w.paged()
+		late.Snapshot(rows(w.unit, 1)[:1], true)
+		two := w.done(w.unit, history.Update)
+		late.Snapshot(nil, false)
+		late.Mark(19)
+		tell(late, w.unit, history.Update, two)
+		late.Quiet(rows(w.unit, two))
+	})
+	f("a page that came late, and the change never comes", func(w *world, _ *history.Subscription) {
+		late := w.paged()
+		two := w.done(w.unit, history.Update)
+		late.Snapshot(nil, false)
+		late.Mark(19)
+		late.Quiet(rows(w.unit, two))
+	}, history.Gap)
+	f("a page that came late, and half of the change", func(w *world, _ *history.Subscription) {
+		late := w.paged()
+		two := rows(w.unit, w.done(w.unit, history.Update))
+		late.Snapshot(nil, false)
+		late.Mark(19)
+		late.Event(history.Event{Kind: history.Update, Row: two[0]})
+		late.Mark(29)
+	}, history.Torn)
+	f("a page that came late, and a gap behind the first change", func(w *world, _ *history.Subscription) {
+		late := w.paged()
+		two := w.done(w.unit, history.Update)
+		late.Snapshot(nil, false)
+		late.Mark(19)
+		tell(late, w.unit, history.Update, two)
+		w.done(w.unit, history.Update)
+		tell(late, w.unit, history.Update, w.done(w.unit, history.Update))
+	}, history.Gap)
+	f("rows that were absent at a snapshot in pages, and a gap", func(w *world, _ *history.Subscription) {
+		w.done(w.unit, history.Delete)
+		late := w.paged()
+		late.Snapshot(nil, false)
+		late.Mark(29)
+		w.done(w.unit, history.Insert)
+		w.done(w.unit, history.Delete)
+		tell(late, w.unit, history.Insert, w.done(w.unit, history.Insert))
 	}, history.Gap)
 	f("expired without need", func(_ *world, s *history.Subscription) { s.Expired() }, history.Gap)
 }

@@ -22,6 +22,10 @@ type copied struct {
 	seq          uint64
 	stale        bool // a difference may have skipped some versions
 	touched      bool // changed since the last mark
+	// late says that pages of later moments have not shown the row: it was
+	// absent at the moment of the snapshot, or it has changed since and the
+	// change is to come.
+	late bool
 }
 
 // Subscription is a subscriber of all rows of a place and the copy that he keeps.
@@ -184,10 +188,10 @@ func (s *Subscription) loaded() {
 				continue
 			}
 			first, last := state.absence(floor)
-			if first < 0 {
-				first, last = floor, floor // a page that came late; the change that took the row from it follows
+			if s.paged || first < 0 {
+				first, last = floor, max(floor, last) // of which version it was, the change that took it from its page tells
 			}
-			have[at] = copied{version: first, top: last, stale: s.paged}
+			have[at] = copied{version: first, top: last, stale: s.paged, late: s.paged}
 		}
 	}
 	s.floors = nil
@@ -271,7 +275,7 @@ func (s *Subscription) Event(e Event) {
 	s.follow(u, have, &e, version)
 	h.saw(&h.states[u.index], version)
 	top := version
-	if e.Kind == Delete && have.stale {
+	if e.Kind == Delete && (have.stale || have.late) {
 		_, top = h.states[u.index].absence(version) // which of its deletes it is, nobody can tell
 	}
 	*have = copied{version: version, top: top, present: e.Kind != Delete, seq: e.Row.Seq, touched: true}
@@ -321,7 +325,7 @@ func (s *Subscription) follow(u *Unit, have *copied, e *Event, version int) {
 			class = Duplicate
 		}
 		s.fail(class, "%s was told %s of key %d of %s although it had been told %s", s.name, state.describe(version), e.Row.ID, s.place, state.describe(have.version))
-	case have.stale:
+	case have.stale, have.late && e.Kind != Insert:
 	case version > have.top+1:
 		s.fail(Gap, "%s was told %s of key %d of %s after %s and not what lies between, %s to %s (known to have happened up to %s)", s.name, state.describe(version), e.Row.ID, s.place,
 			state.describe(have.version), state.describe(have.version+1), state.describe(version-1), state.describe(state.settled))
@@ -353,7 +357,8 @@ func (s *Subscription) Mark(position uint64) {
 		for i := range rows {
 			c := &rows[i]
 			if c.stale && !c.present {
-				_, c.top = state.absence(c.version) // it may have come and gone
+				_, last := state.absence(c.version)
+				c.top = max(c.top, last) // it may have come and gone
 			}
 			c.stale, c.touched = false, false
 		}
@@ -367,6 +372,9 @@ func (s *Subscription) whole() {
 		u := s.h.units[s.place][local]
 		if len(rows) < 2 || !slices.ContainsFunc(rows, func(c copied) bool { return c.touched }) {
 			continue
+		}
+		if s.fresh && slices.ContainsFunc(rows, func(c copied) bool { return c.late }) {
+			continue // the mark of the snapshot; the change that its pages lack follows
 		}
 		state := &s.h.states[u.index]
 		for _, c := range rows[1:] {

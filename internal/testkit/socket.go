@@ -10,7 +10,12 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"time"
 )
+
+// handshakeBound is how long a server may take to accept a socket; a test that
+// ends must not wait for one that hangs.
+const handshakeBound = time.Minute
 
 // The kinds of WebSocket frames.
 const (
@@ -42,8 +47,11 @@ func DialSocket(address string, header http.Header) (*Socket, *http.Response, er
 	if err != nil {
 		return nil, nil, err
 	}
-	c, err := net.Dial("tcp", u.Host)
+	c, err := net.DialTimeout("tcp", u.Host, handshakeBound)
 	if err != nil {
+		return nil, nil, err
+	}
+	if err := c.SetDeadline(time.Now().Add(handshakeBound)); err != nil {
 		return nil, nil, err
 	}
 	s := NewSocket(c)
@@ -64,12 +72,13 @@ func DialSocket(address string, header http.Header) (*Socket, *http.Response, er
 	}
 	response, err := http.ReadResponse(s.r, request)
 	if err != nil {
+		c.Close()
 		return nil, nil, err
 	}
 	if response.StatusCode != http.StatusSwitchingProtocols {
 		return nil, response, c.Close()
 	}
-	return s, response, nil
+	return s, response, c.SetDeadline(time.Time{})
 }
 
 // Text sends a text message.

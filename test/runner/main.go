@@ -78,7 +78,7 @@ func testSteps() []step {
 		in("sdk/go", goTest("sdk/go", "./...")),
 		goTest("logic", "-timeout=20m", "./test/logic", "-args", "-config=all"),
 		goTest("dialogues and binaries", "-timeout=20m", "./test/protocol", "./test/e2e"),
-		goTest("torture", "-timeout=20m", "./test/torture/..."),
+		goTest("torture", "-timeout=15m", "./test/torture/..."),
 		goTest("race", "-race", "-short", "-timeout=20m", "./internal/core/...", "./internal/api/..."),
 	)
 }

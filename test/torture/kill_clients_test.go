@@ -87,7 +87,7 @@ func (f *sdkFollower) listen(sub *kalam.Subscription) {
 			}
 		}
 		if !errors.Is(err, kalam.ErrClosed) {
-			f.run.t.Errorf("seed %d, cycle %d: %s ends: %v", f.run.seed, f.run.cycle.Load(), f.name, err)
+			f.run.complain("%s ends: %v", f.name, err)
 		}
 		return
 	}
@@ -301,7 +301,7 @@ func (f *rawFollower) stall() (resume func()) {
 func (f *rawFollower) take(socket *testkit.Socket, text []byte, resumed bool) error {
 	var m rawFrame
 	if err := json.Unmarshal(text, &m); err != nil {
-		f.run.t.Errorf("%s: the server sent %.200q: %v", f.name, text, err)
+		f.run.complain("%s: the server sent %.200q: %v", f.name, text, err)
 		return err
 	}
 	switch m.Type {
@@ -336,7 +336,7 @@ func (f *rawFollower) take(socket *testkit.Socket, text []byte, resumed bool) er
 			return errResume
 		}
 		if m.Code != "SHUTTING_DOWN" && !strings.Contains(m.Code, "LIMIT") {
-			f.run.t.Errorf("seed %d, cycle %d: %s got the error %s", f.run.seed, f.run.cycle.Load(), f.name, text)
+			f.run.complain("%s got the error %s", f.name, text)
 		}
 		return fmt.Errorf("%s: %s", m.Code, m.Message)
 	}
@@ -367,6 +367,9 @@ func (f *rawFollower) serverAnswers(context.Context) error { return nil }
 
 // stop ends the connection and waits for its goroutine.
 func (f *rawFollower) stop() {
+	if f.cancel == nil {
+		return // it has never started
+	}
 	f.cancel()
 	<-f.done
 }

@@ -1,17 +1,28 @@
 package torture
 
 import (
+	"fmt"
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
 	"kalamdb/test/torture/faults"
+	"kalamdb/test/torture/history"
 )
 
-// killFaultCycles is how many cycles a planted fault may stay unseen.
-const killFaultCycles = 12
+const (
+	// killFaultCycles is how many cycles of one run a planted fault may stay
+	// unseen.
+	killFaultCycles = 6
+	// killFaultRuns is how many runs it may, each on an empty directory. What a
+	// fault does to a write that was not acknowledged breaks another promise than
+	// the one that it is named for, or none, and may leave a server that answers
+	// no more: that says nothing, and the next run does.
+	killFaultRuns = 6
+)
 
 // TestKillFaults plants faults into the real server and kills it: the run must
 // fail, and name the promise that is broken. A normal test plants one, each day
@@ -40,47 +51,72 @@ func TestKillFaults(t *testing.T) {
 				t.Fatal(err)
 			}
 			path := buildServer(t, overlay)
-			r := newKillRun(t, path, killSeed()+uint64(i)<<8, false)
-			r.faulty = true
-			for range killFaultCycles {
-				r.turnUntilSeen()
-				if len(r.history.Violations()) > 0 {
-					break
+			seed := killSeed() + uint64(i)<<8
+			pace := newPace(t, killFaultRuns, killFaultRuns)
+			var runs []string
+			for done := 0; pace.more(done); done++ {
+				r, why := killUntilSeen(t, path, seed+uint64(done)<<16, f, pace)
+				if r.saw(f) {
+					return
+				}
+				runs = append(runs, fmt.Sprintf("seed %d, %d cycles: %s%s", r.seed, r.cycle.Load(), r.describe(), why))
+				for _, v := range r.history.Violations()[:min(3, len(r.history.Violations()))] {
+					runs = append(runs, v.String())
 				}
 			}
-			r.mustSee(f)
+			t.Errorf("fault %s (%s) was not seen as %v in %d runs:\n%s", f.Name, f.What, f.Classes, killFaultRuns, strings.Join(runs, "\n"))
 		})
 	}
 }
 
-// turnUntilSeen is a cycle that a planted fault may cut short.
-func (r *killRun) turnUntilSeen() {
-	r.t.Helper()
+// killUntilSeen is one run with a planted fault. It says why it was cut short.
+func killUntilSeen(t *testing.T, path string, seed uint64, f faults.Fault, pace *pace) (r *killRun, why string) {
+	t.Helper()
+	r = newKillRun(t, path, seed, killKind{faulty: true}, pace)
 	defer func() {
-		if cause := recover(); cause != nil {
-			if _, seen := cause.(faultSeen); !seen {
-				panic(cause)
-			}
+		switch cause := recover().(type) {
+		case nil:
+		case cutShort:
+			why = "; cut short: " + cause.why
+		default:
+			panic(cause)
 		}
 	}()
-	r.turn()
-}
-
-// mustSee fails unless one of the classes of a fault was found.
-func (r *killRun) mustSee(f faults.Fault) {
-	r.t.Helper()
-	found := r.history.Violations()
-	for _, v := range found {
-		if slices.Contains(f.Classes, string(v.Class)) {
-			faultLine(r.t, "kill", f.Name, []string{string(v.Class)}, strconv.FormatInt(int64(r.cycle.Load()), 10))
-			r.t.Logf("kill run: fault %s (%s) was caught in cycle %d: %s; %s", f.Name, f.What, r.cycle.Load(), r.describe(), v)
-			return
+	defer r.end()
+	r.open()
+	for range killFaultCycles {
+		pace.step()
+		r.turn()
+		if r.seen(f) != "" {
+			break
 		}
 	}
-	r.t.Errorf("fault %s (%s) was not seen as %v in %d cycles with seed %d: %s", f.Name, f.What, f.Classes, r.cycle.Load(), r.seed, r.describe())
-	for _, v := range found[:min(len(found), 10)] {
-		r.t.Errorf("%s", v)
+	return r, ""
+}
+
+// seen returns one of the classes of a fault that was found, "" for none.
+func (r *killRun) seen(f faults.Fault) string {
+	found := r.history.Counts().Violations
+	at := slices.IndexFunc(f.Classes, func(c string) bool { return found[history.Class(c)] > 0 })
+	if at < 0 {
+		return ""
 	}
+	return f.Classes[at]
+}
+
+// saw reports whether the fault was caught, and prints how.
+func (r *killRun) saw(f faults.Fault) bool {
+	r.t.Helper()
+	class := r.seen(f)
+	if class == "" {
+		return false
+	}
+	faultLine(r.t, "kill", f.Name, []string{class}, strconv.FormatInt(r.cycle.Load(), 10))
+	found := r.history.Violations()
+	if at := slices.IndexFunc(found, func(v history.Violation) bool { return string(v.Class) == class }); at >= 0 {
+		r.t.Logf("kill run: fault %s (%s) was caught in cycle %d: %s; %s", f.Name, f.What, r.cycle.Load(), r.describe(), found[at])
+	}
+	return true
 }
 
 // killSeed is that of the flag, or one from the clock.

@@ -31,7 +31,7 @@ const (
 	killShared = "shared"
 	// killSlowest is the longest statement that the workload cares to wait for
 	// while nobody freezes the server.
-	killSlowest = 15 * time.Second
+	killSlowest = 30 * time.Second
 )
 
 // killUsers own the partitions of the USER tables. The first one also changes
@@ -66,6 +66,7 @@ const killColumns = "id, op, owner"
 
 // killRun is one run: a server, its accounts, and what is known of it.
 type killRun struct {
+	killKind
 	t         *testing.T
 	seed      uint64
 	cycle     atomic.Int64
@@ -73,16 +74,21 @@ type killRun struct {
 	history   *history.History
 	clients   map[string]*kalam.Client
 	random    *rand.Rand // of the driver: what happens in which cycle, and when
-	relaxed   bool       // relaxed tables are written
 	held      bool       // the followers are held; the driver's own
-	faulty    bool       // the server has a planted fault, and may refuse what it should not
 	places    []killPlace
 	followers []killSubscriber
 	sleeper   *rawFollower
 	figures   killFigures
+	endLoad   func() // ends what load has begun, and waits for it
 	// frozen counts the freezes, so that a slow answer can be told from one
 	// that was held up.
 	frozen atomic.Int64
+}
+
+// killKind says what a run is made for.
+type killKind struct {
+	relaxed bool // relaxed tables are written
+	faulty  bool // the server has a planted fault, and may refuse what it should not
 }
 
 // killPlace is a place and who reads it.
@@ -129,7 +135,7 @@ func (r *killRun) must(user, sql string, params ...any) *kalam.Result {
 	r.t.Helper()
 	result, err := r.query(context.Background(), user, sql, params...)
 	if err != nil {
-		r.t.Fatalf("seed %d, cycle %d: %s: %.100s: %v", r.seed, r.cycle.Load(), user, sql, err)
+		r.fatal("%s: %.100s: %v", user, sql, err)
 	}
 	return result
 }
@@ -142,7 +148,6 @@ func (r *killRun) define() {
 		if err != nil {
 			r.t.Fatal(err)
 		}
-		r.t.Cleanup(c.Close)
 		r.clients[user] = c
 	}
 	r.must("root", "CREATE NAMESPACE app")
@@ -209,9 +214,11 @@ func (r *killRun) write(ctx context.Context, p *killPlace, writer int, random *r
 			r.history.Acked(op, result.Count)
 		case refused(err):
 			r.history.Refused(op)
-			if !r.faulty && !strings.Contains(err.Error(), "BUSY") && !strings.Contains(err.Error(), "RATE_LIMIT") {
-				r.t.Errorf("seed %d, cycle %d: %s: %.100s: %v", r.seed, r.cycle.Load(), op, sql, err)
-				return
+			if !strings.Contains(err.Error(), "BUSY") && !strings.Contains(err.Error(), "RATE_LIMIT") {
+				r.complain("%s: %.100s: %v", op, sql, err)
+				if !r.faulty {
+					return
+				}
 			}
 		default:
 			r.history.Unknown(op)
@@ -353,9 +360,8 @@ func waitOr(ctx context.Context, d time.Duration) {
 	}
 }
 
-// load runs writers, readers and flushes until the returned function is called,
-// which waits for them.
-func (r *killRun) load(relaxed bool) (end func()) {
+// load runs writers, readers and flushes until endLoad is called.
+func (r *killRun) load(relaxed bool) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var all sync.WaitGroup
 	var stream uint64
@@ -377,9 +383,9 @@ func (r *killRun) load(relaxed bool) (end func()) {
 	}
 	own, flushes := random(), 0
 	all.Go(func() { flushes = r.flush(ctx, own) })
-	return func() {
+	r.endLoad = sync.OnceFunc(func() {
 		cancel()
 		all.Wait()
 		r.figures.flushes += flushes
-	}
+	})
 }

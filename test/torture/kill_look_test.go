@@ -118,8 +118,8 @@ func (r *killRun) snapshot(p *killPlace) ([]history.Row, error) {
 func (r *killRun) compare(looks []history.Look) {
 	r.t.Helper()
 	bound := killToldBound
-	if r.faulty {
-		bound = killFaultyBound
+	if r.faulty && len(r.history.Violations()) > 0 {
+		bound = killSeenBound
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), bound)
 	defer cancel()

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -25,6 +26,11 @@ const (
 	killStartBound = 60 * time.Second
 	// killEndBound is how long a process may take to end after SIGTERM.
 	killEndBound = 60 * time.Second
+	// buildBound is how long the compiler may take; most of what it needs was built
+	// for these tests.
+	buildBound = 8 * time.Minute
+	// buildGrace is how long its children may hold on to their output then.
+	buildGrace = 5 * time.Second
 )
 
 // buildServer builds the real server and returns its path. overlay names a file
@@ -36,8 +42,10 @@ func buildServer(t *testing.T, overlay string) string {
 	if overlay != "" {
 		args = append(args, "-overlay", overlay)
 	}
-	command := exec.Command("go", append(args, "kalamdb/cmd/kalamdb")...)
-	command.Dir = filepath.Join("..", "..")
+	ctx, cancel := context.WithTimeout(context.Background(), buildBound)
+	defer cancel()
+	command := exec.CommandContext(ctx, "go", append(args, "kalamdb/cmd/kalamdb")...)
+	command.Dir, command.WaitDelay = filepath.Join("..", ".."), buildGrace
 	if out, err := command.CombinedOutput(); err != nil {
 		t.Fatalf("build the server: %v\n%s", err, out)
 	}
@@ -49,6 +57,7 @@ type killServer struct {
 	path, data, url string
 	environment     []string
 	cmd             *exec.Cmd
+	pid             atomic.Int64  // of the process, for last
 	ended           chan struct{} // closed when cmd has been waited for
 	output          *killOutput
 }
@@ -96,7 +105,6 @@ func newKillServer(t *testing.T, path string) *killServer {
 		"KALAMDB_RATE_LIMIT_MAX_SUBSCRIPTIONS_PER_USER=100",
 		"KALAMDB_RATE_LIMIT_MAX_AUTH_REQUESTS_PER_IP_PER_SEC=100000",
 	)
-	t.Cleanup(s.kill)
 	return s
 }
 
@@ -128,10 +136,12 @@ func (s *killServer) spawn() error {
 	if err := s.cmd.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", s.path, err)
 	}
+	s.pid.Store(int64(s.cmd.Process.Pid))
 	ended, cmd := make(chan struct{}), s.cmd
 	s.ended = ended
 	go func() {
 		_ = cmd.Wait() // its state is asked for where it matters
+		s.pid.CompareAndSwap(int64(cmd.Process.Pid), 0)
 		close(ended)
 	}()
 	return nil
@@ -183,6 +193,13 @@ func (s *killServer) kill() {
 	_ = s.cmd.Process.Kill()
 	<-s.ended
 	s.cmd = nil
+}
+
+// last ends the process when nobody can wait for it any more.
+func (s *killServer) last() {
+	if pid := s.pid.Load(); pid != 0 {
+		_ = syscall.Kill(int(pid), syscall.SIGKILL) // it may have ended
+	}
 }
 
 // terminate asks the process to end, and waits; it must end with code 0.

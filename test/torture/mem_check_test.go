@@ -145,7 +145,7 @@ func (t *tally) judge(p point, n *node, r *rand.Rand) error {
 	t.flushed++
 	t.mu.Unlock()
 	for _, table := range memTables {
-		if _, err := n.Flush(n.ctx, "app", table.name[len("app."):]); err != nil {
+		if err := n.flush(n.ctx, table.name); err != nil {
 			return fmt.Errorf("flush %s: %w", table.name, err)
 		}
 	}
@@ -159,12 +159,14 @@ func (t *tally) judge(p point, n *node, r *rand.Rand) error {
 // resume lets a subscriber go on where he was and compares his copy with the
 // rows, once one more operation has come to him.
 func (t *tally) resume(p point, n *node, c *memClient, r *rand.Rand) error {
-	defer c.close()
 	c.commits = r.IntN(2) == 0
 	if err := c.open(n, p.h, memOptions(r)); err != nil {
 		return err
 	}
-	return fence(n, p.h, c, r)
+	if err := fence(n, p.h, c, r); err != nil {
+		return err
+	}
+	return c.close()
 }
 
 // fence sends one operation to the place of a subscriber, waits until he has it,
@@ -182,6 +184,7 @@ func fence(n *node, h *history.History, c *memClient, r *rand.Rand) error {
 	op := h.Begin(u, kind)
 	rows, err := n.exec(c.place.Scope, memStatement(op, r))
 	if err != nil {
+		h.Unknown(op)
 		return fmt.Errorf("write to the recovered database: %w", err)
 	}
 	h.Acked(op, rows)

@@ -14,8 +14,17 @@ import (
 	"kalamdb/test/torture/history"
 )
 
-// memPatience is how long a subscriber waits for what must come.
-const memPatience = 10 * time.Second
+// memPatience is how long a subscriber waits for what must come, and
+// memPlantedPatience where a planted fault may keep it back.
+const memPatience, memPlantedPatience = time.Minute, 10 * time.Second
+
+// patience is the one or the other.
+func patience() time.Duration {
+	if *flagPlanted {
+		return memPlantedPatience
+	}
+	return memPatience
+}
 
 // memClient is a subscriber: a connection with one live query of a place, and
 // the copy that the checker keeps for it.
@@ -29,16 +38,13 @@ type memClient struct {
 	sub     *history.Subscription
 	ended   fault.Code // of the frame that has ended the subscription
 	more    bool       // the next page is to be asked for
-	calls   chan error // outcome of the call that runs
 }
 
 // errEnded says that the server has ended a subscription.
 var errEnded = errors.New("the subscription was ended")
 
-// open begins on a node: anew, or where the subscription stands. It returns when
-// the snapshot or difference has come.
+// open begins on a node: where the subscription stands, or anew.
 func (c *memClient) open(n *node, h *history.History, o core.LiveSnapshot) error {
-	c.n, c.ended, c.more, c.calls = n, "", false, nil
 	var from uint64
 	known := false
 	if c.sub = h.Subscription(c.name); c.sub != nil {
@@ -46,7 +52,7 @@ func (c *memClient) open(n *node, h *history.History, o core.LiveSnapshot) error
 	}
 	if known = known && from > 0; known {
 		o.HasFrom, o.From = true, from
-		err := c.begin(o)
+		err := c.begin(n, o)
 		if err == nil {
 			return nil
 		}
@@ -54,18 +60,27 @@ func (c *memClient) open(n *node, h *history.History, o core.LiveSnapshot) error
 			return fmt.Errorf("resume %s at %d: %w", c.name, from, err)
 		}
 		c.sub.Expired()
-		c.close()
+		if err := c.close(); err != nil {
+			return err
+		}
 	}
+	return c.anew(n, h, o)
+}
+
+// anew begins with a snapshot, wherever the subscription stood.
+func (c *memClient) anew(n *node, h *history.History, o core.LiveSnapshot) error {
 	c.sub = h.Subscribe(c.name, c.place)
 	o.HasFrom, o.Replay = false, false
-	if err := c.begin(o); err != nil {
+	if err := c.begin(n, o); err != nil {
 		return fmt.Errorf("subscribe %s: %w", c.name, err)
 	}
 	return nil
 }
 
-// begin sends the subscription and takes frames until its snapshot is complete.
-func (c *memClient) begin(o core.LiveSnapshot) error {
+// begin sends the subscription and takes frames until its snapshot or difference
+// is complete.
+func (c *memClient) begin(n *node, o core.LiveSnapshot) error {
+	c.n, c.ended, c.more = n, "", false
 	ready := make(chan struct{}, 1)
 	c.ready = ready
 	c.conn = c.n.Hub().Connect(core.LiveConnOptions{
@@ -87,7 +102,7 @@ func (c *memClient) begin(o core.LiveSnapshot) error {
 	// Frames may have to be taken before the call returns; whether it was
 	// accepted, the acknowledgement tells first.
 	var pending []core.LiveFrame
-	end := time.NewTimer(memPatience)
+	end := time.NewTimer(patience())
 	defer end.Stop()
 	running := true
 	for {
@@ -98,15 +113,15 @@ func (c *memClient) begin(o core.LiveSnapshot) error {
 			}
 			calls, running = nil, false
 		case <-ready:
-			frames, err := conn.Take(c.n.ctx, nil, 1<<20)
+			frames, err := c.frames(1 << 20)
 			if err != nil {
 				return err
 			}
 			pending = append(pending, frames...)
 		case <-end.C:
-			return fmt.Errorf("the snapshot did not come within %s", memPatience)
+			return fmt.Errorf("the snapshot did not come within %s", patience())
 		case <-c.n.doom:
-			return errEnded
+			return errDoomed
 		}
 		if !accepted && len(pending) > 0 {
 			accepted = true
@@ -137,9 +152,15 @@ func (c *memClient) begin(o core.LiveSnapshot) error {
 	}
 }
 
+// frames returns what is due, about most bytes of it.
+func (c *memClient) frames(most int) ([]core.LiveFrame, error) {
+	conn := c.conn
+	return ask(c.n, "what is due to "+c.name, func() ([]core.LiveFrame, error) { return conn.Take(c.n.ctx, nil, most) })
+}
+
 // take applies what is due, about most bytes of it.
 func (c *memClient) take(most int) error {
-	frames, err := c.conn.Take(c.n.ctx, nil, most)
+	frames, err := c.frames(most)
 	if err != nil {
 		return err
 	}
@@ -155,7 +176,7 @@ func (c *memClient) take(most int) error {
 // await takes frames until the copy has an operation. It reports false when
 // that did not come in time.
 func (c *memClient) await(op history.Op) bool {
-	end := time.NewTimer(memPatience)
+	end := time.NewTimer(patience())
 	defer end.Stop()
 	for !c.sub.Reached(op) {
 		select {
@@ -174,11 +195,16 @@ func (c *memClient) await(op history.Op) bool {
 }
 
 // close cuts the connection; what it has not taken is gone.
-func (c *memClient) close() {
-	if c.conn != nil {
-		c.conn.Close()
-		c.conn = nil
+func (c *memClient) close() error {
+	conn := c.conn
+	if c.conn = nil; conn == nil {
+		return nil
 	}
+	_, err := ask(c.n, "the end of the connection of "+c.name, func() (struct{}, error) {
+		conn.Close()
+		return struct{}{}, nil
+	})
+	return err
 }
 
 // apply tells the checker of one frame.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -102,40 +103,20 @@ func memWrite(n *node, h *history.History, u *history.Unit, r *rand.Rand) (bool,
 		}
 	}
 	op := h.Begin(u, kind)
-	type answer struct {
-		rows int64
-		err  error
-	}
-	answers := make(chan answer, 1)
-	go func() { // the fatal call may end the goroutine that waits for a commit
-		defer close(answers)
-		defer n.outlive()
-		rows, err := n.exec(u.Place().Scope, memStatement(op, r))
-		answers <- answer{rows, err}
-	}()
-	var a answer
-	var answered bool
-	select {
-	case a, answered = <-answers:
-	case <-n.doom:
-		select {
-		case a, answered = <-answers:
-		default:
-		}
-	}
+	rows, err := n.exec(u.Place().Scope, memStatement(op, r))
 	switch {
-	case !answered:
+	case err == nil:
+		h.Acked(op, rows)
+		return true, nil
+	case errors.Is(err, errDoomed):
 		h.Unknown(op)
 		return false, nil
-	case a.err == nil:
-		h.Acked(op, a.rows)
-		return true, nil
-	case outcome(a.err):
+	case outcome(err):
 		h.Refused(op)
-		return true, a.err
+		return true, err
 	}
 	h.Unknown(op)
-	return false, a.err
+	return false, err
 }
 
 // load is everybody who uses a node while it is tortured.
@@ -196,7 +177,7 @@ func (l *load) stop() {
 
 // failed reports an error that should not have come.
 func (l *load) failed(who string, err error) {
-	if err == nil || l.tolerate || l.n.doomed.Load() || errors.Is(err, context.Canceled) {
+	if err == nil || l.tolerate && !errors.Is(err, errStuck) || l.n.doomed.Load() || errors.Is(err, context.Canceled) {
 		return
 	}
 	l.t.Errorf("seed %d: %s: %v", l.seed, who, err)
@@ -208,20 +189,22 @@ func (l *load) write(p history.Place, r *rand.Rand) {
 	for i, rows := range memUnits {
 		units = append(units, l.h.Unit(p, int64(i), rows))
 	}
-	for l.going() {
+	for l.going() && len(units) > 0 {
 		pick := r.IntN(len(units))
 		if pick == len(units)-1 && r.IntN(4) > 0 {
 			pick = 0
 		}
 		l.turn(3)
-		_, err := memWrite(l.n, l.h, units[pick], r)
+		more, err := memWrite(l.n, l.h, units[pick], r)
 		l.failed("a writer of "+p.String(), err)
+		if !more {
+			units = slices.Delete(units, pick, pick+1)
+		}
 	}
 }
 
 // read reads places as a whole and by key.
 func (l *load) read(r *rand.Rand) {
-	defer l.n.outlive()
 	for l.going() {
 		select {
 		case <-l.turns:
@@ -256,21 +239,11 @@ func (l *load) read(r *rand.Rand) {
 // flush moves rows to the cold tier, table after table.
 func (l *load) flush(r *rand.Rand) {
 	for l.going() {
-		_, name, _ := strings.Cut(memTables[r.IntN(len(memTables))].name, ".")
+		name := memTables[r.IntN(len(memTables))].name
 		ctx, cancel := context.WithCancel(l.ctx)
 		unhook := context.AfterFunc(l.n.ctx, cancel)
-		done := make(chan error, 1)
-		go func() {
-			defer l.n.outlive()
-			_, err := l.n.Flush(ctx, "app", name)
-			done <- err
-		}()
-		select {
-		case err := <-done:
-			if !fault.Is(err, fault.Conflict) && l.ctx.Err() == nil {
-				l.failed("a flush of "+name, err)
-			}
-		case <-l.n.doom:
+		if err := l.n.flush(ctx, name); !fault.Is(err, fault.Conflict) && l.ctx.Err() == nil {
+			l.failed("a flush of "+name, err)
 		}
 		unhook()
 		cancel()
@@ -280,10 +253,13 @@ func (l *load) flush(r *rand.Rand) {
 // listen takes what a subscriber is told; now and then it stops for a while, and
 // now and then it cuts the connection and resumes.
 func (l *load) listen(c *memClient, r *rand.Rand) {
-	defer l.n.outlive()
-	defer func() { c.close() }()
+	defer func() { l.failed("a subscriber's end", c.close()) }()
 	for l.going() {
-		if err := c.open(l.n, l.h, memOptions(r)); err != nil {
+		begin := c.open
+		if r.IntN(4) == 0 {
+			begin = c.anew
+		}
+		if err := begin(l.n, l.h, memOptions(r)); err != nil {
 			if !errors.Is(err, errEnded) {
 				l.failed("a subscriber", err)
 			}
@@ -306,7 +282,7 @@ func (l *load) listen(c *memClient, r *rand.Rand) {
 				break
 			}
 		}
-		c.close()
+		l.failed("a subscriber's end", c.close())
 	}
 }
 

@@ -2,9 +2,11 @@ package torture
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"runtime"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -116,29 +118,63 @@ func openNode(fsys disk.FS, clock *memClock, shape memShape) (*node, error) {
 // close ends the database cleanly. One that is doomed is left as it lies: in the
 // binary the process has ended.
 func (n *node) close() error {
+	_, err := ask(n, "the end of the database", func() (struct{}, error) {
+		n.cancel()
+		<-n.done
+		if n.err != nil {
+			return struct{}{}, fmt.Errorf("run: %w", n.err)
+		}
+		n.Hub().Close()
+		if err := n.cold.Close(); err != nil {
+			return struct{}{}, fmt.Errorf("close the cold tier: %w", err)
+		}
+		return struct{}{}, n.store.Close()
+	})
+	return err
+}
+
+// askBound is how long any call of a node may take; none does unless it hangs.
+const askBound = 2 * time.Minute
+
+// errDoomed says that a call was not answered before the fatal call was made.
+var errDoomed = errors.New("the node has given up")
+
+// errStuck says that a call was not answered at all.
+var errStuck = errors.New("a call of the node does not return")
+
+// ask runs a call of the node on a goroutine of its own, which is left behind
+// when the node is doomed: where the log was refused Pebble stands still with
+// its locks held, and whoever asks it for anything waits for ever. In the binary
+// the process has ended. The answer comes by value, so that who was left behind
+// tells nobody anything later.
+func ask[T any](n *node, what string, call func() (T, error)) (T, error) {
+	type answer struct {
+		value T
+		err   error
+	}
+	answers := make(chan answer, 1)
 	if n.doomed.Load() {
-		return nil
+		return answer{}.value, errDoomed
 	}
-	n.cancel()
+	go func() { // the fatal call may end this goroutine
+		defer n.outlive()
+		value, err := call()
+		answers <- answer{value, err}
+	}()
+	bound := time.NewTimer(askBound)
+	defer bound.Stop()
 	select {
-	case <-n.done:
+	case a := <-answers:
+		return a.value, a.err
 	case <-n.doom:
-		return nil
+	case <-bound.C:
+		return answer{}.value, fmt.Errorf("%w: %s, within %s; the goroutines:\n%s", errStuck, what, askBound, stacks())
 	}
-	if n.err != nil {
-		return fmt.Errorf("run: %w", n.err)
-	}
-	n.Hub().Close()
-	if err := n.cold.Close(); err != nil {
-		return fmt.Errorf("close the cold tier: %w", err)
-	}
-	closed := make(chan error, 1)
-	go func() { closed <- n.store.Close() }()
 	select {
-	case err := <-closed:
-		return err
-	case <-n.doom:
-		return nil
+	case a := <-answers: // it came before the end
+		return a.value, a.err
+	default:
+		return answer{}.value, errDoomed
 	}
 }
 
@@ -164,20 +200,27 @@ func memSession(user string) *auth.Session {
 
 // exec runs statements and returns how many rows they changed.
 func (n *node) exec(user, sql string) (int64, error) {
-	results, err := n.Execute(n.ctx, memSession(user), core.Request{SQL: sql})
-	if err != nil {
-		return 0, err
-	}
-	count := int64(0)
-	for _, r := range results {
-		count += r.Count
-		r.Close()
-	}
-	return count, nil
+	return ask(n, sql, func() (int64, error) {
+		results, err := n.Execute(n.ctx, memSession(user), core.Request{SQL: sql})
+		if err != nil {
+			return 0, err
+		}
+		count := int64(0)
+		for _, r := range results {
+			count += r.Count
+			r.Close()
+		}
+		return count, nil
+	})
 }
 
 // rows reads rows of the form id, op, owner, _seq.
 func (n *node) rows(user, sql string) ([]history.Row, error) {
+	return ask(n, sql, func() ([]history.Row, error) { return n.read(user, sql) })
+}
+
+// read does what rows does, for ever on a node that is doomed meanwhile.
+func (n *node) read(user, sql string) ([]history.Row, error) {
 	results, err := n.Execute(n.ctx, memSession(user), core.Request{SQL: sql})
 	if err != nil {
 		return nil, err
@@ -197,6 +240,16 @@ func (n *node) rows(user, sql string) ([]history.Row, error) {
 			all = append(all, row)
 		}
 	}
+}
+
+// flush moves the rows of a table to the cold tier.
+func (n *node) flush(ctx context.Context, table string) error {
+	namespace, name, _ := strings.Cut(table, ".")
+	_, err := ask(n, "a flush of "+table, func() (struct{}, error) {
+		_, err := n.Flush(ctx, namespace, name)
+		return struct{}{}, err
+	})
+	return err
 }
 
 // count runs a SELECT COUNT(*).

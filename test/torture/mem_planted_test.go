@@ -1,7 +1,6 @@
 package torture
 
 import (
-	"bytes"
 	"context"
 	"flag"
 	"fmt"
@@ -25,8 +24,15 @@ var (
 	flagFaults = flag.Bool("faults", false, "plant every fault, not only those of the day")
 )
 
-// plantedPoints is how many crash points a run may take to notice a fault.
-const plantedPoints = 600
+const (
+	// plantedPoints is how many crash points a run may take to notice a fault.
+	plantedPoints = 600
+	// plantedRuns is how many runs may end with nothing but other classes than
+	// those of the fault: a run ends with the first point that shows anything.
+	plantedRuns = 4
+	// plantedBound is how long a run may take.
+	plantedBound = 3 * time.Minute
+)
 
 // TestUnderPlantedFault is the run of TestCrashPoints that TestPlantedFaults
 // starts in a process of its own, built with a fault.
@@ -35,7 +41,7 @@ func TestUnderPlantedFault(t *testing.T) {
 		t.Skip("runs under TestPlantedFaults only")
 	}
 	sum := newTally()
-	runCrashPoints(t, sum, plantedPoints, runSeed(t), false)
+	runCrashPoints(t, sum, newPace(t, plantedPoints, plantedPoints), runSeed(t), false)
 	var found []string
 	for class, n := range sum.counts.Violations {
 		if n > 0 {
@@ -79,45 +85,69 @@ func TestPlantedFaults(t *testing.T) {
 		}
 	}
 	caught := 0
-	for _, f := range chosen {
+	least := 1 // of a slow machine: its builds take long
+	if *flagFaults {
+		least = known
+	}
+	pace, done := newPace(t, len(chosen), least), 0
+	for ; pace.more(done); done++ {
+		f := chosen[done]
 		t.Run(f.Name, func(t *testing.T) {
-			if plant(t, f, seed) {
+			if plant(t, f, seed, pace) {
 				caught++
 			}
 		})
 	}
-	t.Logf("planted faults caught %d of %d, of %d that there are", caught, len(chosen), known)
+	pace.shortened(done, "planted faults")
+	t.Logf("planted faults caught %d of %d chosen, of %d that there are", caught, len(chosen), known)
 }
 
-// plant runs one fault and reports whether it was caught.
-func plant(t *testing.T, f faults.Fault, seed uint64) bool {
+// plant builds these tests with one fault, runs them until it is caught, and
+// reports whether it was.
+func plant(t *testing.T, f faults.Fault, seed uint64, pace *pace) bool {
 	temp := t.TempDir()
 	overlay, err := f.Overlay("../..", temp)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	pace.allow(buildBound)
+	ctx, cancel := context.WithTimeout(context.Background(), buildBound)
 	defer cancel()
 	binary := filepath.Join(temp, "torture.test")
 	build := exec.CommandContext(ctx, "go", "test", "-c", "-overlay", overlay, "-o", binary, ".")
+	build.WaitDelay = buildGrace
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build with %s: %v\n%s", f.Name, err, out)
 	}
 	began := time.Now()
-	run := exec.CommandContext(ctx, binary, "-test.run", "^TestUnderPlantedFault$", "-test.timeout", "4m", "-planted", "-seed", fmt.Sprint(seed))
+	var runs []string
+	for done := range uint64(plantedRuns) {
+		pace.step()
+		found, points, out := plantOnce(binary, seed+done)
+		if !slices.ContainsFunc(f.Classes, func(c string) bool { return slices.Contains(found, c) }) {
+			runs = append(runs, fmt.Sprintf("seed %d: found %v after %s points\n%s", seed+done, found, points, out[:min(len(out), 4000)]))
+			continue
+		}
+		faultLine(t, "memory", f.Name, found, points)
+		t.Logf("%s (%s): caught as %v after %s crash points of run %d, %s", f.Name, f.What, found, points, done+1, time.Since(began).Round(100*time.Millisecond))
+		return true
+	}
+	t.Errorf("%s (%s) was not caught as %v in %d runs\n%s", f.Name, f.What, f.Classes, plantedRuns, strings.Join(runs, "\n"))
+	return false
+}
+
+// plantOnce is one run of a binary with a fault: the classes that it has found,
+// after how many crash points, and all that it printed.
+func plantOnce(binary string, seed uint64) (found []string, points string, out []byte) {
+	ctx, cancel := context.WithTimeout(context.Background(), plantedBound)
+	defer cancel()
+	run := exec.CommandContext(ctx, binary, "-test.run", "^TestUnderPlantedFault$", "-test.timeout", plantedBound.String(), "-planted", "-seed", fmt.Sprint(seed))
 	run.Env = append(os.Environ(), "GOTRACEBACK=single")
-	out, _ := run.CombinedOutput() // whether it fails is no matter, but what it says
+	run.WaitDelay = buildGrace
+	out, _ = run.CombinedOutput() // whether it fails is no matter, but what it says
 	line := plantedLine.FindSubmatch(out)
 	if line == nil {
-		t.Errorf("%s: the run ended without a word:\n%s", f.Name, bytes.TrimSpace(out[:min(len(out), 4000)]))
-		return false
+		return nil, "unknown", out // it ended without a word
 	}
-	found := strings.Fields(string(line[1]))
-	if !slices.ContainsFunc(f.Classes, func(c string) bool { return slices.Contains(found, c) }) {
-		t.Errorf("%s (%s) was not caught as %v; after %s points the run has found %v\n%s", f.Name, f.What, f.Classes, line[2], found, out[:min(len(out), 4000)])
-		return false
-	}
-	faultLine(t, "memory", f.Name, found, string(line[2]))
-	t.Logf("%s (%s): caught as %v after %s crash points, %s", f.Name, f.What, found, line[2], time.Since(began).Round(100*time.Millisecond))
-	return true
+	return strings.Fields(string(line[1])), string(line[2]), out
 }

@@ -20,23 +20,32 @@ var flagPoints = flag.Int("points", 0, "how many crash points are taken on the d
 // next one goes on.
 const generationPoints = 50
 
+// pointBound is how long a node under load may go without a crash point.
+const pointBound = 2 * time.Minute
+
 // lineage is after how many generations a run begins with an empty database
 // again: an old one has a long history, which every look walks through.
 const lineage = 6
 
+// Crash points of a short run, and how many of them a slow machine takes.
+const (
+	shortPoints = 150
+	leastPoints = 40
+)
+
 // TestCrashPoints lets the power fail at random operations of the disk under
 // load, and judges each of the disks that it leaves.
 func TestCrashPoints(t *testing.T) {
-	points := *flagPoints
+	points, least := *flagPoints, *flagPoints
 	if points == 0 {
-		points = 150
+		points, least = shortPoints, leastPoints
 		if testing.Short() {
-			points = 40
+			points = least
 		}
 	}
 	seed := runSeed(t)
 	sum := newTally()
-	runCrashPoints(t, sum, points, seed, true)
+	runCrashPoints(t, sum, newPace(t, points, least), seed, true)
 	report(t, sum)
 	sumLine(t, "memory", 0, sum.points, 0, sum.counts)
 	for _, v := range sum.violations {
@@ -91,22 +100,23 @@ func memShapeOf(r *rand.Rand) memShape {
 
 // runCrashPoints takes crash points out of one generation of nodes after the
 // other. A generation goes on from the one before as it was closed, or from one
-// of its crash points. all says that it takes all points even if some are bad.
-func runCrashPoints(t *testing.T, sum *tally, points int, seed uint64, all bool) {
+// of its crash points. all says that it goes on even if some points are bad.
+func runCrashPoints(t *testing.T, sum *tally, pace *pace, seed uint64, all bool) {
 	r := rand.New(rand.NewPCG(seed, 0))
 	var mem *disk.Mem
 	var clock *memClock
 	var h *history.History
-	began := time.Now()
-	for taken, generation := 0, 0; taken < points; generation++ {
+	taken := 0
+	defer func() { pace.shortened(taken, "crash points") }()
+	for generation := 0; pace.more(taken); generation++ {
 		if generation%lineage == 0 {
 			var err error
 			if mem, clock, h, err = newDatabase(seed); err != nil {
 				t.Fatal(err)
 			}
 		}
-		g := &generationRun{t: t, sum: sum, mem: mem, clock: clock, h: h, r: r, seed: seed + uint64(generation)*1000, shape: memShapeOf(r), first: taken, all: all}
-		last, err := g.run(min(generationPoints, points-taken))
+		g := &generationRun{t: t, sum: sum, mem: mem, clock: clock, h: h, r: r, seed: seed + uint64(generation)*1000, shape: memShapeOf(r), first: taken, all: all, pace: pace}
+		last, err := g.run(min(generationPoints, pace.most-taken))
 		if err != nil {
 			t.Errorf("seed %d, generation %d: %v", seed, generation, err)
 			return
@@ -119,7 +129,7 @@ func runCrashPoints(t *testing.T, sum *tally, points int, seed uint64, all bool)
 			h = g.h
 		}
 		if generation%10 == 9 {
-			t.Logf("%d of %d crash points after %s, %d violations", taken, points, time.Since(began).Round(time.Second), len(sum.violations))
+			t.Logf("%d of %d crash points after %s, %d violations", taken, pace.most, time.Since(pace.begin).Round(time.Second), len(sum.violations))
 		}
 		if !all && sum.bad() {
 			return
@@ -163,6 +173,7 @@ type generationRun struct {
 	first int
 	taken int
 	all   bool // go on after a violation
+	pace  *pace
 }
 
 // run opens the node, takes points under load, checks them, and ends the node.
@@ -180,20 +191,27 @@ func (g *generationRun) run(points int) (*point, error) {
 	}
 	var last *point
 	done := make(chan struct{})
-	go func() { // the power may fail while the node starts
+	var idle error // no crash point came
+	go func() {    // the power may fail while the node starts
 		defer close(done)
-		for g.taken < points {
-			p := <-out
+		defer c.stop()
+		for g.taken < points && g.pace.more(g.first+g.taken) {
+			var p point
+			select {
+			case p = <-out:
+			case <-time.After(pointBound):
+				idle = fmt.Errorf("no operation of the disk was a crash point within %s; the goroutines:\n%s", pointBound, stacks())
+				return
+			}
 			g.taken++
 			if p.number == goOn {
 				last = g.keep(p)
 			}
 			g.sum.check(p, g.shape)
 			if !g.all && g.sum.bad() {
-				break
+				return
 			}
 		}
-		c.stop()
 	}()
 	n, err := openNode(disk.Inject(g.mem, c.hook), g.clock, g.shape)
 	if err != nil {
@@ -209,6 +227,9 @@ func (g *generationRun) run(points int) (*point, error) {
 	c.serve(l.turn)
 	<-done
 	l.stop()
+	if idle != nil {
+		return nil, idle
+	}
 	if !g.all && g.sum.bad() {
 		g.sum.add(g.h, g.first)
 		return nil, nil
@@ -263,7 +284,9 @@ func (g *generationRun) settled(n *node, clients []*memClient) error {
 		if err := fence(n, g.h, c, g.r); err != nil {
 			return err
 		}
-		c.close()
+		if err := c.close(); err != nil {
+			return err
+		}
 	}
 	looks, err := n.looks(memPlaces)
 	if err != nil {

@@ -1,0 +1,330 @@
+package duck
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	bindings "github.com/duckdb/duckdb-go-bindings"
+
+	"kalamdb/internal/datum"
+)
+
+// run is one running statement as callbacks see it.
+type run struct {
+	statement  *Statement
+	instance   *instance
+	connection *connection
+	number     uint64
+	// ctx is that of the statement. It is a field because callbacks reach it by
+	// way of C.
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	parent context.Context // what ctx was made from
+	broken bool            // whether the instance failed; of the goroutine that runs
+	mu     struct {
+		sync.Mutex
+		kept    []error              // errors of callbacks, at most keepMost
+		scans   map[uint64]*scanning // open scans by number
+		opened  uint64               // number of the last scan
+		callers [][]*caller          // idle evaluators of each call
+	}
+}
+
+// stop ends the statement for a reason of the engine's.
+func (r *run) stop(cause error) { r.cancel(cause) }
+
+// ended returns why the statement must end, or nil: the error of the caller's
+// context, or the reason that was given to stop.
+func (r *run) ended() error {
+	if err := r.parent.Err(); err != nil {
+		return err
+	}
+	if r.ctx.Err() != nil {
+		return context.Cause(r.ctx)
+	}
+	return nil
+}
+
+// Rows delivers the result of a statement. It may be used by one goroutine at a
+// time; Engine.Close may end it meanwhile.
+type Rows struct {
+	engine *Engine
+	run    *run
+	mu     sync.Mutex
+	// What follows is guarded by mu.
+	prepared bindings.PreparedStatement
+	pending  bindings.PendingResult
+	result   bindings.Result
+	readers  []reader
+	rows     [][]datum.Value // of the last chunk
+	cells    []datum.Value   // its memory
+	done     bool
+	err      error // what Next returns when done
+}
+
+func newRows(ctx context.Context, e *Engine, i *instance, s *Statement) *Rows {
+	r := &run{statement: s, instance: i, parent: ctx}
+	r.mu.scans, r.mu.callers = map[uint64]*scanning{}, make([][]*caller, len(s.Calls))
+	r.ctx, r.cancel = context.WithCancelCause(ctx)
+	return &Rows{engine: e, run: r}
+}
+
+// start prepares, binds and executes the statement up to its first chunk.
+func (r *Rows) start() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.done {
+		return r.err
+	}
+	c, err := r.run.instance.connect()
+	if err != nil {
+		r.finish(internal(err))
+		return r.err
+	}
+	r.run.connection = c
+	r.run.instance.attach(r.run)
+	r.run.guarded(func() { err = r.execute() })
+	if err != nil {
+		r.finish(err)
+	}
+	return err
+}
+
+func (r *Rows) execute() error {
+	if err := r.run.ended(); err != nil {
+		return err
+	}
+	if err := r.prepare(); err != nil {
+		return err
+	}
+	if err := bindParams(r.prepared, r.run.statement.Params); err != nil {
+		return err
+	}
+	if bindings.PendingPreparedStreaming(r.prepared, &r.pending) == bindings.StateError {
+		return r.run.explain(bindings.PendingError(r.pending))
+	}
+	if bindings.ExecutePending(r.pending, &r.result) == bindings.StateError {
+		return r.run.explain(bindings.ResultError(&r.result))
+	}
+	return r.readColumns()
+}
+
+// prepare registers what the statement calls and checks that the text is one
+// SELECT.
+func (r *Rows) prepare() error {
+	c, s := r.run.connection, r.run.statement
+	for _, call := range s.Calls {
+		if err := r.run.instance.registerCall(c, callForm{shapeOf(call.Result), call.Volatile}); err != nil {
+			return internal(err)
+		}
+	}
+	var extracted bindings.ExtractedStatements
+	count := bindings.ExtractStatements(c.library, s.Text, &extracted)
+	defer bindings.DestroyExtracted(&extracted)
+	switch {
+	case count == 0:
+		if message := bindings.ExtractStatementsError(extracted); message != "" {
+			return r.run.explain(message)
+		}
+		return internal(errors.New("the text for DuckDB is empty"))
+	case count != 1:
+		return internal(errors.New("the text for DuckDB holds several statements"))
+	}
+	if bindings.PrepareExtractedStatement(c.library, extracted, 0, &r.prepared) == bindings.StateError {
+		return r.run.explain(bindings.PrepareError(r.prepared))
+	}
+	if bindings.PreparedStatementType(r.prepared) != bindings.StatementTypeSelect {
+		return internal(errors.New("the text for DuckDB is not a SELECT"))
+	}
+	if int(bindings.NParams(r.prepared)) != len(s.Params) {
+		return internal(errors.New("the text for DuckDB has another number of parameters"))
+	}
+	return nil
+}
+
+// readColumns makes a reader for each column of the result.
+func (r *Rows) readColumns() error {
+	types := r.run.statement.Columns
+	if int(bindings.ColumnCount(&r.result)) != len(types) {
+		return internal(errors.New("the result of DuckDB has another number of columns"))
+	}
+	r.readers = make([]reader, len(types))
+	for i, t := range types {
+		r.readers[i] = newReader(t, shapeOfLogical(bindings.ColumnLogicalType(&r.result, bindings.IdxT(i))))
+	}
+	return nil
+}
+
+// Next returns the next rows, or nil at the end. They are valid until the next
+// call; the values are for good.
+func (r *Rows) Next(ctx context.Context) ([][]datum.Value, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.done {
+		return nil, r.err
+	}
+	if ctx != r.run.parent {
+		stop := context.AfterFunc(ctx, func() { r.run.stop(ctx.Err()) })
+		defer stop()
+	}
+	var rows [][]datum.Value
+	var err error
+	r.run.guarded(func() { rows, err = r.fetch() })
+	if err != nil || len(rows) == 0 {
+		r.finish(err)
+	}
+	return rows, err
+}
+
+// fetch reads the next chunk that holds rows.
+func (r *Rows) fetch() ([][]datum.Value, error) {
+	for {
+		if err := r.run.ended(); err != nil {
+			return nil, err
+		}
+		chunk := bindings.FetchChunk(r.result)
+		if chunk.Ptr == nil {
+			if message := bindings.ResultError(&r.result); message != "" {
+				return nil, r.run.explain(message)
+			}
+			return nil, nil
+		}
+		rows, err := r.readChunk(chunk)
+		bindings.DestroyDataChunk(&chunk)
+		if err != nil || len(rows) > 0 {
+			return rows, err
+		}
+	}
+}
+
+func (r *Rows) readChunk(chunk bindings.DataChunk) ([][]datum.Value, error) {
+	rows, width := int(bindings.DataChunkGetSize(chunk)), len(r.readers)
+	r.shape(rows, width)
+	for i := range r.readers {
+		if err := r.readers[i].read(bindings.DataChunkGetVector(chunk, bindings.IdxT(i)), r.rows, i); err != nil {
+			return nil, asIs(err)
+		}
+	}
+	return r.rows, nil
+}
+
+// shape makes room for a chunk, in the memory of the last one.
+func (r *Rows) shape(rows, width int) { r.rows, r.cells = shapeRows(r.rows, r.cells, rows, width) }
+
+// shapeRows cuts cells into rows, and makes both anew if they are too small.
+func shapeRows(rows [][]datum.Value, cells []datum.Value, count, width int) ([][]datum.Value, []datum.Value) {
+	if cap(rows) < count || cap(cells) < count*width {
+		rows, cells = make([][]datum.Value, count), make([]datum.Value, count*width)
+		for i := range rows {
+			rows[i] = cells[i*width : (i+1)*width : (i+1)*width]
+		}
+	}
+	return rows[:count], cells
+}
+
+// Close ends the statement if it runs and releases what it holds. It may be
+// called more than once.
+func (r *Rows) Close() { r.end(nil) }
+
+// end makes Next return err, unless the statement has ended before.
+func (r *Rows) end(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.done {
+		r.run.stop(context.Canceled)
+		r.finish(err)
+	}
+}
+
+// finish releases everything. A connection is used again only if its statement
+// was read to the end.
+func (r *Rows) finish(err error) {
+	run := r.run
+	clean := err == nil && run.ctx.Err() == nil
+	r.done, r.err = true, err
+	r.rows, r.cells = nil, nil
+	bindings.DestroyResult(&r.result)
+	bindings.DestroyPending(&r.pending)
+	bindings.DestroyPrepare(&r.prepared)
+	run.closeScans()
+	if run.connection != nil {
+		run.instance.detach(run)
+		if clean {
+			run.instance.keep(run.connection)
+		} else {
+			run.instance.disconnect(run.connection)
+		}
+	}
+	run.cancel(context.Canceled)
+	r.engine.release(r, run.instance, run.broken)
+}
+
+// interruptEvery is how often DuckDB is interrupted until it ends: an interrupt
+// that comes before it begins is lost.
+const interruptEvery = 2 * time.Millisecond
+
+// guarded calls f, which is inside of DuckDB, and interrupts DuckDB from the end
+// of the context on until f returns.
+func (r *run) guarded(f func()) {
+	returned, stopped := make(chan struct{}), make(chan struct{})
+	stop := context.AfterFunc(r.ctx, func() {
+		defer close(stopped)
+		ticker := time.NewTicker(interruptEvery)
+		defer ticker.Stop()
+		for {
+			bindings.Interrupt(r.connection.library)
+			select {
+			case <-returned:
+				return
+			case <-ticker.C:
+			}
+		}
+	})
+	defer func() {
+		close(returned)
+		if !stop() {
+			<-stopped
+		}
+	}()
+	f()
+}
+
+// closeScans closes the scans that DuckDB has not closed.
+func (r *run) closeScans() {
+	r.mu.Lock()
+	left := r.mu.scans
+	r.mu.scans = map[uint64]*scanning{}
+	r.mu.Unlock()
+	for _, s := range left {
+		s.close()
+	}
+}
+
+// open keeps a scan under a number.
+func (r *run) open(s *scanning) uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.mu.opened++
+	r.mu.scans[r.mu.opened] = s
+	return r.mu.opened
+}
+
+// scan returns the open scan of that number, or nil.
+func (r *run) scan(number uint64) *scanning {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.mu.scans[number]
+}
+
+// drop closes the scan of that number.
+func (r *run) drop(number uint64) {
+	r.mu.Lock()
+	s := r.mu.scans[number]
+	delete(r.mu.scans, number)
+	r.mu.Unlock()
+	if s != nil {
+		s.close()
+	}
+}

@@ -29,6 +29,11 @@ const (
 	ReadOnly          Code = "READ_ONLY"
 	ShuttingDown      Code = "SHUTTING_DOWN"
 	CursorExpired     Code = "CURSOR_EXPIRED"
+	ActiveTransaction Code = "ACTIVE_TRANSACTION"    // not inside a transaction
+	NoTransaction     Code = "NO_TRANSACTION"        // only inside a transaction
+	FailedTransaction Code = "FAILED_TRANSACTION"    // nothing but its end is taken
+	OpenTransaction   Code = "TRANSACTION_LEFT_OPEN" // a request ended inside one
+	SavepointNotFound Code = "SAVEPOINT_NOT_FOUND"
 	Internal          Code = "INTERNAL"
 )
 
@@ -88,6 +93,11 @@ var infos = map[Code]Info{
 	ReadOnly:          {"", true, "25006"},
 	ShuttingDown:      {"", true, "57P01"},
 	CursorExpired:     {"", true, "55000"},
+	ActiveTransaction: {"Invalid operation: ", true, "25001"},
+	NoTransaction:     {"Invalid operation: ", true, "25P01"},
+	FailedTransaction: {"Invalid operation: ", true, "25P02"},
+	OpenTransaction:   {"", false, "25000"},
+	SavepointNotFound: {"Not found: ", true, "3B001"},
 	Internal:          {"", false, "XX000"},
 
 	EmptySQL:             {"", true, "42601"},

@@ -17,9 +17,13 @@ import (
 const openFilesMost = 64
 
 // Get returns the newest version of a row by its encoded key: from the hot
-// store, tombstones included, or from its cold file. row is what
-// schema.Table.DecodeRow reads; cold says where it is.
+// store, tombstones included, or from its cold file; from what a transaction
+// has staged before that. row is what schema.Table.DecodeRow reads; cold says
+// where it is.
 func (v *View) Get(ctx context.Context, t *schema.Table, scope schema.Scope, key []byte) (row []byte, seq uint64, deleted, cold, found bool, err error) {
+	if own := v.staged.Find(t, scope, key); own != nil {
+		return own.Write.Row, own.Seq, own.deleted(), false, true, nil
+	}
 	hot, ok, err := table.Get(v.reader(), t, scope, key)
 	if err != nil {
 		return nil, 0, false, false, false, err

@@ -82,6 +82,7 @@ func (r *Relations) Applied() *View { return &View{relations: r, moment: r.o.App
 type View struct {
 	relations *Relations
 	moment    *catalog.View
+	staged    *Staged // of a transaction, or nil
 }
 
 // Position returns the position of the last commit that the view shows.

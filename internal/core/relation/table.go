@@ -27,7 +27,11 @@ func (v *View) Open(t *schema.Table, scope schema.Scope, c Caller) (source.Table
 	if c.Now == 0 {
 		c.Now = v.relations.o.Now().UnixMicro()
 	}
-	return &rowSource{view: v, def: t, scope: scope, caller: c}, nil
+	rows := &rowSource{view: v, def: t, scope: scope, caller: c}
+	if p := v.staged.part(t, scope); p != nil {
+		return &stagedSource{rowSource: rows, list: v.staged.list(p), lives: p.lives}, nil
+	}
+	return rows, nil
 }
 
 // rowSource is a stored table at one moment in one scope.

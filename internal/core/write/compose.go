@@ -13,7 +13,7 @@ import (
 type composer struct {
 	writer *Writer
 	table  *schema.Table
-	scope  schema.Scope
+	to     Target
 	env    *exec.Env
 	rows   []command.RowWrite
 	bytes  int64
@@ -22,10 +22,11 @@ type composer struct {
 	// defaults are the decoded literal defaults by column position.
 	defaults []datum.Value
 	scratch  []datum.Value
+	rules    *Rules // of the table, once asked for
 }
 
-func newComposer(w *Writer, t *schema.Table, scope schema.Scope, env *exec.Env) *composer {
-	return &composer{writer: w, table: t, scope: scope, env: env, scratch: make([]datum.Value, len(t.Columns))}
+func newComposer(w *Writer, t *schema.Table, to Target, env *exec.Env) *composer {
+	return &composer{writer: w, table: t, to: to, env: env, scratch: make([]datum.Value, len(t.Columns))}
 }
 
 // insert evaluates one row of VALUES whose cells belong to columns.
@@ -75,6 +76,9 @@ func (c *composer) insertValues(n int, row []datum.Value, absent []bool) error {
 		}
 		row[i] = v
 	}
+	if err := c.checkRow(row); err != nil {
+		return err
+	}
 	var key []byte
 	if c.table.Kind != schema.Stream {
 		key = c.table.KeyOf(nil, row)
@@ -84,7 +88,7 @@ func (c *composer) insertValues(n int, row []datum.Value, absent []bool) error {
 	}
 	return c.add(command.RowWrite{
 		Op:    command.Insert,
-		Scope: c.scope,
+		Scope: c.to.Scope,
 		Key:   key,
 		Fresh: generatedKey,
 		Row:   c.table.AppendRow(nil, row),
@@ -148,6 +152,9 @@ func (c *composer) update(old []datum.Value, set []plan.Assignment, evals []exec
 	if !changed {
 		return nil
 	}
+	if err := c.checkRow(row); err != nil {
+		return err
+	}
 	return c.supersede(command.Update, old, row)
 }
 
@@ -167,7 +174,7 @@ func (c *composer) delete(old []datum.Value) error {
 
 // supersede adds the version that follows old.
 func (c *composer) supersede(op command.Op, old, row []datum.Value) error {
-	change := command.RowWrite{Op: op, Scope: c.scope, Row: c.table.AppendRow(nil, row), Old: c.table.AppendRow(nil, old)}
+	change := command.RowWrite{Op: op, Scope: c.to.Scope, Row: c.table.AppendRow(nil, row), Old: c.table.AppendRow(nil, old)}
 	if c.table.Kind != schema.Stream {
 		change.Key = c.table.KeyOf(nil, old)
 	}

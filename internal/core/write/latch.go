@@ -28,8 +28,12 @@ type latches struct {
 
 // latch takes the latches of the keys that a query names by equality. It
 // returns the function that lets go of them; that function may be called from
-// another goroutine and does its work once.
-func (w *Writer) latch(m *exec.Matcher, scope schema.Scope, env *exec.Env) (func(), error) {
+// another goroutine and does its work once. Statements of a transaction take
+// none: its moment is fixed.
+func (w *Writer) latch(m *exec.Matcher, to Target, env *exec.Env) (func(), error) {
+	if to.In != nil {
+		return func() {}, nil
+	}
 	keys, err := m.Keys(env)
 	if err != nil || len(keys) == 0 || len(keys) > maxLatched {
 		return func() {}, err
@@ -40,7 +44,7 @@ func (w *Writer) latch(m *exec.Matcher, scope schema.Scope, env *exec.Env) (func
 	var buffer []byte
 	for _, key := range keys {
 		buffer = append(buffer[:0], byte(table), byte(table>>8), byte(table>>16), byte(table>>24))
-		buffer = append(buffer, scope...)
+		buffer = append(buffer, to.Scope...)
 		buffer = append(buffer, 0)
 		buffer = schema.AppendKeyValues(buffer, key)
 		indexes = append(indexes, int(maphash.Bytes(l.seed, buffer)%stripes))

@@ -8,8 +8,13 @@
 // command.ErrStaleRow or command.ErrStaleSchema; the caller plans and runs the
 // statement again.
 //
+// In a Transaction statements read its moment with what it has staged, and stage
+// what they would commit; its Commit proposes all of it as one command, and what
+// others have changed meanwhile is a CONFLICT.
+//
 // Goroutines: none. Locks: latches, a striped set of mutexes held for known
-// keys from the read until the command is applied, in ascending stripe order.
+// keys from the read until the command is applied, in ascending stripe order;
+// ruleCache.mu, held for a look.
 package write
 
 import (
@@ -45,12 +50,16 @@ type Target struct {
 	Scope schema.Scope
 	// Caller is handed to views over running state.
 	Caller relation.Caller
+	// In is the transaction that the statement belongs to; nil commits it by
+	// itself.
+	In *Transaction
 }
 
 // Writer proposes changes of rows. It is safe for concurrent use.
 type Writer struct {
 	o       Options
 	latches latches
+	ruled   ruleCache
 }
 
 // New returns a Writer.
@@ -75,7 +84,7 @@ func (w *Writer) Insert(ctx context.Context, s *Insert, to Target, env *exec.Env
 	if err != nil {
 		return 0, err
 	}
-	c := newComposer(w, p.Table, to.Scope, env)
+	c := newComposer(w, p.Table, to, env)
 	for i, row := range s.rows {
 		if err := c.insert(i, p.Columns, row); err != nil {
 			return 0, err
@@ -90,7 +99,7 @@ func (w *Writer) InsertRows(ctx context.Context, t *schema.Table, rows [][]datum
 	if len(rows) > w.o.MaxRows {
 		return 0, w.tooManyRows(len(rows))
 	}
-	c := newComposer(w, t, to.Scope, env)
+	c := newComposer(w, t, to, env)
 	for i := range rows {
 		if err := c.insertValues(i, rows[i], absent[i]); err != nil {
 			return 0, err
@@ -125,21 +134,30 @@ func (w *Writer) Delete(ctx context.Context, s *Delete, to Target, env *exec.Env
 
 // change runs the common path of UPDATE and DELETE.
 func (w *Writer) change(ctx context.Context, m *exec.Matcher, to Target, env *exec.Env, each func(*composer, []datum.Value) error) (int64, error) {
-	release, err := w.latch(m, to.Scope, env)
+	release, err := w.latch(m, to, env)
 	if err != nil {
 		return 0, err
 	}
 	defer release() // a commit has done so when it was applied
-	c := newComposer(w, m.Query().Table, to.Scope, env)
+	c := newComposer(w, m.Query().Table, to, env)
 	if err := w.find(ctx, m, to, env, func(row []datum.Value) error { return each(c, row) }); err != nil {
 		return 0, err
 	}
 	return w.commit(ctx, c, release)
 }
 
-// find visits the matching rows of the newest applied state.
+// view returns the state that a statement reads, held for the caller: that of
+// its transaction, else the newest applied one.
+func (w *Writer) view(to Target) *relation.View {
+	if to.In != nil {
+		return to.In.View()
+	}
+	return w.o.Relations.Applied()
+}
+
+// find visits the matching rows of the state that a statement reads.
 func (w *Writer) find(ctx context.Context, m *exec.Matcher, to Target, env *exec.Env, each func([]datum.Value) error) error {
-	view, t := w.o.Relations.Applied(), m.Query().Table
+	view, t := w.view(to), m.Query().Table
 	defer view.Release()
 	current, ok := view.TableByID(t.ID)
 	if !ok || current.Version != t.Version {
@@ -152,19 +170,26 @@ func (w *Writer) find(ctx context.Context, m *exec.Matcher, to Target, env *exec
 	return m.Each(ctx, table, env, each)
 }
 
-// commit proposes what a composer has gathered. release, if not nil, lets go
-// of latches and is called when the command has been applied.
+// durability returns how commits to a table are made.
+func (w *Writer) durability(t *schema.Table) schema.Durability {
+	if t.Options.Durability == schema.DurabilityDefault {
+		return w.o.Durability
+	}
+	return t.Options.Durability
+}
+
+// commit proposes what a composer has gathered, or stages it. release, if not
+// nil, lets go of latches and is called when the command has been applied.
 func (w *Writer) commit(ctx context.Context, c *composer, release func()) (int64, error) {
 	if len(c.rows) == 0 {
 		return 0, nil
 	}
-	durability := c.table.Options.Durability
-	if durability == schema.DurabilityDefault {
-		durability = w.o.Durability
+	if c.to.In != nil {
+		return c.to.In.stage(ctx, c)
 	}
 	receipt, err := w.o.Committer.Commit(ctx, &command.Command{
 		Time:       c.env.Now,
-		Durability: durability,
+		Durability: w.durability(c.table),
 		Actor:      c.env.User,
 		Body: &command.Write{Tables: []command.TableWrite{{
 			Table:         c.table.ID,

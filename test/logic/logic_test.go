@@ -1,5 +1,6 @@
 // Package logic runs the SQL corpus, testdata-like scripts *.slt in this folder,
-// under every configuration; README.md describes their language.
+// under every configuration; README.md describes their language. Scripts *.test
+// of others, in the public form of sqllogictest, run too.
 package logic
 
 import (
@@ -13,22 +14,29 @@ import (
 
 var (
 	configFlag  = flag.String("config", "hot", "configurations divided by comma, or all")
-	filesFlag   = flag.String("files", "*", "which scripts, as a glob without .slt")
+	filesFlag   = flag.String("files", "*", "which scripts, as a glob without .slt, or with .test for foreign ones")
 	keepFlag    = flag.Bool("keep", false, "go on after a block that fails")
 	rewriteFlag = flag.Bool("rewrite", false, "rewrite expectations; read that diff")
 )
+
+// foreignSuffix ends the names of scripts in the public form.
+const foreignSuffix = ".test"
 
 // configurations are those that `all` stands for.
 var configurations = []string{"hot", "cold", "restart", "http"}
 
 // TestCorpus runs each script once per configuration.
 func TestCorpus(t *testing.T) {
-	paths, err := filepath.Glob(*filesFlag + ".slt")
+	glob := *filesFlag
+	if !strings.HasSuffix(glob, foreignSuffix) {
+		glob += ".slt"
+	}
+	paths, err := filepath.Glob(glob)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(paths) == 0 {
-		t.Fatalf("no script matches %s.slt", *filesFlag)
+		t.Fatalf("no script matches %s", glob)
 	}
 	configs := strings.Split(*configFlag, ",")
 	if *configFlag == "all" {
@@ -55,6 +63,9 @@ func TestCorpus(t *testing.T) {
 // runScript runs one script under one configuration and returns the number of
 // records that were checked.
 func runScript(t *testing.T, config, path string) int {
+	if strings.HasSuffix(path, foreignSuffix) {
+		return runForeign(t, config, path)
+	}
 	s, err := load(path)
 	if err != nil {
 		t.Fatal(err)

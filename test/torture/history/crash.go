@@ -30,7 +30,7 @@ func (h *History) Fork(label string) *History {
 		f.states[i].log = slices.Clip(f.states[i].log)
 	}
 	f.refused = maps.Clone(h.refused)
-	f.next, f.firm, f.lazy, f.past = h.next, h.firm, slices.Clip(h.lazy), h.past
+	f.next, f.firm, f.lazy, f.past, f.sure = h.next, h.firm, slices.Clip(h.lazy), h.past, h.sure
 	for name, s := range h.subs {
 		c := *s
 		c.h = f
@@ -87,7 +87,7 @@ func (h *History) settle(when string, looks []Look, crash bool) {
 		h.prefix(when)
 		h.past += len(h.lazy)
 		h.lazy, h.firm = nil, 0
-		h.forget()
+		h.forget(h.shortened(looks))
 	}
 	for i := range looks {
 		for _, u := range h.units[looks[i].Place] {
@@ -169,10 +169,24 @@ func (h *History) prefix(when string) {
 	}
 }
 
-// forget notes in each subscription what it has seen and a crash has taken back.
-// h.mu is held.
-func (h *History) forget() {
+// shortened reports whether a crash may have taken back relaxed operations of
+// the places that were looked at. h.mu is held.
+func (h *History) shortened(looks []Look) bool {
+	for i := range looks {
+		for _, u := range h.units[looks[i].Place] {
+			if s := &h.states[u.index]; h.relaxed(u.place) && s.perhaps < len(s.log) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// forget notes in each subscription what it has seen and a crash has taken back,
+// and with relaxed operations whose positions may be lost. h.mu is held.
+func (h *History) forget(relaxed bool) {
 	for _, sub := range h.subs {
+		sub.adrift = sub.adrift || relaxed && sub.position > h.sure
 		for local, rows := range sub.rows {
 			s := &h.states[h.units[sub.place][local].index]
 			for at := range rows {

@@ -173,9 +173,10 @@ type History struct {
 	states  []state
 	refused map[int64]string // operations that have not happened, and why
 	next    int64
-	lazy    []ref // acknowledged relaxed operations, in order
-	firm    int   // as many of them lie before a synced commit
-	past    int   // as many had been acknowledged before the last crash
+	lazy    []ref  // acknowledged relaxed operations, in order
+	firm    int    // as many of them lie before a synced commit
+	past    int    // as many had been acknowledged before the last crash
+	sure    uint64 // greatest _seq that a crash cannot take back: somebody was told of a synced change there
 	subs    map[string]*Subscription
 	counts  Counts
 	found   []Violation

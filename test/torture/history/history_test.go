@@ -257,6 +257,26 @@ func TestSubscribers(t *testing.T) {
 		s.Resume(true)
 		tell(s, w.unit, history.Update, three)
 	}, history.Gap)
+	f("a replay of what a snapshot without its mark did not show", func(w *world, _ *history.Subscription) {
+		other := w.Unit(alice, 4, 1)
+		two := w.done(other, history.Insert)
+		three, four := w.done(w.unit, history.Update), w.done(w.unit, history.Delete)
+		late := w.Subscribe("late", alice)
+		late.Snapshot(rows(other, two), false)
+		late.Resume(true)
+		tell(late, w.unit, history.Update, three)
+		tell(late, w.unit, history.Delete, four)
+		late.Quiet(rows(other, two))
+	})
+	f("a replay of what comes before the mark of a snapshot", func(w *world, _ *history.Subscription) {
+		three := w.done(w.unit, history.Update)
+		w.done(w.unit, history.Delete)
+		late := w.Subscribe("late", alice)
+		late.Snapshot(nil, false)
+		late.Mark(19)
+		late.Resume(true)
+		tell(late, w.unit, history.Update, three)
+	}, history.Reorder)
 	f("a replay that begins too early", func(w *world, s *history.Subscription) {
 		two := w.done(w.unit, history.Update)
 		tell(s, w.unit, history.Update, two)
@@ -465,6 +485,34 @@ func TestCrashes(t *testing.T) {
 		tell(s, w.soft, history.Insert, w.done(w.soft, history.Insert))
 		w.Crashed(w.look(lazy))
 		s.Resume(true)
+	}, history.Gap)
+	// The snapshot of a synced table stands at a relaxed operation on another.
+	lost := func(w *world, position uint64) *history.Subscription {
+		one := w.done(w.unit, history.Insert)
+		w.done(w.soft, history.Insert)
+		s := w.Subscribe("s", alice)
+		s.Snapshot(rows(w.unit, one), false)
+		s.Mark(position)
+		w.Crashed(append(w.look(alice, rows(w.unit, one)...), w.look(lazy)...))
+		return s
+	}
+	f("a position that a crash took back has expired for all tables", func(w *world) { lost(w, 20).Expired() })
+	f("and may be left by the crash", func(w *world) { lost(w, 20).Resume(true) })
+	f("but then stays", func(w *world) {
+		s := lost(w, 20)
+		s.Resume(true)
+		w.done(w.soft, history.Insert)
+		w.Crashed(append(w.look(alice, rows(w.unit, 1)...), w.look(lazy)...))
+		s.Expired()
+	}, history.Gap)
+	f("the position of a synced operation never expires", func(w *world) { lost(w, 11).Expired() }, history.Gap)
+	f("nor any when no operation is lost", func(w *world) {
+		s := w.Subscribe("s", alice)
+		s.Snapshot(nil, false)
+		two := w.done(w.soft, history.Insert)
+		s.Mark(20)
+		w.Crashed(append(w.look(alice), w.look(lazy, rows(w.soft, two)...)...))
+		s.Expired()
 	}, history.Gap)
 	f("a subscriber of what is lost is told so", func(w *world) {
 		s := w.Subscribe("s", lazy)

@@ -196,6 +196,7 @@ func (h *History) number(who string, s *state, row *Row, version int) {
 	if row.Seq == 0 {
 		return
 	}
+	h.tell(s.unit.place, row.Seq)
 	at := int(row.ID % unitStride)
 	if version > s.seqOf {
 		for _, seq := range s.seqs {
@@ -221,6 +222,13 @@ func (h *History) number(who string, s *state, row *Row, version int) {
 		s.seqs = seqs
 	case known != row.Seq:
 		h.fail(Twofold, "%s found key %d of %s, operation %d, at _seq %d; before it was at %d", who, row.ID, s.unit.place, row.Op, row.Seq, known)
+	}
+}
+
+// tell notes that somebody was told of a change. h.mu is held.
+func (h *History) tell(p Place, seq uint64) {
+	if !h.relaxed(p) {
+		h.sure = max(h.sure, seq)
 	}
 }
 

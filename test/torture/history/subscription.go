@@ -38,10 +38,12 @@ type Subscription struct {
 	loading  bool // the snapshot has not come as a whole
 	paged    bool
 	fresh    bool   // no change has come since the snapshot
+	marked   bool   // its mark has
 	last     uint64 // _seq of the last change
 	position uint64 // where it can be resumed
 	from     uint64 // where it was
 	lost     string // what it has seen and a crash has taken back
+	adrift   bool   // a crash may have taken back its position, that of a relaxed operation
 	recent   []told // the last things that it was told, oldest first
 }
 
@@ -171,7 +173,7 @@ func (s *Subscription) floor(u *Unit) int {
 
 // loaded ends a snapshot: rows that did not come are not there. h.mu is held.
 func (s *Subscription) loaded() {
-	s.loading, s.fresh = false, true
+	s.loading, s.fresh, s.marked = false, true, false
 	if s.floors == nil {
 		return // a difference
 	}
@@ -218,25 +220,34 @@ func (s *Subscription) Resume(replay bool) {
 		s.fail(Gap, "%s was resumed at %d although it has seen what a crash has taken back: %s", s.name, s.position, s.lost)
 		s.lost = ""
 	}
+	if s.adrift { // the crash has left its position
+		s.adrift, h.sure = false, max(h.sure, s.position)
+	}
 	s.last, s.loading, s.paged, s.from = 0, !replay, false, s.position
 	if replay {
 		s.last = s.position
 	}
 	for _, rows := range s.rows {
 		for i := range rows {
-			rows[i].stale = rows[i].stale || !replay || s.fresh && !rows[i].present
+			c := &rows[i]
+			c.stale = c.stale || !replay || s.fresh && !c.present
+			if replay && s.fresh && !s.marked && !c.present {
+				c.version = 0 // the last change of a row that is not there has no _seq in a snapshot: it comes again, and those before
+			}
 		}
 	}
 }
 
 // Expired records that the subscription was refused with the error that says
-// that it cannot be resumed at Position. It begins anew with Subscribe.
+// that it cannot be resumed at Position. It begins anew with Subscribe. Positions
+// belong to all tables: the snapshot of a synced one may stand at a relaxed
+// operation on another, and is refused with it.
 func (s *Subscription) Expired() {
 	h := s.h
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.counts.Expired++
-	if s.lost == "" && !h.o.MayExpire && !h.relaxed(s.place) {
+	if s.lost == "" && !s.adrift && !h.o.MayExpire && !h.relaxed(s.place) {
 		s.fail(Gap, "%s was told that position %d has expired although nothing was lost", s.name, s.position)
 	}
 }
@@ -268,6 +279,7 @@ func (s *Subscription) Event(e Event) {
 	}
 	s.last, s.fresh = e.Row.Seq, false
 	s.position = max(s.position, e.Row.Seq)
+	h.tell(s.place, e.Row.Seq)
 	version := s.named(u, have, &e)
 	if version < 0 {
 		return
@@ -347,7 +359,7 @@ func (s *Subscription) Mark(position uint64) {
 	if position < s.last {
 		s.fail(Reorder, "%s got the mark of commit %d after a change at %d", s.name, position, s.last)
 	}
-	s.position = max(s.position, position)
+	s.position, s.marked = max(s.position, position), true
 	if position == s.from {
 		return // it was resumed within a commit, the rest of which follows
 	}

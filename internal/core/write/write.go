@@ -13,8 +13,7 @@
 // others have changed meanwhile is a CONFLICT.
 //
 // Goroutines: none. Locks: latches, a striped set of mutexes held for known
-// keys from the read until the command is applied, in ascending stripe order;
-// ruleCache.mu, held for a look.
+// keys from the read until the command is applied, in ascending stripe order.
 package write
 
 import (
@@ -59,7 +58,6 @@ type Target struct {
 type Writer struct {
 	o       Options
 	latches latches
-	ruled   ruleCache
 }
 
 // New returns a Writer.

@@ -64,6 +64,10 @@ type node struct {
 	doom   chan struct{} // closed then
 }
 
+// memHistoryAge is longer than the clock of any run jumps: positions that are
+// too old expire by right, and nobody could tell them from lost ones.
+const memHistoryAge = 10_000 * time.Hour
+
 // openNode opens a database and waits until it takes statements.
 func openNode(fsys disk.FS, clock *memClock, shape memShape) (*node, error) {
 	n := &node{clock: clock, done: make(chan struct{}), doom: make(chan struct{})}
@@ -91,6 +95,7 @@ func openNode(fsys disk.FS, clock *memClock, shape memShape) (*node, error) {
 	n.cold = cold.New(cold.Options{FS: fsys, DataDir: "data"})
 	n.DB, err = core.Open(core.Options{
 		Store: n.store, Cold: n.cold, Passwords: passwords, NodeID: 1, Now: clock.now, Logger: logger, Fatal: fatal,
+		HistoryAge: memHistoryAge,
 		Live: live.Options{
 			MaxPerUser: 10_000, MaxPerConnection: 100, OutboxBytes: shape.outbox, RingBytes: shape.ring, Shards: 2,
 		},

@@ -1,15 +1,49 @@
 #include "bridge.h"
-#include <stdlib.h>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
 
-// Of DuckDB's C interface; the caller keeps to UTF-8 for texts.
-extern void duckdb_unsafe_vector_assign_string_element_len(void *vector, uint64_t row, const char *bytes, uint64_t n);
+// The result of DuckDB's C interface, as its header has it.
+struct duckdb_result {
+	uint64_t columns;
+	uint64_t rows;
+	uint64_t changed;
+	void *column;
+	char *message;
+	void *internal;
+};
+
+extern "C" {
+void duckdb_unsafe_vector_assign_string_element_len(void *vector, uint64_t row, const char *bytes, uint64_t n);
+int duckdb_pending_prepared_streaming(void *prepared, void **pending);
+int duckdb_execute_pending(void *pending, duckdb_result *result);
+void *duckdb_fetch_chunk(duckdb_result result);
+}
+
+namespace {
+
+// caught runs f and returns the text of what it throws.
+template <class F>
+char *caught(F f) {
+	try {
+		f();
+		return nullptr;
+	} catch (std::exception &e) {
+		char *text = strdup(e.what());
+		return text != nullptr ? text : strdup("unknown");
+	} catch (...) {
+		return strdup("unknown");
+	}
+}
+
+} // namespace
 
 void *kduck_cell_new(uintptr_t instance, uint64_t run, uint64_t index) {
-	kduck_cell *cell = malloc(sizeof(kduck_cell));
-	if (cell == NULL) {
+	kduck_cell *cell = static_cast<kduck_cell *>(malloc(sizeof(kduck_cell)));
+	if (cell == nullptr) {
 		abort();
 	}
 	cell->instance = instance;
@@ -19,7 +53,7 @@ void *kduck_cell_new(uintptr_t instance, uint64_t run, uint64_t index) {
 }
 
 void *kduck_cell_copy(void *cell) {
-	kduck_cell *from = cell;
+	kduck_cell *from = static_cast<kduck_cell *>(cell);
 	return kduck_cell_new(from->instance, from->run, from->index);
 }
 
@@ -27,12 +61,26 @@ void kduck_cell_free(void *cell) {
 	free(cell);
 }
 
-void kduck_assign(void *vector, const uint32_t *rows, const uint64_t *ends, uint64_t n, const char *bytes) {
-	uint64_t start = 0;
-	for (uint64_t i = 0; i < n; i++) {
-		duckdb_unsafe_vector_assign_string_element_len(vector, rows[i], bytes + start, ends[i] - start);
-		start = ends[i];
-	}
+char *kduck_assign(void *vector, const uint32_t *rows, const uint64_t *ends, uint64_t n, const char *bytes) {
+	return caught([&] {
+		uint64_t start = 0;
+		for (uint64_t i = 0; i < n; i++) {
+			duckdb_unsafe_vector_assign_string_element_len(vector, rows[i], bytes + start, ends[i] - start);
+			start = ends[i];
+		}
+	});
+}
+
+char *kduck_begin(void *prepared, void **pending, int *state) {
+	return caught([&] { *state = duckdb_pending_prepared_streaming(prepared, pending); });
+}
+
+char *kduck_execute(void *pending, void *result, int *state) {
+	return caught([&] { *state = duckdb_execute_pending(pending, static_cast<duckdb_result *>(result)); });
+}
+
+char *kduck_fetch(void *result, void **chunk) {
+	return caught([&] { *chunk = duckdb_fetch_chunk(*static_cast<duckdb_result *>(result)); });
 }
 
 void kduck_trim(void) {

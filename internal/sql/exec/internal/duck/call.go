@@ -137,6 +137,5 @@ func (c *caller) run(r *run, call *Call, chunk bindings.DataChunk, out bindings.
 			return err
 		}
 	}
-	c.writer.flush()
-	return nil
+	return c.writer.flush()
 }

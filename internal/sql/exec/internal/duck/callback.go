@@ -1,6 +1,7 @@
 package duck
 
 /*
+#include <stdlib.h>
 #include "bridge.h"
 */
 import "C"
@@ -58,4 +59,10 @@ func answer(tell func(text string), find func() *run, f func(r *run) error) {
 	if err := f(r); err != nil {
 		tell(r.keep(err))
 	}
+}
+
+// taken returns a text of C and frees it.
+func taken(text *C.char) string {
+	defer C.free(unsafe.Pointer(text))
+	return C.GoString(text)
 }

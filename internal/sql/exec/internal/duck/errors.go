@@ -1,6 +1,7 @@
 package duck
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -24,6 +25,14 @@ func (e *engineError) Error() string { return "duckdb: " + e.class + " error: " 
 // newEngineError takes apart a message, which begins with its class. What quotes
 // the statement is cut off, because it may hold what a user wrote.
 func newEngineError(message string) *engineError {
+	// What is thrown and not caught by the library itself is told as JSON.
+	var thrown struct {
+		Type    string `json:"exception_type"`
+		Message string `json:"exception_message"`
+	}
+	if strings.HasPrefix(message, "{") && json.Unmarshal([]byte(message), &thrown) == nil {
+		message = thrown.Type + " Error: " + thrown.Message
+	}
 	message, _, _ = strings.Cut(message, "\n\nLINE ")
 	class, text, ok := strings.Cut(message, " Error: ")
 	if !ok {
@@ -56,7 +65,7 @@ func (e *engineError) asFault() error {
 			return fault.Wrap(fault.InvalidOperation, e, "a subquery used as an expression returned more than one row")
 		}
 	}
-	if strings.Contains(e.text, "Max expression depth") || strings.Contains(e.text, "max expression depth") {
+	if strings.Contains(strings.ToLower(e.text), "max expression depth") || e.class == "Parser" && strings.HasPrefix(e.text, "memory exhausted") {
 		return fault.Wrap(fault.LimitExceeded, e, "the statement is nested too deeply")
 	}
 	return internal(e)

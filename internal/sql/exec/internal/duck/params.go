@@ -3,15 +3,23 @@ package duck
 import (
 	"encoding/binary"
 	"errors"
+	"unicode/utf8"
 
 	bindings "github.com/duckdb/duckdb-go-bindings"
 
 	"kalamdb/internal/datum"
+	"kalamdb/internal/fault"
 )
+
+// errNotUTF8 is the answer to a text that would end the process.
+func errNotUTF8() error { return fault.New(fault.InvalidValue, "a text is not valid UTF-8") }
 
 // bindParams gives a prepared statement the values of its parameters.
 func bindParams(p bindings.PreparedStatement, params []datum.Value) error {
 	for i, v := range params {
+		if v.Kind().IsString() && !utf8.ValidString(v.Text()) {
+			return errNotUTF8()
+		}
 		value := libraryValue(v)
 		state := bindings.BindValue(p, bindings.IdxT(i+1), value)
 		bindings.DestroyValue(&value)

@@ -1,10 +1,16 @@
 package duck
 
+/*
+#include "bridge.h"
+*/
+import "C"
+
 import (
 	"context"
 	"errors"
 	"sync"
 	"time"
+	"unsafe"
 
 	bindings "github.com/duckdb/duckdb-go-bindings"
 
@@ -56,7 +62,7 @@ type Rows struct {
 	// What follows is guarded by mu.
 	prepared bindings.PreparedStatement
 	pending  bindings.PendingResult
-	result   bindings.Result
+	result   *bindings.Result
 	readers  []reader
 	rows     [][]datum.Value // of the last chunk
 	cells    []datum.Value   // its memory
@@ -68,7 +74,7 @@ func newRows(ctx context.Context, e *Engine, i *instance, s *Statement) *Rows {
 	r := &run{statement: s, instance: i, parent: ctx}
 	r.mu.scans, r.mu.callers = map[uint64]*scanning{}, make([][]*caller, len(s.Calls))
 	r.ctx, r.cancel = context.WithCancelCause(ctx)
-	return &Rows{engine: e, run: r}
+	return &Rows{engine: e, run: r, result: new(bindings.Result)}
 }
 
 // start prepares, binds and executes the statement up to its first chunk.
@@ -102,11 +108,21 @@ func (r *Rows) execute() error {
 	if err := bindParams(r.prepared, r.run.statement.Params); err != nil {
 		return err
 	}
-	if bindings.PendingPreparedStreaming(r.prepared, &r.pending) == bindings.StateError {
+	var state C.int
+	pending := new(unsafe.Pointer)
+	thrown := C.kduck_begin(r.prepared.Ptr, pending, &state)
+	r.pending.Ptr = *pending
+	switch {
+	case thrown != nil:
+		return r.run.explain(taken(thrown))
+	case state != 0:
 		return r.run.explain(bindings.PendingError(r.pending))
 	}
-	if bindings.ExecutePending(r.pending, &r.result) == bindings.StateError {
-		return r.run.explain(bindings.ResultError(&r.result))
+	if thrown := C.kduck_execute(r.pending.Ptr, unsafe.Pointer(r.result), &state); thrown != nil {
+		return r.run.explain(taken(thrown))
+	}
+	if state != 0 {
+		return r.run.explain(bindings.ResultError(r.result))
 	}
 	return r.readColumns()
 }
@@ -147,12 +163,12 @@ func (r *Rows) prepare() error {
 // readColumns makes a reader for each column of the result.
 func (r *Rows) readColumns() error {
 	types := r.run.statement.Columns
-	if int(bindings.ColumnCount(&r.result)) != len(types) {
+	if int(bindings.ColumnCount(r.result)) != len(types) {
 		return internal(errors.New("the result of DuckDB has another number of columns"))
 	}
 	r.readers = make([]reader, len(types))
 	for i, t := range types {
-		r.readers[i] = newReader(t, shapeOfLogical(bindings.ColumnLogicalType(&r.result, bindings.IdxT(i))))
+		r.readers[i] = newReader(t, shapeOfLogical(bindings.ColumnLogicalType(r.result, bindings.IdxT(i))))
 	}
 	return nil
 }
@@ -184,9 +200,13 @@ func (r *Rows) fetch() ([][]datum.Value, error) {
 		if err := r.run.ended(); err != nil {
 			return nil, err
 		}
-		chunk := bindings.FetchChunk(r.result)
+		fetched := new(unsafe.Pointer)
+		if thrown := C.kduck_fetch(unsafe.Pointer(r.result), fetched); thrown != nil {
+			return nil, r.run.explain(taken(thrown))
+		}
+		chunk := bindings.DataChunk{Ptr: *fetched}
 		if chunk.Ptr == nil {
-			if message := bindings.ResultError(&r.result); message != "" {
+			if message := bindings.ResultError(r.result); message != "" {
 				return nil, r.run.explain(message)
 			}
 			return nil, nil
@@ -245,7 +265,7 @@ func (r *Rows) finish(err error) {
 	clean := err == nil && run.ctx.Err() == nil
 	r.done, r.err = true, err
 	r.rows, r.cells = nil, nil
-	bindings.DestroyResult(&r.result)
+	bindings.DestroyResult(r.result)
 	bindings.DestroyPending(&r.pending)
 	bindings.DestroyPrepare(&r.prepared)
 	run.closeScans()

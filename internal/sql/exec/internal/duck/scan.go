@@ -160,7 +160,9 @@ func (s *scanning) fill(ctx context.Context, out bindings.DataChunk) (int, error
 	}
 	s.begun = true
 	for i := range s.columns {
-		s.columns[i].writer.flush()
+		if err := s.columns[i].writer.flush(); err != nil {
+			return 0, err
+		}
 	}
 	return n, nil
 }

@@ -56,15 +56,19 @@ func (w *writer) fill(first int, rows [][]datum.Value, at int) error {
 }
 
 // flush hands the gathered texts over.
-func (w *writer) flush() {
+func (w *writer) flush() error {
 	if len(w.rows) == 0 {
-		return
+		return nil
 	}
 	// The address of a byte is needed even if all texts are empty.
 	bytes := unsafe.SliceData(append(w.bytes, 0))
-	C.kduck_assign(w.vector.Ptr, (*C.uint32_t)(unsafe.SliceData(w.rows)), (*C.uint64_t)(unsafe.SliceData(w.ends)),
+	thrown := C.kduck_assign(w.vector.Ptr, (*C.uint32_t)(unsafe.SliceData(w.rows)), (*C.uint64_t)(unsafe.SliceData(w.ends)),
 		C.uint64_t(len(w.rows)), (*C.char)(unsafe.Pointer(bytes)))
 	w.bytes, w.rows, w.ends = w.bytes[:0], w.rows[:0], w.ends[:0]
+	if thrown != nil {
+		return newEngineError(taken(thrown)).asFault()
+	}
+	return nil
 }
 
 func cell[T any](data unsafe.Pointer, row int) *T {
@@ -138,7 +142,7 @@ func (w *writer) putBytes(row int, v datum.Value) error {
 		return fault.New(fault.LimitExceeded, "a value of %d bytes is too long", length)
 	}
 	if w.shape.form == formVarchar && !utf8.Valid(w.bytes[start:]) {
-		return fault.New(fault.InvalidValue, "a text is not valid UTF-8")
+		return errNotUTF8()
 	}
 	w.rows, w.ends = append(w.rows, uint32(row)), append(w.ends, uint64(len(w.bytes)))
 	return nil

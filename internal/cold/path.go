@@ -27,6 +27,29 @@ const upperHex = "0123456789ABCDEF"
 // namespaces, tables and users enter it encoded, so that no name can lead out
 // of its place or meet another's.
 func FolderOf(st schema.Storage, def *schema.Table, scope schema.Scope) string {
+	template := templateOf(st, def)
+	var folders []string
+	for part := range strings.SplitSeq(template, "/") {
+		if part = expand(part, def, scope); part != "" && part != "." {
+			folders = append(folders, part)
+		}
+	}
+	return path.Join(folders...)
+}
+
+// FixedTemplate returns the template of a table's folders with the names of
+// namespace and table filled in: those that it has now, whatever it is called
+// later.
+func FixedTemplate(st schema.Storage, def *schema.Table) string {
+	parts := strings.Split(templateOf(st, def), "/")
+	for i, part := range parts {
+		parts[i] = names(def).Replace(part)
+	}
+	return strings.Trim(strings.Join(parts, "/"), "/")
+}
+
+// templateOf returns the template that a table's folders follow.
+func templateOf(st schema.Storage, def *schema.Table) string {
 	template := st.SharedTemplate
 	if def.PerUser() {
 		template = st.UserTemplate
@@ -43,13 +66,16 @@ func FolderOf(st schema.Storage, def *schema.Table, scope schema.Scope) string {
 	if def.PerUser() && !namesUser(template) {
 		template += "/{userId}" // no two users may share a folder
 	}
-	var folders []string
-	for part := range strings.SplitSeq(template, "/") {
-		if part = expand(part, def, scope); part != "" && part != "." {
-			folders = append(folders, part)
-		}
-	}
-	return path.Join(folders...)
+	return template
+}
+
+// names fills the places of namespace and table.
+func names(def *schema.Table) *strings.Replacer {
+	namespace, table := EncodeName(def.Namespace), EncodeName(def.Name)
+	return strings.NewReplacer(
+		"{namespace}", namespace, "{namespaceId}", namespace, "{namespace_id}", namespace,
+		"{tableName}", table, "{table_name}", table, "{table}", table,
+	)
 }
 
 // namesUser reports whether a template has a place for the user.
@@ -65,13 +91,9 @@ func expand(part string, def *schema.Table, scope schema.Scope) string {
 	if !strings.Contains(part, "{") {
 		return part
 	}
-	namespace, table, user := EncodeName(def.Namespace), EncodeName(def.Name), EncodeName(string(scope))
-	return strings.NewReplacer(
-		"{namespace}", namespace, "{namespaceId}", namespace, "{namespace_id}", namespace,
-		"{tableName}", table, "{table_name}", table, "{table}", table,
-		"{userId}", user, "{user_id}", user,
-		"{shard}", shardOf(scope),
-	).Replace(part)
+	user := EncodeName(string(scope))
+	part = names(def).Replace(part) // encoded names have no braces
+	return strings.NewReplacer("{userId}", user, "{user_id}", user, "{shard}", shardOf(scope)).Replace(part)
 }
 
 // shardOf spreads scopes over 256 folders.

@@ -163,7 +163,7 @@ type Column struct {
 // Default is what an omitted column gets: a literal or a function.
 type Default struct {
 	// Function is "" for a literal, else one of NOW, SNOWFLAKE_ID, UUID_V7,
-	// ULID, CURRENT_USER.
+	// ULID, CURRENT_USER, or EXPRESSION for what Text says.
 	Function string `json:"function,omitempty"`
 	// Literal is the value encoded by datum.AppendValue.
 	Literal []byte `json:"literal,omitempty"`
@@ -178,6 +178,7 @@ const (
 	DefaultUUIDv7      = "UUID_V7"
 	DefaultULID        = "ULID"
 	DefaultCurrentUser = "CURRENT_USER"
+	DefaultExpression  = "EXPRESSION"
 )
 
 // FlushPolicy says when hot rows move to the cold tier; zero means not by that.
@@ -207,6 +208,9 @@ type Options struct {
 	StreamWindowSeconds int64 `json:"stream_window_seconds,omitempty"`
 	// Location is the table's own path template below its storage.
 	Location string `json:"location,omitempty"`
+	// Pinned says that nobody has written Location: the table had another name
+	// when its folder was chosen.
+	Pinned bool `json:"pinned,omitempty"`
 }
 
 // Table is one version of a table's definition.

@@ -15,7 +15,9 @@ import (
 
 	"kalamdb/internal/auth"
 	"kalamdb/internal/command"
+	"kalamdb/internal/datum"
 	"kalamdb/internal/schema"
+	"kalamdb/internal/sql/plan"
 	"kalamdb/internal/store/catalog"
 )
 
@@ -36,6 +38,15 @@ type Options struct {
 	User func(ctx context.Context, id schema.UserID) (schema.UserRecord, bool, error)
 	// Subscribers counts the live queries on a table.
 	Subscribers func(id schema.TableID) int
+	// Verify looks at the rows of a table whose _seq is above a position, under
+	// a definition, and returns the fault of the first unproven constraint that
+	// one of them breaks, or the position up to which all rows have been seen.
+	Verify func(ctx context.Context, t *schema.Table, after uint64) (upTo uint64, err error)
+	// Evaluate computes an expression without rows in the name of a user.
+	Evaluate func(x plan.Expr, actor schema.UserID) (datum.Value, error)
+	// IgnoreForeignKeys passes foreign keys over instead of refusing them
+	// (sql.ignore_foreign_keys).
+	IgnoreForeignKeys bool
 	// Now is the proposer's clock.
 	Now func() time.Time
 	// Passwords checks and hashes passwords.

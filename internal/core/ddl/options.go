@@ -24,6 +24,9 @@ var storageName = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 type tableOption struct {
 	kinds []schema.Kind
 	set   func(*schema.Options, parse.Option) error
+	// keep takes what set has made over into the options of a table that is
+	// there; nil for what stays as it was created.
+	keep func(to, from *schema.Options)
 }
 
 var (
@@ -32,25 +35,38 @@ var (
 	streaming = []schema.Kind{schema.Stream}
 )
 
-// tableOptions is the list of keys that WITH takes; TYPE is read by KindOf and
+// knownOptions are the keys that WITH takes; TYPE is read by KindOf and
 // ACCESS_LEVEL by setAccess.
 var knownOptions = map[string]tableOption{
-	"STORAGE_ID":              {stored, setStorage},
-	"LOCATION REFERENCE":      {stored, setStorage},
-	"USE_USER_STORAGE":        {[]schema.Kind{schema.User}, setBool(func(o *schema.Options) *bool { return &o.UseUserStorage })},
-	"FLUSH_POLICY":            {stored, setFlushPolicy},
-	"DELETED_RETENTION":       {stored, setDeletedRetention},
-	"DELETED_RETENTION_HOURS": {stored, setDeletedRetentionHours},
-	"TTL_SECONDS":             {streaming, setTTL},
-	"RETENTION":               {streaming, setTTL},
-	"COMPRESSION":             {stored, setWord("none, snappy or zstd", func(o *schema.Options) *string { return &o.Compression }, "none", "snappy", "zstd")},
-	"EVICTION_STRATEGY":       {streaming, setEviction},
-	"MAX_STREAM_SIZE_BYTES":   {streaming, setMaxStream},
-	"DURABILITY":              {allKinds, setDurability},
-	"EPHEMERAL":               {streaming, setEphemeral},
-	"MAX_BUFFER":              {streaming, setMaxBuffer},
-	"LOCATION":                {stored, setLocation},
+	"STORAGE_ID":              {kinds: stored, set: setStorage},
+	"LOCATION REFERENCE":      {kinds: stored, set: setStorage},
+	"USE_USER_STORAGE":        {[]schema.Kind{schema.User}, setBool(func(o *schema.Options) *bool { return &o.UseUserStorage }), keepUserStorage},
+	"FLUSH_POLICY":            {stored, setFlushPolicy, keepFlushPolicy},
+	"DELETED_RETENTION":       {stored, setDeletedRetention, keepRetention},
+	"DELETED_RETENTION_HOURS": {stored, setDeletedRetentionHours, keepRetention},
+	"TTL_SECONDS":             {streaming, setTTL, keepTTL},
+	"RETENTION":               {streaming, setTTL, keepTTL},
+	"COMPRESSION":             {stored, setWord("none, snappy or zstd", func(o *schema.Options) *string { return &o.Compression }, "none", "snappy", "zstd"), keepCompression},
+	"EVICTION_STRATEGY":       {streaming, setEviction, keepEviction},
+	"MAX_STREAM_SIZE_BYTES":   {streaming, setMaxStream, keepNothing},
+	"DURABILITY":              {allKinds, setDurability, keepDurability},
+	"EPHEMERAL":               {streaming, setEphemeral, keepNothing},
+	"MAX_BUFFER":              {streaming, setMaxBuffer, keepNothing},
+	"LOCATION":                {kinds: stored, set: setLocation},
 }
+
+func keepUserStorage(to, from *schema.Options) { to.UseUserStorage = from.UseUserStorage }
+func keepFlushPolicy(to, from *schema.Options) { to.FlushPolicy = from.FlushPolicy }
+func keepRetention(to, from *schema.Options) {
+	to.DeletedRetentionSeconds = from.DeletedRetentionSeconds
+}
+func keepTTL(to, from *schema.Options)         { to.TTLSeconds = from.TTLSeconds }
+func keepCompression(to, from *schema.Options) { to.Compression = from.Compression }
+func keepEviction(to, from *schema.Options)    { to.EvictionStrategy = from.EvictionStrategy }
+func keepDurability(to, from *schema.Options)  { to.Durability = from.Durability }
+
+// keepNothing is for options of which only the default is taken so far.
+func keepNothing(_, _ *schema.Options) {}
 
 // tableOptions reads the WITH clause of a table of the given kind.
 func (d *Definer) tableOptions(kind schema.Kind, written []parse.Option) (schema.Options, error) {
@@ -316,6 +332,61 @@ func setLocation(out *schema.Options, o parse.Option) error {
 		}
 	}
 	out.Location = location
+	return nil
+}
+
+// setProperties runs SET TBLPROPERTIES and SET ACCESS LEVEL. NULL gives an
+// option its default back.
+func (a *alteration) setProperties() error {
+	if len(a.s.Properties) == 0 {
+		return fault.New(fault.InvalidDefinition, "At least one table property is required")
+	}
+	o := &a.next.Options
+	seen := map[string]bool{}
+	names := make([]string, 0, len(a.s.Properties))
+	for _, p := range a.s.Properties {
+		if seen[p.Name] {
+			return fault.At(fault.InvalidDefinition, p.Offset, "table option '%s' is given twice", p.Name)
+		}
+		seen[p.Name] = true
+		names = append(names, p.Name)
+		if err := setProperty(o, a.old.Kind, p); err != nil {
+			return err
+		}
+	}
+	if len(names) == 1 && names[0] == "ACCESS_LEVEL" {
+		a.what = "SET ACCESS LEVEL " + string(o.Access)
+	} else {
+		a.what = "SET TBLPROPERTIES (" + strings.Join(names, ", ") + ")"
+	}
+	a.changed = *o != a.old.Options
+	return nil
+}
+
+// setProperty changes one option of a table that is there.
+func setProperty(o *schema.Options, kind schema.Kind, p parse.Option) error {
+	if p.Name == "ACCESS_LEVEL" {
+		return setAccess(o, kind, p)
+	}
+	known, ok := knownOptions[p.Name]
+	switch {
+	case p.Name == "TYPE", ok && known.keep == nil && hasKind(known.kinds, kind):
+		return fault.At(fault.InvalidOperation, p.Offset, "table option '%s' is given when a table is created and cannot be changed", p.Name)
+	case !ok:
+		return fault.At(fault.InvalidDefinition, p.Offset, "Unknown table option '%s'", p.Name)
+	case !hasKind(known.kinds, kind):
+		return fault.At(fault.InvalidDefinition, p.Offset, "table option '%s' does not apply to %s tables", p.Name, strings.ToUpper(kind.String()))
+	}
+	var fresh schema.Options
+	if p.Null && kind == schema.Stream && (p.Name == "TTL_SECONDS" || p.Name == "RETENTION") {
+		return invalidOption(p, "a positive number of seconds: STREAM tables must have one")
+	}
+	if !p.Null {
+		if err := known.set(&fresh, p); err != nil {
+			return err
+		}
+	}
+	known.keep(o, &fresh)
 	return nil
 }
 

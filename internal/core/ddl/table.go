@@ -78,10 +78,16 @@ func (d *Definer) define(namespace string, s *parse.CreateTable) (*schema.Table,
 	}
 	now := d.now()
 	t := &schema.Table{Namespace: namespace, Name: s.Table.Name, Kind: kind, Version: 1, CreatedAt: now, UpdatedAt: now}
-	if err := defineColumns(t, s); err != nil {
+	if err := d.defineColumns(t, s); err != nil {
 		return nil, err
 	}
 	if err := defineKey(t, s); err != nil {
+		return nil, err
+	}
+	if err := d.refuseForeign(s.Foreign); err != nil {
+		return nil, err
+	}
+	if err := defineChecks(t, s.Checks, false); err != nil {
 		return nil, err
 	}
 	addSystemColumns(t)
@@ -94,7 +100,7 @@ func (d *Definer) define(namespace string, s *parse.CreateTable) (*schema.Table,
 	return t, checkLocation(t)
 }
 
-func defineColumns(t *schema.Table, s *parse.CreateTable) error {
+func (d *Definer) defineColumns(t *schema.Table, s *parse.CreateTable) error {
 	if s.Unsupported != "" {
 		return fault.New(fault.NotImplemented, "%s constraints are not enforced yet, so they are not accepted", s.Unsupported)
 	}
@@ -105,7 +111,7 @@ func defineColumns(t *schema.Table, s *parse.CreateTable) error {
 		return fault.New(fault.LimitExceeded, "a table may have at most %d columns, this one has %d", maxColumns, len(s.Columns))
 	}
 	for i := range s.Columns {
-		c, err := defineColumn(t.Kind, &s.Columns[i])
+		c, err := d.defineColumn(t.Kind, &s.Columns[i])
 		if err != nil {
 			return err
 		}
@@ -118,7 +124,7 @@ func defineColumns(t *schema.Table, s *parse.CreateTable) error {
 	return nil
 }
 
-func defineColumn(kind schema.Kind, def *parse.ColumnDef) (schema.Column, error) {
+func (d *Definer) defineColumn(kind schema.Kind, def *parse.ColumnDef) (schema.Column, error) {
 	name := def.Name.Name
 	if err := checkColumnName(name); err != nil {
 		return schema.Column{}, err
@@ -142,7 +148,7 @@ func defineColumn(kind schema.Kind, def *parse.ColumnDef) (schema.Column, error)
 		return c, nil
 	}
 	var err error
-	c.Default, err = defineDefault(def)
+	c.Default, err = d.defineDefault(def)
 	return c, err
 }
 
@@ -194,7 +200,7 @@ func (d *Definer) DropTable(ctx context.Context, actor schema.UserID, namespace 
 		if s.IfExists {
 			return fmt.Sprintf("Table %s.%s does not exist (skipped)", namespace, s.Table.Name), nil, nil
 		}
-		return "", nil, fault.New(fault.TableNotFound, "table %s.%s does not exist", namespace, s.Table.Name)
+		return "", nil, d.missingTable(namespace, s.Table)
 	}
 	if err := d.refuseSubscribed(t); err != nil {
 		return "", nil, err
@@ -213,39 +219,6 @@ func (d *Definer) refuseSubscribed(t *schema.Table) error {
 		return fault.New(fault.InvalidOperation, "table %s has %d active subscription(s); end them first, or set ddl.drop_with_subscribers = \"end\"", t.QualifiedName(), n)
 	}
 	return nil
-}
-
-// AlterTable runs SET TBLPROPERTIES and SET ACCESS LEVEL.
-func (d *Definer) AlterTable(ctx context.Context, actor schema.UserID, namespace string, s *parse.AlterTable) (string, error) {
-	t, ok := d.o.Definitions().Table(namespace, s.Table.Name)
-	if !ok {
-		return "", fault.New(fault.TableNotFound, "table %s.%s does not exist", namespace, s.Table.Name)
-	}
-	if s.Action != "set properties" {
-		return "", fault.New(fault.NotImplemented, "ALTER TABLE %s is not supported yet", s.Action)
-	}
-	if len(s.Properties) == 0 {
-		return "", fault.New(fault.InvalidDefinition, "At least one table property is required")
-	}
-	next := t.Clone()
-	for _, o := range s.Properties {
-		if o.Name != "ACCESS_LEVEL" {
-			return "", fault.At(fault.NotImplemented, o.Offset, "changing the table property '%s' is not supported yet; ACCESS_LEVEL is", o.Name)
-		}
-		if err := setAccess(&next.Options, t.Kind, o); err != nil {
-			return "", err
-		}
-	}
-	what := "SET ACCESS LEVEL " + string(next.Options.Access)
-	if next.Options == t.Options {
-		return fmt.Sprintf("Table %s unchanged: %s (version %d - no changes needed)", t.QualifiedName(), what, t.Version), nil
-	}
-	next.Version++
-	next.UpdatedAt = d.now()
-	if _, err := d.commit(ctx, actor, &command.AlterTable{Table: *next, FromVersion: t.Version}); err != nil {
-		return "", err
-	}
-	return fmt.Sprintf("Table %s altered successfully: %s (version %d)", t.QualifiedName(), what, next.Version), nil
 }
 
 // kindNamed reads the kind of a table; "" is none.

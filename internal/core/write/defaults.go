@@ -27,6 +27,9 @@ func (c *composer) defaultOf(position int) (v datum.Value, generated bool, err e
 		return datum.NewText(string(c.env.User)), false, nil
 	case schema.DefaultSnowflake:
 		return datum.NewInt(datum.BigInt, c.env.NextID()), false, nil
+	case schema.DefaultExpression:
+		v, err = c.expression(position)
+		return v, false, err
 	case schema.DefaultUUIDv7:
 		return datum.NewText(c.env.UUIDv7()), true, nil
 	case schema.DefaultULID:

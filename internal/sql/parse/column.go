@@ -17,13 +17,9 @@ func (p *statementParser) column(st *CreateTable) error {
 	if err := p.columnType(&col); err != nil {
 		return err
 	}
-	for !p.punct(',') && !p.punct(')') {
-		isKey, err := p.columnConstraint(&col)
-		if err != nil {
+	for !p.ended() && !p.punct(',') && !p.punct(')') {
+		if err := p.columnConstraint(st, &col); err != nil {
 			return err
-		}
-		if isKey {
-			st.Keys = append(st.Keys, []Name{name})
 		}
 	}
 	st.Columns = append(st.Columns, col)
@@ -107,48 +103,89 @@ func (p *statementParser) typeName() (string, error) {
 	return name, nil
 }
 
-// columnConstraint reads one constraint. It reports whether it makes the column
-// the primary key.
-func (p *statementParser) columnConstraint(col *ColumnDef) (isKey bool, err error) {
-	if p.accept("CONSTRAINT") {
-		if _, err := p.name(); err != nil {
-			return false, err
-		}
+// columnConstraint reads one constraint of a column.
+func (p *statementParser) columnConstraint(st *CreateTable, col *ColumnDef) error {
+	name, _, err := p.constraintName()
+	if err != nil {
+		return err
 	}
 	switch {
 	case p.accept("PRIMARY", "KEY"):
-		return true, nil
+		st.Keys = append(st.Keys, []Name{col.Name})
 	case p.accept("NOT", "NULL"):
 		col.NotNull = true
 	case p.accept("NULL"):
 		col.Null = true
 	case p.accept("DEFAULT"):
-		return false, p.columnDefault(col)
+		return p.columnDefault(col)
 	case p.accept("AUTO_INCREMENT"), p.accept("AUTOINCREMENT"):
 		col.Serial = true
 	case p.accept("UNIQUE"):
 		p.accept("KEY")
 		col.unenforced("UNIQUE")
-	case p.accept("CHECK"):
-		col.unenforced("CHECK")
-		return false, p.skipBrackets()
-	case p.accept("REFERENCES"):
-		col.unenforced("FOREIGN KEY")
-		return false, p.references()
+	case p.at("CHECK"):
+		check, err := p.check(name)
+		st.Checks = append(st.Checks, check)
+		return err
+	case p.at("REFERENCES"):
+		table, err := p.references()
+		st.Foreign = append(st.Foreign, table)
+		return err
 	case p.accept("COLLATE"):
 		col.unenforced("COLLATE")
 		_, err := p.qualified()
-		return false, err
+		return err
 	case p.accept("COMMENT"):
 		col.unenforced("COMMENT")
 		_, err := p.str()
-		return false, err
+		return err
 	case p.accept("GENERATED"):
-		return false, p.generated(col)
+		return p.generated(col)
 	default:
-		return false, p.unexpected()
+		return p.unexpected()
 	}
-	return false, nil
+	return nil
+}
+
+// constraintName reads [CONSTRAINT name].
+func (p *statementParser) constraintName() (name Name, named bool, err error) {
+	if !p.accept("CONSTRAINT") {
+		return Name{}, false, nil
+	}
+	name, err = p.name()
+	return name, true, err
+}
+
+// check reads CHECK (condition).
+func (p *statementParser) check(name Name) (CheckDef, error) {
+	c := CheckDef{Name: name, Offset: p.offset()}
+	if err := p.expect("CHECK"); err != nil {
+		return c, err
+	}
+	first := p.i + 1
+	if err := p.skipBrackets(); err != nil {
+		return c, err
+	}
+	if p.i-1 == first {
+		p.i--
+		return c, p.unexpected()
+	}
+	toks := p.toks[first : p.i-1]
+	if p.accept("NO", "INHERIT") || p.accept("NOT", "VALID") {
+		return c, fault.At(fault.NotImplemented, p.toks[p.i-2].start, "a CHECK holds for every row: NO INHERIT and NOT VALID are not supported")
+	}
+	var err error
+	c.X, err = parseExpr(p.src, toks)
+	c.Text = p.src[toks[0].start:toks[len(toks)-1].end]
+	return c, err
+}
+
+// foreignKey reads what follows FOREIGN KEY and returns the table it points to.
+func (p *statementParser) foreignKey() (Name, error) {
+	if _, err := p.nameList(); err != nil {
+		return Name{}, err
+	}
+	return p.references()
 }
 
 // unenforced notes the first constraint that nothing enforces yet.
@@ -158,29 +195,35 @@ func (col *ColumnDef) unenforced(what string) {
 	}
 }
 
-// references skips what follows REFERENCES.
-func (p *statementParser) references() error {
-	if _, err := p.qualified(); err != nil {
-		return err
+// references reads REFERENCES table and skips what it says of the key.
+func (p *statementParser) references() (Name, error) {
+	if err := p.expect("REFERENCES"); err != nil {
+		return Name{}, err
+	}
+	table, err := p.qualified()
+	if err != nil {
+		return table, err
 	}
 	if p.punct('(') {
 		if _, err := p.nameList(); err != nil {
-			return err
+			return table, err
 		}
 	}
 	for {
 		switch {
 		case p.accept("MATCH"):
-			p.i++
+			if !p.accept("FULL") && !p.accept("PARTIAL") && !p.accept("SIMPLE") {
+				return table, p.unexpected()
+			}
 		case p.accept("ON", "DELETE"), p.accept("ON", "UPDATE"):
 			switch {
 			case p.accept("NO", "ACTION"), p.accept("SET", "NULL"), p.accept("SET", "DEFAULT"), p.accept("CASCADE"), p.accept("RESTRICT"):
 			default:
-				return p.unexpected()
+				return table, p.unexpected()
 			}
 		case p.accept("DEFERRABLE"), p.accept("NOT", "DEFERRABLE"), p.accept("INITIALLY", "DEFERRED"), p.accept("INITIALLY", "IMMEDIATE"):
 		default:
-			return nil
+			return table, nil
 		}
 	}
 }

@@ -2,6 +2,27 @@ package parse
 
 import "kalamdb/internal/datum"
 
+// AlterAction is a form of ALTER TABLE.
+type AlterAction string
+
+// The forms of ALTER TABLE.
+const (
+	SetProperties    AlterAction = "set properties"
+	AddColumn        AlterAction = "add column"
+	DropColumn       AlterAction = "drop column"
+	ModifyColumn     AlterAction = "modify column"
+	SetType          AlterAction = "set type"
+	SetNotNull       AlterAction = "set not null"
+	DropNotNull      AlterAction = "drop not null"
+	SetDefault       AlterAction = "set default"
+	DropDefault      AlterAction = "drop default"
+	RenameColumn     AlterAction = "rename column"
+	RenameTable      AlterAction = "rename table"
+	AddConstraint    AlterAction = "add constraint"
+	DropConstraint   AlterAction = "drop constraint"
+	RenameConstraint AlterAction = "rename constraint"
+)
+
 // The statements of KalamDB's own grammar.
 type (
 	// CreateNamespace is CREATE NAMESPACE or CREATE SCHEMA.
@@ -60,8 +81,19 @@ type (
 		// Keys are the PRIMARY KEY clauses, inline ones too, each a column list.
 		Keys    [][]Name
 		Options []Option // TYPE included, names in upper case, as written order
+		// Checks are the CHECK constraints, those of columns too.
+		Checks []CheckDef
+		// Foreign are the tables that foreign keys point to.
+		Foreign []Name
 		// Unsupported names a table constraint that is not enforced yet.
 		Unsupported string
+	}
+	// CheckDef is a CHECK constraint.
+	CheckDef struct {
+		Name   Name // empty without CONSTRAINT
+		X      Expr
+		Text   string // X as written
+		Offset int
 	}
 	// ColumnDef is one column of CREATE TABLE or ADD COLUMN.
 	ColumnDef struct {
@@ -73,7 +105,7 @@ type (
 		DefaultText string
 		Serial      bool // AUTO_INCREMENT, SERIAL, IDENTITY
 		// Unsupported names a column constraint that is not enforced yet:
-		// "UNIQUE", "CHECK", "FOREIGN KEY", …
+		// "UNIQUE", "COLLATE", …
 		Unsupported string
 	}
 	// Option is one KEY = value. Values are text, number text, "true"/"false"
@@ -91,11 +123,24 @@ type (
 		Kind     string
 		IfExists bool
 	}
-	// AlterTable is one ALTER TABLE operation; the forms other than
-	// SET ACCESS LEVEL / SET TBLPROPERTIES come with the SQL issue.
+	// AlterTable is one operation of ALTER TABLE.
 	AlterTable struct {
-		Table      Name
-		Action     string // "set properties", else the words of the form, lower case
+		Table    Name
+		IfExists bool // ALTER TABLE IF EXISTS
+		Action   AlterAction
+		// Column is the column or the constraint that the operation names.
+		Column Name
+		// Guard is IF NOT EXISTS of what is added, or IF EXISTS of what is dropped.
+		Guard bool
+		// NewName is what is behind TO.
+		NewName Name
+		// Definition is the column of ADD COLUMN; of MODIFY COLUMN, SET TYPE and
+		// SET DEFAULT what they say of it.
+		Definition *ColumnDef
+		// Checks are those of ADD COLUMN, or the one of ADD CONSTRAINT.
+		Checks []CheckDef
+		// Foreign are the tables that foreign keys of what is added point to.
+		Foreign    []Name
 		Properties []Option
 	}
 

@@ -97,15 +97,12 @@ func (p *statementParser) createTable(kind string) (Statement, error) {
 
 // tableElement reads a column or a table constraint.
 func (p *statementParser) tableElement(st *CreateTable) error {
-	if len(st.Columns)+len(st.Keys) >= maxColumns {
-		return fault.At(fault.LimitExceeded, p.offset(), "a table definition takes at most %d columns and keys", maxColumns)
+	if len(st.Columns)+len(st.Keys)+len(st.Checks) >= maxColumns {
+		return fault.At(fault.LimitExceeded, p.offset(), "a table definition takes at most %d columns, keys and checks", maxColumns)
 	}
-	named := p.at("CONSTRAINT")
-	if named {
-		p.i++
-		if _, err := p.name(); err != nil {
-			return err
-		}
+	name, named, err := p.constraintName()
+	if err != nil {
+		return err
 	}
 	switch {
 	case p.accept("PRIMARY", "KEY"):
@@ -116,13 +113,16 @@ func (p *statementParser) tableElement(st *CreateTable) error {
 		st.Keys = append(st.Keys, key)
 		return nil
 	case p.accept("FOREIGN", "KEY"):
-		return p.unenforced(st, "FOREIGN KEY")
+		table, err := p.foreignKey()
+		st.Foreign = append(st.Foreign, table)
+		return err
 	case p.at("UNIQUE") && (named || p.punctAt(p.i+1, '(')):
 		p.i++
 		return p.unenforced(st, "UNIQUE")
 	case p.at("CHECK") && (named || p.punctAt(p.i+1, '(')):
-		p.i++
-		return p.unenforced(st, "CHECK")
+		check, err := p.check(name)
+		st.Checks = append(st.Checks, check)
+		return err
 	case p.at("EXCLUDE") && (named || p.punctAt(p.i+1, '(') || p.atFrom(p.i+1, "USING")):
 		p.i++
 		return p.unenforced(st, "EXCLUDE")
@@ -242,48 +242,4 @@ func (p *statementParser) dropTable(kind string) (Statement, error) {
 		p.accept("RESTRICT")
 	}
 	return st, p.end()
-}
-
-// alterTable reads what follows ALTER … TABLE.
-func (p *statementParser) alterTable() (Statement, error) {
-	p.ifExists()
-	table, err := p.qualified()
-	if err != nil {
-		return nil, err
-	}
-	st := &AlterTable{Table: table, Action: "set properties"}
-	switch {
-	case p.accept("SET", "ACCESS", "LEVEL"):
-		p.acceptPunct('=')
-		o, err := p.optionValue("ACCESS_LEVEL")
-		if err != nil {
-			return nil, err
-		}
-		st.Properties = []Option{o}
-		return st, p.end()
-	case p.accept("SET", "TBLPROPERTIES"):
-		if st.Properties, err = p.options(); err != nil {
-			return nil, err
-		}
-		if len(st.Properties) == 0 {
-			return nil, fault.At(fault.InvalidDefinition, p.offset(), "At least one table property is required")
-		}
-		return st, p.end()
-	}
-	form := p.word()
-	switch form {
-	case "ADD", "DROP", "MODIFY", "ALTER", "RENAME", "CREATE", "SET", "ENABLE", "DISABLE", "FORCE", "OWNER":
-	default:
-		return nil, p.unexpected()
-	}
-	words := "ALTER TABLE " + form
-	for p.i++; len(words) < 40; p.i++ {
-		switch w := p.word(); w {
-		case "COLUMN", "CONSTRAINT", "UNIQUE", "VECTOR", "INDEX", "TO":
-			words += " " + w
-			continue
-		}
-		return &NotYet{Words: words, Area: "table"}, nil
-	}
-	return &NotYet{Words: words, Area: "table"}, nil
 }

@@ -83,6 +83,9 @@ func (e *Edit) InsertTable(t *schema.Table) error {
 	if err := e.Definitions.free(t.Namespace, t.Name); err != nil {
 		return err
 	}
+	if other, taken := e.Definitions.overlapping(t); taken && other.Options.Pinned && t.Options.Location == "" {
+		t.Options.Location, t.Options.Pinned = ownFolder(t), true
+	}
 	switch other, taken := e.Definitions.overlapping(t); {
 	case taken && t.Options.Location != "":
 		return fault.New(fault.InvalidDefinition, "the LOCATION '%s' overlaps that of table %s", t.Options.Location, other.QualifiedName())

@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"cmp"
+	"strconv"
 	"strings"
 
 	"kalamdb/internal/schema"
@@ -24,6 +25,16 @@ func (d *Definitions) overlapping(t *schema.Table) (*schema.Table, bool) {
 		}
 	}
 	return nil, false
+}
+
+// ownFolder names a folder after a table's number too, for a table whose name
+// another one had when its folder was chosen. No name has a dot.
+func ownFolder(t *schema.Table) string {
+	folder := t.Namespace + "/" + t.Name + "." + strconv.Itoa(int(t.ID))
+	if t.PerUser() {
+		folder += "/{userId}"
+	}
+	return folder
 }
 
 func storageOf(t *schema.Table) string { return cmp.Or(t.Options.StorageID, schema.LocalStorage) }

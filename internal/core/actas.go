@@ -13,12 +13,12 @@ import (
 
 // executeAs runs the one statement of EXECUTE AS with the identity of its target
 // and the role user. Acting as oneself changes nothing.
-func (db *DB) executeAs(ctx context.Context, s *auth.Session, stmt *parse.ExecuteAs, env *exec.Env, explicit int, namespace string) (*Result, error) {
+func (db *DB) executeAs(ctx context.Context, c *Conversation, stmt *parse.ExecuteAs, env *exec.Env, explicit int) (*Result, error) {
 	n, err := parse.Normalize(stmt.Inner)
 	if err != nil {
 		return nil, within(stmt, err)
 	}
-	result, err := db.runOne(ctx, actor(s, stmt), n, env.Params[:explicit], namespace)
+	result, err := db.runOne(ctx, c.as(actor(c.session, stmt)), n, env.Params[:explicit])
 	return result, within(stmt, err)
 }
 

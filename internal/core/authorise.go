@@ -143,6 +143,8 @@ func authorise(s *auth.Session, stmt parse.Statement, o *overlay) error {
 			return fault.New(fault.PermissionDenied, "Admin privileges (DBA or System role) required for table removal")
 		}
 		return nil
+	case *parse.ExecuteAs:
+		return authoriseAs(s, stmt, o)
 	case *parse.Describe:
 		return authoriseDescribe(s, stmt, o)
 	case *parse.ShowStats:
@@ -242,7 +244,7 @@ func classOf(stmt parse.Statement) auth.Action {
 		return auth.Show // own live queries, or those of others as administrator
 	case *parse.KillJob:
 		return auth.ManageJobs
-	case *parse.Begin, *parse.Commit, *parse.Rollback, *parse.ExecuteAs:
+	case *parse.Begin, *parse.Commit, *parse.Rollback, *parse.Savepoint, *parse.RollbackTo, *parse.Release:
 		return auth.Transact
 	case *parse.NotYet:
 		return areaOf(stmt.Area)

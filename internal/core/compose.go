@@ -39,9 +39,10 @@ func (db *DB) compose() error {
 		Relations: db.relations, Committer: local, MaxRows: o.Commit.MaxRows, MaxBytes: o.Commit.MaxBytes,
 		Durability: o.Commit.Durability, Limits: db.execLimits(),
 	})
+	db.transactions = newTransactions(o.Transactions, o.Now, db.writer)
 	db.definer = ddl.New(ddl.Options{
 		Committer: local, Definitions: local.Definitions, User: local.AppliedUser, Subscribers: db.hub.OnTable,
-		Now: o.Now, Passwords: o.Passwords, Verify: db.verify, Evaluate: db.evaluate, IgnoreForeignKeys: o.IgnoreForeignKeys,
+		Now: o.Now, Passwords: o.Passwords,
 		DropWithSubscribers: o.DropWithSubscribers, DropNonemptyNamespace: o.DropNonemptyNamespace,
 	})
 	db.jobs = job.New(job.Options{Committer: local, View: local.View, NodeID: o.NodeID, Now: o.Now, Logger: o.Logger})

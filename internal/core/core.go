@@ -60,6 +60,8 @@ type Options struct {
 
 	// Commit bounds and paces commits.
 	Commit CommitOptions
+	// Transactions bound explicit transactions.
+	Transactions TransactionOptions
 	// Live bounds live queries; see live.Options.
 	Live live.Options
 	// Limits bound statements.
@@ -73,8 +75,6 @@ type Options struct {
 	// DropWithSubscribers and DropNonemptyNamespace are those of ddl.Options.
 	DropWithSubscribers   string
 	DropNonemptyNamespace string
-	// IgnoreForeignKeys is that of ddl.Options.
-	IgnoreForeignKeys bool
 }
 
 // CommitOptions bound and pace commits; zero means the default.
@@ -128,16 +128,18 @@ type DB struct {
 	apply     *apply.Local
 	relations *relation.Relations
 	writer    *write.Writer
-	definer   *ddl.Definer
-	hub       *live.Hub
-	jobs      *job.Runner
-	maint     *maint.Maintainer
-	plans     *planCache
-	ids       idSource
-	texts     *semaphore.Weighted // bytes of large texts that are being parsed
-	memory    *exec.Memory        // of all sorts and groupings
-	ready     chan struct{}       // closed when the catalog is complete
-	stats     struct {
+	// transactions are those that conversations have open.
+	transactions *transactions
+	definer      *ddl.Definer
+	hub          *live.Hub
+	jobs         *job.Runner
+	maint        *maint.Maintainer
+	plans        *planCache
+	ids          idSource
+	texts        *semaphore.Weighted // bytes of large texts that are being parsed
+	memory       *exec.Memory        // of all sorts and groupings
+	ready        chan struct{}       // closed when the catalog is complete
+	stats        struct {
 		statements, failures, conflicts atomic.Int64
 	}
 }
@@ -203,6 +205,7 @@ func (db *DB) Run(ctx context.Context) error {
 	rooms.Go(func() error { return db.hub.Run(roomsContext) })
 	rooms.Go(func() error { return db.jobs.Run(roomsContext) })
 	rooms.Go(func() error { return db.maint.Run(roomsContext) })
+	rooms.Go(func() error { return db.transactions.run(roomsContext) })
 	rooms.Go(func() error {
 		<-roomsContext.Done()
 		return nil
@@ -210,6 +213,7 @@ func (db *DB) Run(ctx context.Context) error {
 	err := rooms.Wait()
 	stopApply()
 	err = errors.Join(err, engine.Wait())
+	db.transactions.close()
 	db.apply.Close()
 	return err
 }
@@ -232,7 +236,7 @@ func (db *DB) bootstrap(ctx context.Context) error {
 			return err
 		}
 	}
-	return db.definer.Recover(ctx)
+	return nil
 }
 
 // User returns the newest committed row of a user; it fulfils auth.Users.

@@ -21,9 +21,15 @@ func DMLMessage(verb string, n int64) string {
 }
 
 // dispatch runs every statement but SELECT.
-func (db *DB) dispatch(ctx context.Context, s *auth.Session, p *prepared, view *relation.View, env *exec.Env, namespace string) (*Result, error) {
+func (db *DB) dispatch(ctx context.Context, c *Conversation, p *prepared, view *relation.View, env *exec.Env) (*Result, error) {
+	s, namespace := c.session, c.namespace
 	if p.table() != nil {
-		return db.modify(ctx, s, p, env)
+		return db.modify(ctx, c, p, env)
+	}
+	if message, done, err := c.transact(ctx, p.statement, env); err != nil {
+		return nil, err
+	} else if done {
+		return &Result{Kind: Done, Buffered: true, Message: message}, nil
 	}
 	switch stmt := p.statement.(type) {
 	case *parse.ShowNamespaces, *parse.ShowTables, *parse.ShowStorages, *parse.ShowStats, *parse.ShowColumns, *parse.Show, *parse.Describe:
@@ -36,10 +42,8 @@ func (db *DB) dispatch(ctx context.Context, s *auth.Session, p *prepared, view *
 		return db.killLive(s, stmt)
 	case *parse.NotYet:
 		return nil, fault.New(fault.NotImplemented, "%s is not supported yet", stmt.Words)
-	case *parse.Begin, *parse.Commit, *parse.Rollback:
-		return nil, fault.New(fault.NotImplemented, "explicit transactions are not supported yet; each statement is atomic by itself")
 	case *parse.ExecuteAs:
-		return nil, fault.New(fault.NotImplemented, "EXECUTE AS USER is not supported yet")
+		return db.executeAs(ctx, c, stmt, env, p.explicit)
 	case *parse.SetOption:
 		return nil, fault.New(fault.NotImplemented, "SET %s is not supported yet", stmt.Name)
 	case *parse.KillJob:

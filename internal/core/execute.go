@@ -40,7 +40,13 @@ func (db *DB) Execute(ctx context.Context, s *auth.Session, r Request) ([]*Resul
 		return nil, asFault(ctx.Err(), db.o.Limits)
 	}
 	db.stats.statements.Add(1)
-	results, err := db.execute(ctx, s, r)
+	namespace := strings.ToLower(r.Namespace)
+	if namespace == "" {
+		namespace = schema.DefaultNamespace
+	}
+	c := Conversation{db: db, session: s, origin: originBatch, namespace: namespace}
+	defer c.Close() // after a panic too
+	results, err := c.leave(c.execute(ctx, r.SQL, r.Params))
 	if err != nil {
 		db.stats.failures.Add(1)
 		return nil, asFault(err, db.o.Limits)
@@ -48,27 +54,24 @@ func (db *DB) Execute(ctx context.Context, s *auth.Session, r Request) ([]*Resul
 	return results, nil
 }
 
-func (db *DB) execute(ctx context.Context, s *auth.Session, r Request) ([]*Result, error) {
-	if len(r.SQL) > db.o.Limits.MaxSQLBytes {
-		return nil, fault.New(fault.Syntax, "SQL query too long: %d bytes (maximum %d bytes)", len(r.SQL), db.o.Limits.MaxSQLBytes)
+func (c *Conversation) execute(ctx context.Context, sql string, params []datum.Value) ([]*Result, error) {
+	if limit := c.db.o.Limits.MaxSQLBytes; len(sql) > limit {
+		return nil, fault.New(fault.Syntax, "SQL query too long: %d bytes (maximum %d bytes)", len(sql), limit)
 	}
-	namespace := strings.ToLower(r.Namespace)
-	if namespace == "" {
-		namespace = schema.DefaultNamespace
-	}
-	if n, err := parse.Normalize(r.SQL); err == nil && !n.Several && !n.Unterminated {
-		result, err := db.runOne(ctx, s, n, r.Params, namespace)
+	if n, err := parse.Normalize(sql); err == nil && !n.Several && !n.Unterminated {
+		result, err := c.run(ctx, n, params)
 		if err != nil {
 			return nil, err
 		}
 		return []*Result{result}, nil
 	}
-	return db.executeBatch(ctx, s, r, namespace)
+	return c.executeBatch(ctx, sql, params)
 }
 
 // executeBatch authorises the whole batch, then runs it.
-func (db *DB) executeBatch(ctx context.Context, s *auth.Session, r Request, namespace string) ([]*Result, error) {
-	pieces, err := parse.Split(r.SQL)
+func (c *Conversation) executeBatch(ctx context.Context, sql string, params []datum.Value) ([]*Result, error) {
+	db := c.db
+	pieces, err := parse.Split(sql)
 	if err != nil {
 		return nil, err
 	}
@@ -77,18 +80,18 @@ func (db *DB) executeBatch(ctx context.Context, s *auth.Session, r Request, name
 		return nil, fault.New(fault.EmptySQL, "No SQL statements provided")
 	case len(pieces) > db.o.Limits.MaxStatements:
 		return nil, fault.New(fault.LimitExceeded, "a batch may have at most %d statements, this one has %d", db.o.Limits.MaxStatements, len(pieces))
-	case len(pieces) > 1 && len(r.Params) > 0:
+	case len(pieces) > 1 && len(params) > 0:
 		return nil, fault.New(fault.ParamsWithBatch, "Parameters not supported with multi-statement batches")
 	}
-	if err := db.authoriseBatch(ctx, s, pieces, namespace); err != nil {
+	if err := db.authoriseBatch(ctx, c.session, pieces, c.namespace); err != nil {
 		return nil, err
 	}
-	b := &batch{db: db, session: s, namespace: namespace, params: r.Params}
+	bytes := int64(0) // of buffered results
 	results := make([]*Result, 0, len(pieces))
 	for i, piece := range pieces {
-		result, err := b.run(ctx, piece.Text)
+		result, err := c.piece(ctx, piece.Text, params)
 		if err == nil && len(pieces) > 1 {
-			err = db.buffer(ctx, result, &b.bytes)
+			err = db.buffer(ctx, result, &bytes)
 		}
 		if err != nil {
 			for _, done := range results {
@@ -126,30 +129,13 @@ func (db *DB) authoriseBatch(ctx context.Context, s *auth.Session, pieces []pars
 	return nil
 }
 
-// batch is the state of one request while its statements run.
-type batch struct {
-	db        *DB
-	session   *auth.Session
-	namespace string
-	params    []datum.Value
-	bytes     int64 // of buffered results
-}
-
-// run executes one statement of a batch. USE changes the namespace of those
-// that follow.
-func (b *batch) run(ctx context.Context, text string) (*Result, error) {
+// piece runs one statement of a batch.
+func (c *Conversation) piece(ctx context.Context, text string, params []datum.Value) (*Result, error) {
 	n, err := parse.Normalize(text)
 	if err != nil {
 		return nil, err
 	}
-	result, err := b.db.runOne(ctx, b.session, n, b.params, b.namespace)
-	if err != nil {
-		return nil, err
-	}
-	if use, ok := b.db.useOf(text); ok {
-		b.namespace = use
-	}
-	return result, nil
+	return c.run(ctx, n, params)
 }
 
 // useOf returns the namespace that a USE statement names.
@@ -206,16 +192,18 @@ func (db *DB) resultTooLarge() error {
 
 // runOne runs a single statement: from its cached plan if there is one, and
 // again when what it read has changed before it was applied.
-func (db *DB) runOne(ctx context.Context, s *auth.Session, n *parse.Normalized, params []datum.Value, namespace string) (*Result, error) {
+func (db *DB) runOne(ctx context.Context, c *Conversation, n *parse.Normalized, params []datum.Value) (*Result, error) {
 	if err := db.checkParams(params); err != nil {
 		return nil, err
 	}
 	ctx, cancel := withDeadline(ctx, db.o.Limits.StatementTime)
 	for attempt := 1; ; attempt++ {
-		result, err := db.attempt(ctx, s, n, params, namespace, attempt > 1)
+		result, err := db.attempt(ctx, c, n, params, attempt > 1)
 		switch {
 		case err == nil:
-			result.AsUser = s.UserID
+			if result.AsUser == "" { // EXECUTE AS has set its target
+				result.AsUser = c.session.UserID
+			}
 			result.hold(cancel)
 			return result, nil
 		case !stale(err):
@@ -224,7 +212,7 @@ func (db *DB) runOne(ctx context.Context, s *auth.Session, n *parse.Normalized, 
 			}
 			cancel()
 			return nil, err
-		case attempt == attempts:
+		case attempt == attempts || c.tx != nil:
 			cancel()
 			return nil, fault.Wrap(fault.Conflict, err, "the rows are being changed by others; the statement may be sent again")
 		}
@@ -251,13 +239,10 @@ func (r *Result) hold(release func()) {
 
 // attempt runs a statement once. Writers work on the newest applied state,
 // readers on the current durable one; a writer who met a newer definition is
-// bound under the newest.
-func (db *DB) attempt(ctx context.Context, s *auth.Session, n *parse.Normalized, params []datum.Value, namespace string, newest bool) (*Result, error) {
-	view := db.relations.View()
-	if newest {
-		view.Release()
-		view = db.relations.Applied()
-	}
+// bound under the newest. In a transaction both work on its moment.
+func (db *DB) attempt(ctx context.Context, c *Conversation, n *parse.Normalized, params []datum.Value, newest bool) (*Result, error) {
+	s, namespace := c.session, c.namespace
+	view := c.view(newest)
 	keep := false
 	defer func() {
 		if !keep {
@@ -275,12 +260,15 @@ func (db *DB) attempt(ctx context.Context, s *auth.Session, n *parse.Normalized,
 		return nil, fault.New(fault.InvalidParameter, "the statement names $%d, but %d parameter(s) were sent", p.explicit, len(params))
 	}
 	env := db.environment(s, n, params, p.explicit, namespace)
+	if c.tx != nil {
+		env.Now = write.Clock(c.tx.began) // now() is the same in all of a transaction
+	}
 	if p.query != nil {
 		result, err := db.query(ctx, s, p.query, view, env)
 		keep = err == nil
 		return result, err
 	}
-	return db.dispatch(ctx, s, p, view, env, namespace)
+	return db.dispatch(ctx, c, p, view, env)
 }
 
 // prepare finds or makes the plan of a statement under the definitions of a

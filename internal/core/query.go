@@ -5,7 +5,6 @@ import (
 
 	"kalamdb/internal/auth"
 	"kalamdb/internal/core/relation"
-	"kalamdb/internal/core/write"
 	"kalamdb/internal/datum"
 	"kalamdb/internal/schema"
 	"kalamdb/internal/sql/exec"
@@ -93,11 +92,13 @@ func columnsOf(q *plan.Query) []Column {
 }
 
 // modify runs an INSERT, UPDATE or DELETE.
-func (db *DB) modify(ctx context.Context, s *auth.Session, p *prepared, env *exec.Env) (*Result, error) {
+func (db *DB) modify(ctx context.Context, c *Conversation, p *prepared, env *exec.Env) (*Result, error) {
 	t := p.table()
-	to := write.Target{Scope: scopeOf(s, t), Caller: caller(s, env)}
+	to, err := c.target(t, p, env)
+	if err != nil {
+		return nil, err
+	}
 	var n int64
-	var err error
 	var kind ResultKind
 	var verb string
 	switch {
@@ -111,7 +112,7 @@ func (db *DB) modify(ctx context.Context, s *auth.Session, p *prepared, env *exe
 		kind, verb = Deleted, "Deleted"
 		n, err = db.writer.Delete(ctx, p.delete, to, env)
 	}
-	if n == 0 {
+	if n == 0 && to.In == nil {
 		err = db.settled(ctx, err)
 	}
 	if err != nil {

@@ -16,10 +16,12 @@ type Stats struct {
 	PlanHits   int64
 	PlanMisses int64
 	SortBytes  int64 // that running sorts and groupings keep
-	Apply      apply.Stats
-	Live       live.Stats
-	Jobs       job.Stats
-	Maint      maint.Stats
+	// Transactions are the explicit ones.
+	Transactions TransactionStats
+	Apply        apply.Stats
+	Live         live.Stats
+	Jobs         job.Stats
+	Maint        maint.Stats
 }
 
 // Stats returns the present figures.
@@ -27,7 +29,7 @@ func (db *DB) Stats() Stats {
 	return Stats{
 		Statements: db.stats.statements.Load(), Failures: db.stats.failures.Load(), Conflicts: db.stats.conflicts.Load(),
 		Plans: db.plans.size(), PlanHits: db.plans.hits.Load(), PlanMisses: db.plans.misses.Load(),
-		SortBytes: db.memory.Used(),
-		Apply:     db.apply.Stats(), Live: db.hub.Stats(), Jobs: db.jobs.Stats(), Maint: db.maint.Stats(),
+		SortBytes: db.memory.Used(), Transactions: db.transactions.stats(),
+		Apply: db.apply.Stats(), Live: db.hub.Stats(), Jobs: db.jobs.Stats(), Maint: db.maint.Stats(),
 	}
 }

@@ -1,14 +1,17 @@
 package core
 
 import (
+	"kalamdb/internal/core/relation"
 	"kalamdb/internal/fault"
 	"kalamdb/internal/schema"
 )
 
-// registerViews gives system.live its rows; the server registers the views
-// over what it runs itself.
+// registerViews gives the views over running state of this room their rows; the
+// server registers those over what it runs itself.
 func (db *DB) registerViews() {
-	def, ok := db.relations.Definition(schema.SystemNamespace, "live")
-	fault.Assert(ok, "system.live has no columns")
-	db.relations.Register(def, db.hub.Rows)
+	for name, rows := range map[string]relation.Produce{"live": db.hub.Rows, "transactions": db.transactions.rows} {
+		def, ok := db.relations.Definition(schema.SystemNamespace, name)
+		fault.Assert(ok, "system.%s has no columns", name)
+		db.relations.Register(def, rows)
+	}
 }

@@ -1,0 +1,244 @@
+package core
+
+import (
+	"context"
+
+	"kalamdb/internal/auth"
+	"kalamdb/internal/core/relation"
+	"kalamdb/internal/core/write"
+	"kalamdb/internal/datum"
+	"kalamdb/internal/fault"
+	"kalamdb/internal/schema"
+	"kalamdb/internal/sql/exec"
+	"kalamdb/internal/sql/parse"
+)
+
+// Origins of transactions, as system.transactions shows them.
+const originBatch = "SqlBatch"
+
+// Conversation is what a client has between his statements: the namespace that
+// USE chose and the transaction that he has open. A request over HTTP is one of
+// its own; a door that knows its clients keeps one for each. It is used by one
+// goroutine at a time and must be closed.
+type Conversation struct {
+	db        *DB
+	session   *auth.Session
+	origin    string
+	namespace string
+	tx        *transaction // open, or nil
+}
+
+// Converse begins a conversation. Names without a namespace are looked up in
+// the one given.
+func (db *DB) Converse(s *auth.Session, origin, namespace string) *Conversation {
+	return &Conversation{db: db, session: s, origin: origin, namespace: namespace}
+}
+
+// Execute runs the statements of a text, as DB.Execute does, in the transaction
+// that an earlier one has left open, if any. After a failure nothing but
+// ROLLBACK, COMMIT, which rolls back too, or ROLLBACK TO a savepoint is taken.
+func (c *Conversation) Execute(ctx context.Context, sql string, params []datum.Value) ([]*Result, error) {
+	results, err := c.execute(ctx, sql, params)
+	return results, asFault(err, c.db.o.Limits)
+}
+
+// Close rolls back the transaction that is open.
+func (c *Conversation) Close() {
+	if c.tx != nil {
+		c.tx.end()
+		c.tx = nil
+	}
+}
+
+// InTransaction reports whether a transaction is open, and whether it has
+// failed.
+func (c *Conversation) InTransaction() (open, failed bool) {
+	return c.tx != nil, c.tx != nil && c.tx.failure() != nil
+}
+
+// leave ends the conversation of one request: a transaction that it has left
+// open is rolled back, which is a fault.
+func (c *Conversation) leave(results []*Result, err error) ([]*Result, error) {
+	open := c.tx != nil
+	c.Close()
+	if err != nil || !open {
+		return results, err
+	}
+	for _, r := range results {
+		r.Close()
+	}
+	return nil, fault.New(fault.OpenTransaction, "Request completed with an open explicit transaction; rolled back automatically")
+}
+
+// as returns the conversation for a statement that runs with another identity
+// in the same transaction.
+func (c *Conversation) as(s *auth.Session) *Conversation {
+	other := *c
+	other.session = s
+	return &other
+}
+
+// run executes one statement. USE changes the namespace of those that follow.
+func (c *Conversation) run(ctx context.Context, n *parse.Normalized, params []datum.Value) (*Result, error) {
+	if c.tx == nil {
+		result, err := c.db.runOne(ctx, c, n, params)
+		return result, c.used(n.Text, err)
+	}
+	tx := c.tx
+	if err := tx.enter(); err != nil && !c.ends(n.Text) {
+		return nil, err
+	}
+	result, err := c.db.runOne(ctx, c, n, params)
+	tx.leave(err)
+	return result, c.used(n.Text, err)
+}
+
+// view returns the moment that a statement is bound under and reads, held for
+// the caller: that of the transaction, or the current durable one, or the
+// newest.
+func (c *Conversation) view(newest bool) *relation.View {
+	if c.tx != nil {
+		if v := c.tx.view(); v != nil {
+			return v
+		}
+	}
+	if newest {
+		return c.db.relations.Applied()
+	}
+	return c.db.relations.View()
+}
+
+// used remembers the namespace that a statement has chosen.
+func (c *Conversation) used(text string, err error) error {
+	if err != nil {
+		return err
+	}
+	if namespace, ok := c.db.useOf(text); ok {
+		c.namespace = namespace
+	}
+	return nil
+}
+
+// ends reports whether a statement is one that a failed transaction takes.
+func (c *Conversation) ends(text string) bool {
+	stmt, err := c.db.parser().Parse(text)
+	if err != nil {
+		return false
+	}
+	switch stmt.(type) {
+	case *parse.Commit, *parse.Rollback, *parse.RollbackTo:
+		return true
+	}
+	return false
+}
+
+// transact runs the statements that begin, mark and end transactions; done says
+// that the statement is one of them.
+func (c *Conversation) transact(ctx context.Context, stmt parse.Statement, env *exec.Env) (message string, done bool, err error) {
+	switch stmt := stmt.(type) {
+	case *parse.Begin:
+		message, err = c.begin(stmt, env)
+	case *parse.Commit:
+		message, err = c.commit(ctx)
+	case *parse.Rollback:
+		message, err = c.rollback()
+	case *parse.Savepoint:
+		message, err = c.mark("SAVEPOINT", "Savepoint created", stmt.Name, func(tx *transaction) error { return tx.staged.Savepoint(stmt.Name) })
+	case *parse.RollbackTo:
+		message, err = c.mark("ROLLBACK TO SAVEPOINT", "Rolled back to savepoint", stmt.Name, func(tx *transaction) error { return tx.rollbackTo(stmt.Name) })
+	case *parse.Release:
+		message, err = c.mark("RELEASE SAVEPOINT", "Savepoint released", stmt.Name, func(tx *transaction) error { return tx.staged.Release(stmt.Name) })
+	default:
+		return "", false, c.allows(stmt)
+	}
+	return message, true, err
+}
+
+func (c *Conversation) begin(stmt *parse.Begin, env *exec.Env) (string, error) {
+	if c.tx != nil {
+		return "", fault.New(fault.ActiveTransaction, "this session already has an active transaction '%s'", c.tx.id)
+	}
+	tx, err := c.db.transactions.begin(c, env.UUIDv7(), stmt.ReadOnly)
+	if err != nil {
+		return "", err
+	}
+	c.tx = tx
+	return "Transaction started (" + tx.id + ")", nil
+}
+
+func (c *Conversation) commit(ctx context.Context) (string, error) {
+	tx := c.tx
+	if tx == nil {
+		return "", fault.New(fault.NoTransaction, "COMMIT requires an active explicit SQL transaction")
+	}
+	c.tx = nil
+	if tx.failure() != nil {
+		tx.end()
+		return "Transaction rolled back (" + tx.id + ")", nil
+	}
+	if err := tx.commit(ctx); err != nil {
+		return "", err
+	}
+	return "Transaction committed (" + tx.id + ")", nil
+}
+
+func (c *Conversation) rollback() (string, error) {
+	tx := c.tx
+	if tx == nil {
+		return "", fault.New(fault.NoTransaction, "ROLLBACK requires an active explicit SQL transaction")
+	}
+	c.tx = nil
+	tx.end()
+	return "Transaction rolled back (" + tx.id + ")", nil
+}
+
+func (c *Conversation) mark(words, done, name string, do func(*transaction) error) (string, error) {
+	if c.tx == nil {
+		return "", fault.New(fault.NoTransaction, "%s requires an active explicit SQL transaction", words)
+	}
+	if err := do(c.tx); err != nil {
+		return "", err
+	}
+	return done + " (" + name + ")", nil
+}
+
+// allows refuses what cannot be undone while a transaction is open: changes of
+// definitions, jobs and accounts.
+func (c *Conversation) allows(stmt parse.Statement) error {
+	if c.tx == nil {
+		return nil
+	}
+	switch stmt.(type) {
+	case *parse.ShowNamespaces, *parse.ShowTables, *parse.ShowStorages, *parse.ShowStats, *parse.ShowColumns, *parse.Show,
+		*parse.Describe, *parse.Explain, *parse.Use, *parse.SetOption, *parse.ExecuteAs, *parse.NotYet,
+		*parse.Select, *parse.Insert, *parse.Update, *parse.Delete:
+		return nil
+	case *parse.StorageFlush:
+		return fault.New(fault.ActiveTransaction, "STORAGE FLUSH is not allowed inside explicit transaction '%s'", c.tx.id)
+	case *parse.KillLive, *parse.KillJob:
+		return fault.New(fault.ActiveTransaction, "KILL is not allowed inside explicit transaction '%s'", c.tx.id)
+	}
+	return fault.New(fault.ActiveTransaction, "DDL is not allowed inside explicit transaction '%s'", c.tx.id)
+}
+
+// target is whose rows of a table a statement changes, and in which transaction.
+func (c *Conversation) target(t *schema.Table, p *prepared, env *exec.Env) (write.Target, error) {
+	to := write.Target{Scope: scopeOf(c.session, t), Caller: caller(c.session, env)}
+	if c.tx == nil {
+		return to, nil
+	}
+	verb := "DELETE"
+	switch {
+	case p.insert != nil:
+		verb = "INSERT"
+	case p.update != nil:
+		verb = "UPDATE"
+	}
+	switch to.In = c.tx.staged; {
+	case t.Kind == schema.Stream:
+		return to, fault.New(fault.InvalidOperation, "stream tables are not supported inside explicit transactions")
+	case c.tx.readOnly:
+		return to, fault.New(fault.InvalidOperation, "cannot execute %s in a read-only transaction", verb)
+	}
+	return to, nil
+}

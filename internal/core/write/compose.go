@@ -22,6 +22,7 @@ type composer struct {
 	// defaults are the decoded literal defaults by column position.
 	defaults []datum.Value
 	scratch  []datum.Value
+	rules    *Rules // of the table, once asked for
 }
 
 func newComposer(w *Writer, t *schema.Table, to Target, env *exec.Env) *composer {
@@ -74,6 +75,9 @@ func (c *composer) insertValues(n int, row []datum.Value, absent []bool) error {
 			return fault.New(fault.NotNull, "column '%s' cannot be NULL (row %d)", column.Name, n+1)
 		}
 		row[i] = v
+	}
+	if err := c.checkRow(row); err != nil {
+		return err
 	}
 	var key []byte
 	if c.table.Kind != schema.Stream {
@@ -147,6 +151,9 @@ func (c *composer) update(old []datum.Value, set []plan.Assignment, evals []exec
 	}
 	if !changed {
 		return nil
+	}
+	if err := c.checkRow(row); err != nil {
+		return err
 	}
 	return c.supersede(command.Update, old, row)
 }

@@ -13,7 +13,8 @@
 // others have changed meanwhile is a CONFLICT.
 //
 // Goroutines: none. Locks: latches, a striped set of mutexes held for known
-// keys from the read until the command is applied, in ascending stripe order.
+// keys from the read until the command is applied, in ascending stripe order;
+// ruleCache.mu, held for a look.
 package write
 
 import (
@@ -58,6 +59,7 @@ type Target struct {
 type Writer struct {
 	o       Options
 	latches latches
+	ruled   ruleCache
 }
 
 // New returns a Writer.

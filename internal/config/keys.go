@@ -196,6 +196,7 @@ func (s *Auth) keys() []key {
 func (s *Retention) keys() []key {
 	return []key{
 		{"retention.default_deleted_retention_hours", &s.DefaultDeletedRetention, "168", "Hours deleted rows stay readable as such where a table does not say.", hours},
+		{"retention.audit_max_entries", &s.AuditMaxEntries, "100000", "Newest entries that system.audit_log keeps.", positive},
 	}
 }
 

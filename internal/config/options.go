@@ -143,6 +143,7 @@ type Auth struct {
 // Retention is section [retention].
 type Retention struct {
 	DefaultDeletedRetention time.Duration
+	AuditMaxEntries         int
 }
 
 // DDL is section [ddl].

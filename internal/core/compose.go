@@ -41,7 +41,7 @@ func (db *DB) compose() error {
 	})
 	db.transactions = newTransactions(o.Transactions, o.Now, db.writer)
 	db.definer = ddl.New(ddl.Options{
-		Committer: local, Definitions: local.Definitions, User: local.AppliedUser, Subscribers: db.hub.OnTable,
+		Committer: auditor{local}, Definitions: local.Definitions, User: local.AppliedUser, Subscribers: db.hub.OnTable,
 		Now: o.Now, Passwords: o.Passwords,
 		DropWithSubscribers: o.DropWithSubscribers, DropNonemptyNamespace: o.DropNonemptyNamespace,
 	})

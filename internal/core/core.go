@@ -58,6 +58,9 @@ type Options struct {
 	// It never returns; nil panics.
 	Fatal func(format string, args ...any)
 
+	// AuditEntries is how many of the newest entries system.audit_log keeps; 0 is
+	// 100,000.
+	AuditEntries int
 	// Commit bounds and paces commits.
 	Commit CommitOptions
 	// Transactions bound explicit transactions.
@@ -176,6 +179,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.HistoryBytes == 0 {
 		o.HistoryBytes = 1 << 30
+	}
+	if o.AuditEntries == 0 {
+		o.AuditEntries = 100_000
 	}
 	o.Limits = o.Limits.withDefaults()
 	return o

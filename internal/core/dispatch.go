@@ -39,7 +39,7 @@ func (db *DB) dispatch(ctx context.Context, c *Conversation, p *prepared, view *
 	case *parse.StorageFlush:
 		return db.storageFlush(ctx, s, stmt, view, namespace)
 	case *parse.KillLive:
-		return db.killLive(s, stmt)
+		return db.killLive(ctx, s, stmt)
 	case *parse.NotYet:
 		return nil, fault.New(fault.NotImplemented, "%s is not supported yet", stmt.Words)
 	case *parse.ExecuteAs:
@@ -47,9 +47,9 @@ func (db *DB) dispatch(ctx context.Context, c *Conversation, p *prepared, view *
 	case *parse.SetOption:
 		return nil, fault.New(fault.NotImplemented, "SET %s is not supported yet", stmt.Name)
 	case *parse.KillJob:
-		return db.killJob(ctx, stmt)
+		return db.killJob(ctx, s, stmt)
 	}
-	message, err := db.define(ctx, s, p.statement, namespace)
+	message, err := db.define(db.audited(ctx, s, p.statement, namespace), s, p.statement, namespace)
 	if err = db.settled(ctx, err); err != nil {
 		return nil, err
 	}
@@ -153,16 +153,17 @@ func (db *DB) storageFlush(ctx context.Context, s *auth.Session, stmt *parse.Sto
 }
 
 // killJob cancels a job that waits or runs.
-func (db *DB) killJob(ctx context.Context, stmt *parse.KillJob) (*Result, error) {
+func (db *DB) killJob(ctx context.Context, s *auth.Session, stmt *parse.KillJob) (*Result, error) {
 	j, err := db.jobs.Cancel(ctx, stmt.ID)
 	if err != nil {
 		return nil, err
 	}
+	db.tell(ctx, s, schema.AuditEntry{Action: "KILL_JOB", Target: j.ID})
 	return &Result{Kind: Done, Buffered: true, Message: fmt.Sprintf("Job %s killed: %s", j.ID, j.Status)}, nil
 }
 
 // killLive ends a live query: one's own, or anybody's as administrator.
-func (db *DB) killLive(s *auth.Session, stmt *parse.KillLive) (*Result, error) {
+func (db *DB) killLive(ctx context.Context, s *auth.Session, stmt *parse.KillLive) (*Result, error) {
 	sub, ok := db.hub.Find(stmt.ID)
 	if !ok || sub.UserID != s.UserID && !s.Role.Admin() {
 		if !s.Role.Admin() {
@@ -171,5 +172,6 @@ func (db *DB) killLive(s *auth.Session, stmt *parse.KillLive) (*Result, error) {
 		return nil, fault.New(fault.ObjectNotFound, "Live query '%s' does not exist", stmt.ID)
 	}
 	db.hub.Kill(stmt.ID)
+	db.tell(ctx, s, schema.AuditEntry{Action: "KILL_LIVE_QUERY", Target: stmt.ID, Subject: sub.UserID})
 	return &Result{Kind: Done, Buffered: true, Message: fmt.Sprintf("Live query killed: %s", stmt.ID)}, nil
 }

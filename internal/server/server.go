@@ -183,8 +183,8 @@ func (s *Server) coreOptions(passwords *auth.Passwords) core.Options {
 			PlanCacheEntries: c.Execution.PlanCacheEntries, MaxDepth: c.Execution.MaxExpressionDepth,
 			StatementTime: c.Execution.HandlerTimeout,
 		},
-		DeletedRetention: c.Retention.DefaultDeletedRetention,
-		HistoryAge:       c.Live.HistoryAge, HistoryBytes: c.Live.HistoryBytes,
+		DeletedRetention: c.Retention.DefaultDeletedRetention, AuditEntries: c.Retention.AuditMaxEntries,
+		HistoryAge: c.Live.HistoryAge, HistoryBytes: c.Live.HistoryBytes,
 		DropWithSubscribers: c.DDL.DropWithSubscribers, DropNonemptyNamespace: c.DDL.DropNonemptyNamespace,
 	}
 }

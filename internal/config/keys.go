@@ -56,7 +56,7 @@ func find(keys []key, name string) *key {
 func (o *Options) keys() []key {
 	var all []key
 	for _, section := range [][]key{
-		o.Server.keys(), o.Storage.keys(), o.Commit.keys(), o.Live.keys(), o.WebSocket.keys(),
+		o.Server.keys(), o.Storage.keys(), o.Commit.keys(), o.Transaction.keys(), o.Live.keys(), o.WebSocket.keys(),
 		o.Limits.keys(), o.Execution.keys(), o.RateLimit.keys(), o.Security.keys(), o.Security.CORS.keys(),
 		o.Auth.keys(), o.Retention.keys(), o.DDL.keys(), o.Logging.keys(),
 	} {
@@ -95,6 +95,16 @@ func (s *Commit) keys() []key {
 		{"commit.max_bytes", &s.MaxBytes, "100MiB", "Bytes that one commit may write.", size},
 		{"commit.queue_commands", &s.QueueCommands, "4096", "Commits that may wait; when it is full, writers get SERVER_BUSY.", positive},
 		{"commit.queue_bytes", &s.QueueBytes, "64MiB", "Bytes of commits that may wait; when it is full, writers get SERVER_BUSY.", size},
+	}
+}
+
+func (s *Transaction) keys() []key {
+	return []key{
+		{"transaction.idle_timeout", &s.IdleTimeout, "300s", "Time between two statements of a transaction, after which it is rolled back.", duration},
+		{"transaction.timeout", &s.Timeout, "1h", "Time from BEGIN to COMMIT, after which a transaction is rolled back.", duration},
+		{"transaction.max_bytes", &s.MaxBytes, "100MiB", "Bytes that one transaction may stage before its COMMIT; commit.max_bytes bounds it too.", size},
+		{"transaction.memory", &s.Memory, "256MiB", "Bytes that all open transactions may stage together; beyond it they get SERVER_BUSY.", size},
+		{"transaction.max_open", &s.MaxOpen, "1000", "Transactions that may be open at one time; one more gets SERVER_BUSY.", positive},
 	}
 }
 

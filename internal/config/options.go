@@ -10,19 +10,20 @@ import (
 // Options is the configuration in force. Its fields are documented in keys.go,
 // by the key that sets them.
 type Options struct {
-	Server    Server
-	Storage   Storage
-	Commit    Commit
-	Live      Live
-	WebSocket WebSocket
-	Limits    Limits
-	Execution Execution
-	RateLimit RateLimit
-	Security  Security
-	Auth      Auth
-	Retention Retention
-	DDL       DDL
-	Logging   Logging
+	Server      Server
+	Storage     Storage
+	Commit      Commit
+	Transaction Transaction
+	Live        Live
+	WebSocket   WebSocket
+	Limits      Limits
+	Execution   Execution
+	RateLimit   RateLimit
+	Security    Security
+	Auth        Auth
+	Retention   Retention
+	DDL         DDL
+	Logging     Logging
 }
 
 // Server is section [server].
@@ -53,6 +54,15 @@ type Commit struct {
 	MaxBytes      int64
 	QueueCommands int
 	QueueBytes    int64
+}
+
+// Transaction is section [transaction].
+type Transaction struct {
+	IdleTimeout time.Duration
+	Timeout     time.Duration
+	MaxBytes    int64
+	Memory      int64
+	MaxOpen     int
 }
 
 // Live is section [live].

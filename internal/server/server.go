@@ -172,6 +172,10 @@ func (s *Server) coreOptions(passwords *auth.Passwords) core.Options {
 			Durability: schema.Durability(c.Commit.Durability), MaxRows: c.Commit.MaxRows,
 			MaxBytes: c.Commit.MaxBytes, QueueCommands: c.Commit.QueueCommands, QueueBytes: c.Commit.QueueBytes,
 		},
+		Transactions: core.TransactionOptions{
+			IdleTimeout: c.Transaction.IdleTimeout, Timeout: c.Transaction.Timeout,
+			MaxBytes: c.Transaction.MaxBytes, Memory: c.Transaction.Memory, MaxOpen: c.Transaction.MaxOpen,
+		},
 		Live: live.Options{
 			RingBytes: c.Live.RingBytes, OutboxBytes: c.Live.OutboxBytes, BatchBytes: int(c.WebSocket.MaxFrameBytes),
 			MaxPerUser: c.RateLimit.MaxSubscriptionsPerUser, MaxPerConnection: c.WebSocket.MaxSubscriptionsPerConnection,

@@ -42,7 +42,7 @@ func (db *DB) compose() error {
 	db.transactions = newTransactions(o.Transactions, o.Now, db.writer)
 	db.definer = ddl.New(ddl.Options{
 		Committer: auditor{local}, Definitions: local.Definitions, User: local.AppliedUser, Subscribers: db.hub.OnTable,
-		Now: o.Now, Passwords: o.Passwords,
+		Now: o.Now, Passwords: o.Passwords, Verify: db.verify, Evaluate: db.evaluate, IgnoreForeignKeys: o.IgnoreForeignKeys,
 		DropWithSubscribers: o.DropWithSubscribers, DropNonemptyNamespace: o.DropNonemptyNamespace,
 	})
 	db.jobs = job.New(job.Options{Committer: local, View: local.View, NodeID: o.NodeID, Now: o.Now, Logger: o.Logger})

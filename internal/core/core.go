@@ -78,6 +78,8 @@ type Options struct {
 	// DropWithSubscribers and DropNonemptyNamespace are those of ddl.Options.
 	DropWithSubscribers   string
 	DropNonemptyNamespace string
+	// IgnoreForeignKeys is that of ddl.Options.
+	IgnoreForeignKeys bool
 }
 
 // CommitOptions bound and pace commits; zero means the default.
@@ -242,7 +244,7 @@ func (db *DB) bootstrap(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	return db.definer.Recover(ctx)
 }
 
 // User returns the newest committed row of a user; it fulfils auth.Users.

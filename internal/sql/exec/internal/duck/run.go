@@ -131,6 +131,9 @@ func (r *Rows) execute() error {
 // SELECT.
 func (r *Rows) prepare() error {
 	c, s := r.run.connection, r.run.statement
+	if err := checkWords(s.Text); err != nil {
+		return internal(err)
+	}
 	for _, call := range s.Calls {
 		if err := r.run.instance.registerCall(c, callForm{shapeOf(call.Result), call.Volatile}); err != nil {
 			return internal(err)

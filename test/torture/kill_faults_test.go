@@ -85,7 +85,7 @@ func killUntilSeen(t *testing.T, path string, seed uint64, f faults.Fault, pace 
 	defer r.end()
 	r.open()
 	for range killFaultCycles {
-		pace.step()
+		r.pace.step()
 		r.turn()
 		if r.seen(f) != "" {
 			break

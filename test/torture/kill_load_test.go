@@ -68,6 +68,7 @@ const killColumns = "id, op, owner"
 type killRun struct {
 	killKind
 	t         *testing.T
+	pace      *pace
 	seed      uint64
 	cycle     atomic.Int64
 	server    *killServer

@@ -94,7 +94,7 @@ func killPart(t *testing.T, path string, seed uint64, cycles int, long, relaxed 
 // end.
 func newKillRun(t *testing.T, path string, seed uint64, kind killKind, pace *pace) *killRun {
 	t.Helper()
-	r := &killRun{t: t, seed: seed, killKind: kind, clients: map[string]*kalam.Client{}, random: rand.New(rand.NewPCG(seed, 0)),
+	r := &killRun{t: t, pace: pace, seed: seed, killKind: kind, clients: map[string]*kalam.Client{}, random: rand.New(rand.NewPCG(seed, 0)),
 		history: history.New(history.Options{Label: fmt.Sprintf("seed %d", seed), Relaxed: relaxedTables(), MayExpire: kind.relaxed})}
 	r.server = newKillServer(t, path)
 	pace.atEnd(r.server.last)
@@ -202,7 +202,9 @@ func (r *killRun) turn() {
 	}
 	r.hold()
 	r.begin()
+	r.pace.step()
 	looks := r.look()
+	r.pace.step()
 	if clean {
 		r.history.Settled("after a clean end", looks)
 	} else {

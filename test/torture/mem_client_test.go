@@ -16,7 +16,7 @@ import (
 
 // memPatience is how long a subscriber waits for what must come, and
 // memPlantedPatience where a planted fault may keep it back.
-const memPatience, memPlantedPatience = time.Minute, 10 * time.Second
+const memPatience, memPlantedPatience = 30 * time.Second, 10 * time.Second
 
 // patience is the one or the other.
 func patience() time.Duration {

@@ -38,11 +38,11 @@ func TestDiskErrors(t *testing.T) {
 		rounds = max(rounds, *flagPoints/roundPoints)
 		least = rounds
 	}
-	pace := newPace(t, rounds, least)
 	seed := runSeed(t)
 	r := rand.New(rand.NewPCG(seed, 0))
 	sum := newTally()
-	e := &errorRun{t: t, sum: sum, mem: disk.NewMem(), clock: newMemClock(), r: r, seed: seed}
+	pace := newPace(t, rounds, least)
+	e := &errorRun{t: t, pace: pace, sum: sum, mem: disk.NewMem(), clock: newMemClock(), r: r, seed: seed}
 	e.h = history.New(history.Options{Label: fmt.Sprintf("seed %d", seed), Relaxed: relaxedOf()})
 	n, err := e.open(memShape{})
 	if err == nil {
@@ -81,6 +81,7 @@ func TestDiskErrors(t *testing.T) {
 // errorRun is a database whose disk and clock go wrong, round by round.
 type errorRun struct {
 	t      *testing.T
+	pace   *pace
 	sum    *tally
 	mem    *disk.Mem
 	clock  *memClock
@@ -208,6 +209,7 @@ func (e *errorRun) compare(n *node, clients []*memClient) error {
 
 func (e *errorRun) fences(n *node, clients []*memClient) error {
 	for _, c := range clients {
+		e.pace.step()
 		if err := c.open(n, e.h, memOptions(e.r)); err != nil {
 			return err
 		}

@@ -278,6 +278,7 @@ func (g *generationRun) crashed(n *node, p *point) error {
 // node, and forks the history, so that its findings are counted once.
 func (g *generationRun) settled(n *node, clients []*memClient) error {
 	for _, c := range clients {
+		g.pace.step()
 		if err := c.open(n, g.h, memOptions(g.r)); err != nil {
 			return err
 		}

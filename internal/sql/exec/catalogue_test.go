@@ -100,7 +100,7 @@ func tryCall(t *testing.T, f *plan.Function, args []string) string {
 func tryEntry(t *testing.T, f *plan.Function) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %s, %s\n", f.Signature(), f.ResultName(), f.Volatility)
-	if f.Form == plan.FormAggregate {
+	if f.Form == plan.FormAggregate || f.Form == plan.FormWindow {
 		return b.String()
 	}
 	kinds, variadic := f.Arguments()

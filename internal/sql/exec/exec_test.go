@@ -151,6 +151,8 @@ func (w world) Table(n parse.Name) (*schema.Table, error) {
 	return nil, fault.New(fault.TableNotFound, "%s", n.Name)
 }
 
+func (w world) View(parse.Name) (*schema.View, bool) { return nil, false }
+
 // define makes a table from lines "name TYPE [args…]".
 func (w world) define(t testing.TB, d *datadriven.TestData) string {
 	var name, key string

@@ -21,8 +21,9 @@ type stage interface {
 type Result struct {
 	outputs   []plan.Output
 	stage     stage
-	budget    *budget // of what it delivers
-	execution *execution
+	budget    *budget    // of what it delivers
+	execution *execution // nil on the analytic path
+	scans     []*scanned // of the analytic path
 }
 
 // Columns describes the result.
@@ -53,7 +54,9 @@ func (r *Result) Close() {
 	if r.stage != nil {
 		r.stage.close()
 		r.stage = nil
-		r.execution.release()
+		if r.execution != nil {
+			r.execution.release()
+		}
 	}
 }
 

@@ -25,6 +25,15 @@ func (s scope) Table(n parse.Name) (*schema.Table, error) {
 	return s.view.Table(namespace, n.Name)
 }
 
+// View returns the view that a name means, if it is one.
+func (s scope) View(n parse.Name) (*schema.View, bool) {
+	namespace := n.Namespace
+	if namespace == "" {
+		namespace = s.namespace
+	}
+	return s.view.StoredView(namespace, n.Name)
+}
+
 // bind makes the plan of a statement that has one.
 func (db *DB) bind(stmt parse.Statement, explicit int, view *relation.View, namespace string) (*prepared, error) {
 	p := &prepared{statement: stmt, definitions: view.DefinitionsVersion(), explicit: explicit}

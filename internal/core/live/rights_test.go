@@ -25,6 +25,10 @@ func (r resolver) Table(n parse.Name) (*schema.Table, error) {
 	return r.view.Table(n.Namespace, n.Name)
 }
 
+func (r resolver) View(n parse.Name) (*schema.View, bool) {
+	return r.view.StoredView(n.Namespace, n.Name)
+}
+
 // TestCursorMeetsAlterFirst: a cursor that reads the change index before its
 // shard has met an ALTER asks for its rights again. The shards of this hub do
 // not run, so they never meet it.

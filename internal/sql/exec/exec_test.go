@@ -238,6 +238,9 @@ func testEnv() *Env {
 func show(err error) string {
 	var f *fault.Error
 	if errors.As(err, &f) {
+		if f.Code == fault.Internal {
+			return "internal: " + err.Error() + fmt.Sprint(errors.Unwrap(err)) + "\n"
+		}
 		return fmt.Sprintf("%s: %s\n", f.Code, f.Sentence())
 	}
 	return "error: " + err.Error() + "\n"

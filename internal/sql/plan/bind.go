@@ -13,6 +13,8 @@ import (
 type Scope interface {
 	// Table returns the definition, or TABLE_NOT_FOUND or NAMESPACE_NOT_FOUND.
 	Table(name parse.Name) (*schema.Table, error)
+	// View returns the view that a name means, if it is one.
+	View(name parse.Name) (*schema.View, bool)
 }
 
 // Options of a binding.
@@ -45,6 +47,31 @@ type binder struct {
 	// outputTexts are the texts of the select list, "" until somebody asks.
 	outputTexts []string
 	inside      bool // inside the argument of an aggregate
+
+	// tree is what belongs to the whole of an Analytic; nil on the row path,
+	// where table and alias are in scope instead of from.
+	tree *tree
+	from *frame
+	// queries are the names of WITH in scope, the nearest first.
+	queries *queryName
+	// namespace is where unqualified names are looked up within a view, else "".
+	namespace string
+	// extra is what a SELECT of the tree has beside a Query.
+	extra *extra
+	// loose leaves outputs untyped that nothing gives a type; a set operation
+	// finds one.
+	loose bool
+}
+
+// enter makes room for the SELECT inside the one that is being bound, and
+// returns what leads back.
+func (b *binder) enter() (leave func()) {
+	old := *b
+	*b = binder{first: b.first, fixed: b.fixed, params: b.params, indexes: b.indexes, explicit: b.explicit, tree: b.tree, queries: b.queries, namespace: b.namespace}
+	return func() {
+		old.params, old.indexes, old.explicit = b.params, b.indexes, b.explicit
+		*b = old
+	}
 }
 
 func newBinder(o Options) *binder { return &binder{first: o.Params} }
@@ -218,6 +245,9 @@ func (b *binder) place(x Expr) Expr {
 
 // column binds a reference to a column.
 func (b *binder) column(e *parse.Column) (Expr, error) {
+	if b.tree != nil {
+		return b.treeColumn(e)
+	}
 	if b.table == nil {
 		return nil, fault.At(fault.ColumnNotFound, e.Offset, "column '%s' does not exist; there is no table to take it from", e.Name)
 	}
@@ -229,10 +259,15 @@ func (b *binder) column(e *parse.Column) (Expr, error) {
 	}
 	if e.Name == schema.UpdatedName {
 		if seq := systemColumn(b.table, schema.SeqColumn); seq >= 0 {
-			return &Call{catalog.functions[schema.UpdatedName][0], []Expr{b.columnAt(seq)}, timestampType}, nil
+			return updated(b.columnAt(seq)), nil
 		}
 	}
 	return nil, b.noColumn(e.Name, e.Offset)
+}
+
+// updated is what the column _updated stands for.
+func updated(seq Expr) Expr {
+	return &Call{catalog.functions[schema.UpdatedName][0], []Expr{seq}, timestampType}
 }
 
 func (b *binder) columnAt(position int) *Col {

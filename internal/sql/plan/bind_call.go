@@ -9,25 +9,26 @@ import (
 	"kalamdb/internal/sql/parse"
 )
 
-// later are functions that belong to other executors; naming them gets a
-// clearer answer than that they do not exist.
-var later = []string{
-	"string_agg", "array_agg", "stddev", "stddev_pop", "stddev_samp", "variance", "var_pop", "var_samp", "bool_and", "bool_or", "every",
-	"corr", "covar_pop", "covar_samp", "regr_slope", "percentile_cont", "percentile_disc", "mode", "median", "first_value", "last_value",
-	"nth_value", "row_number", "rank", "dense_rank", "percent_rank", "cume_dist", "ntile", "lag", "lead", "approx_distinct", "approx_median",
-	"approx_percentile_cont", "bit_and", "bit_or", "bit_xor", "json_agg", "jsonb_agg", "json_object_agg", "grouping",
-	"unnest", "generate_series", "vector_search", "to_char",
-}
+// later are functions that do not exist yet; naming them gets a clearer answer.
+var later = []string{"array_agg", "unnest", "vector_search", "to_char"}
 
 // call binds a function, an aggregate or a special form written as one.
 func (b *binder) call(e *parse.Call) (Expr, error) {
 	name := strings.TrimPrefix(e.Name, "pg_catalog.")
 	entries := catalog.functions[name]
-	if len(entries) == 0 {
+	switch {
+	case len(entries) == 0:
 		return nil, b.noFunction(name, e.Offset)
-	}
-	if entries[0].Form == FormAggregate {
+	case e.Variadic:
+		return nil, fault.At(fault.NotImplemented, e.Offset, "VARIADIC before an argument is not supported yet")
+	case e.Over != nil:
+		return b.window(e, name, entries)
+	case entries[0].Form == FormAggregate:
 		return b.aggregate(e, name)
+	case entries[0].Form == FormWindow:
+		return nil, fault.At(fault.Syntax, e.Offset, "window function %s needs OVER", strings.ToUpper(name))
+	case len(e.Within) > 0:
+		return nil, notOrdered(name, e.Offset)
 	}
 	switch {
 	case e.Star:
@@ -48,6 +49,9 @@ func (b *binder) call(e *parse.Call) (Expr, error) {
 func (b *binder) noFunction(name string, at int) error {
 	if slices.Contains(later, name) {
 		return fault.At(fault.NotImplemented, at, "function %s is not supported yet", name)
+	}
+	if len(tableFunctions[name]) > 0 {
+		return fault.At(fault.NotImplemented, at, "function %s gives rows and can only stand in FROM", name)
 	}
 	names := make([]string, 0, len(catalog.functions))
 	for n := range catalog.functions {
@@ -165,14 +169,21 @@ func (f *Function) pattern(i int) pattern { return f.args[min(i, len(f.args)-1)]
 
 // bindCall converts the arguments of the chosen overload.
 func (b *binder) bindCall(fn *Function, args []Expr, at int) (Expr, error) {
+	if err := b.convertArgs(fn, args, at); err != nil {
+		return nil, err
+	}
+	t := fn.result
+	if fn.typed != nil {
+		t = fn.typed(args)
+	}
+	return fold(&Call{fn, args, t}), nil
+}
+
+// convertArgs gives the arguments of the chosen overload the types it takes.
+func (b *binder) convertArgs(fn *Function, args []Expr, at int) error {
 	if slices.Contains(fn.args, sameArg) {
-		places := slices.Repeat([]int{at}, len(args))
-		t, err := b.unify(args, places, strings.ToUpper(fn.Name))
-		if err != nil {
-			return nil, err
-		}
-		if familyOf(t.Kind) == vectorFamily {
-			return nil, wrongArguments([]*Function{fn}, fn.Name, args, at)
+		if err := b.convertSame(fn, args, at); err != nil {
+			return err
 		}
 	}
 	for i, x := range args {
@@ -188,15 +199,34 @@ func (b *binder) bindCall(fn *Function, args []Expr, at int) (Expr, error) {
 		}
 		y, err := b.coerce(x, to, at)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		args[i] = y
 	}
-	t := fn.result
-	if fn.typed != nil {
-		t = fn.typed(args)
+	return nil
+}
+
+// convertSame gives the arguments that must be of one type their common one.
+func (b *binder) convertSame(fn *Function, args []Expr, at int) error {
+	var same []Expr
+	for i, x := range args {
+		if fn.pattern(i) == sameArg {
+			same = append(same, x)
+		}
 	}
-	return fold(&Call{fn, args, t}), nil
+	t, err := b.unify(same, slices.Repeat([]int{at}, len(same)), strings.ToUpper(fn.Name))
+	if err != nil {
+		return err
+	}
+	if familyOf(t.Kind) == vectorFamily {
+		return wrongArguments([]*Function{fn}, fn.Name, args, at)
+	}
+	for i := range args {
+		if fn.pattern(i) == sameArg {
+			args[i], same = same[0], same[1:]
+		}
+	}
+	return nil
 }
 
 // wrongArguments is the fault for a name whose overloads do not fit.

@@ -41,7 +41,13 @@ func (b *binder) expr(e parse.Expr) (Expr, error) {
 	case *parse.Default:
 		return nil, fault.At(fault.Syntax, e.Offset, "DEFAULT can only stand alone in VALUES or SET")
 	case *parse.Subquery:
-		return nil, fault.At(fault.NotImplemented, e.Offset, "%s is not supported yet; a statement reads one table", subqueryName(e.Kind))
+		return b.subquery(e)
+	case *parse.Grouping:
+		return b.groupingOf(e)
+	case *parse.Collate:
+		return b.collate(e)
+	case *parse.Row:
+		return nil, fault.At(fault.NotImplemented, e.Offset, "a row as one value is not supported; rows can be compared")
 	case *parse.Unsupported:
 		return nil, fault.At(fault.NotImplemented, e.Offset, "%s is not supported yet", e.What)
 	}
@@ -51,18 +57,12 @@ func (b *binder) expr(e parse.Expr) (Expr, error) {
 // formName names a form of expression that has no node.
 func formName(e parse.Expr) string {
 	switch e := e.(type) {
-	case *parse.Row:
-		return "a row value"
 	case *parse.Array:
 		return "ARRAY"
 	case *parse.ArrayCast:
 		return "an array type"
 	case *parse.Subscript, *parse.Field:
 		return "a subscript or field of a value"
-	case *parse.Collate:
-		return "COLLATE"
-	case *parse.Grouping:
-		return "GROUPING"
 	case *parse.Quantified:
 		if e.All {
 			return e.Op + " ALL"
@@ -138,6 +138,9 @@ func (b *binder) binary(e *parse.Binary) (Expr, error) {
 	if e.Op == "and" || e.Op == "or" {
 		return b.logic(e)
 	}
+	if rowOf(e.L) != nil || rowOf(e.R) != nil {
+		return b.rowComparison(e)
+	}
 	l, err := b.expr(e.L)
 	if err != nil {
 		return nil, err
@@ -209,6 +212,9 @@ func logic(or bool, args []Expr) Expr {
 }
 
 func (b *binder) is(e *parse.Is) (Expr, error) {
+	if items := rowOf(e.X); items != nil {
+		return b.rowIsNull(e, items)
+	}
 	x, err := b.expr(e.X)
 	if err != nil {
 		return nil, err
@@ -326,6 +332,9 @@ func (b *binder) rawUnit(x Expr, to datum.Type, at int) (Expr, error) {
 }
 
 func (b *binder) in(e *parse.In) (Expr, error) {
+	if rowOf(e.X) != nil {
+		return b.rowIn(e)
+	}
 	x, err := b.expr(e.X)
 	if err != nil {
 		return nil, err

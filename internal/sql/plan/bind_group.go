@@ -9,25 +9,6 @@ import (
 	"kalamdb/internal/sql/parse"
 )
 
-// aggregateFunctions are the entries of the aggregates; executors keep the
-// state of a group themselves.
-func aggregateFunctions() []Function {
-	entry := func(name string, arg pattern, shows, doc string) Function {
-		return Function{Name: name, Form: FormAggregate, Doc: doc, args: []pattern{arg}, shows: shows}
-	}
-	return []Function{
-		{Name: "count", Form: FormAggregate, Doc: "COUNT(*): the number of rows.", result: bigintType},
-		entry("count", anyArg, "BIGINT", "The number of values that are not NULL."),
-		entry("sum", intArg, "BIGINT", "The sum of the values that are not NULL; NULL if there are none. Overflow is OUT_OF_RANGE."),
-		entry("sum", decimalArg, "DECIMAL(min(p+10,38),s)", "The sum of the values that are not NULL."),
-		entry("sum", doubleArg, "DOUBLE", "The sum of the values that are not NULL."),
-		entry("avg", numberArg, "DOUBLE", "The mean of the values that are not NULL; NULL if there are none."),
-		entry("avg", decimalArg, "DECIMAL(min(p+4,38),min(s+4,38))", "The mean of the values that are not NULL."),
-		entry("min", anyArg, "same", "The least value that is not NULL."),
-		entry("max", anyArg, "same", "The greatest value that is not NULL."),
-	}
-}
-
 // aggregate binds an aggregate call where one may stand.
 func (b *binder) aggregate(e *parse.Call, name string) (Expr, error) {
 	switch {
@@ -35,22 +16,43 @@ func (b *binder) aggregate(e *parse.Call, name string) (Expr, error) {
 		return nil, fault.At(fault.Syntax, e.Offset, "aggregates cannot be nested")
 	case b.aggregates == nil:
 		return nil, fault.At(fault.Syntax, e.Offset, "aggregate %s cannot stand in %s", strings.ToUpper(name), b.clause)
-	case len(e.OrderBy) > 0:
-		return nil, fault.At(fault.NotImplemented, e.Offset, "ORDER BY inside an aggregate is not supported yet")
 	}
-	b.inside = true
-	defer func() { b.inside = false }()
-	a, err := b.aggregateOf(e, name)
+	a, err := b.wholeAggregate(e, name)
 	if err != nil {
 		return nil, err
 	}
+	return b.addAggregate(a, e.Offset)
+}
+
+// wholeAggregate binds an aggregate with its ORDER BY and FILTER.
+func (b *binder) wholeAggregate(e *parse.Call, name string) (Aggregate, error) {
+	windows := b.windowsMayStand(false)
+	b.inside = true
+	defer func() {
+		b.inside = false
+		b.windowsMayStand(windows)
+	}()
+	a, err := b.aggregateOf(e, name)
+	if err != nil {
+		return a, err
+	}
+	if b.tree == nil && (a.Op > Max || len(e.OrderBy) > 0) {
+		what := "aggregate " + strings.ToUpper(name)
+		if a.Op <= Max {
+			what = "ORDER BY inside an aggregate"
+		}
+		return a, beyondRows(what, e.Offset)
+	}
+	if err := b.aggregateOrder(&a, e); err != nil {
+		return a, err
+	}
 	if e.Filter != nil {
 		if a.Filter, err = b.condition(e.Filter, "FILTER"); err != nil {
-			return nil, err
+			return a, err
 		}
 		a.Filter = b.place(a.Filter)
 	}
-	return b.addAggregate(a, e.Offset)
+	return a, b.ownAggregate(a, name, e.Offset)
 }
 
 // addAggregate shares one state between equal aggregates.
@@ -72,6 +74,12 @@ func (b *binder) addAggregate(a Aggregate, offset int) (Expr, error) {
 }
 
 func (b *binder) aggregateOf(e *parse.Call, name string) (Aggregate, error) {
+	if catalog.functions[name][0].op > Max {
+		return b.catalogAggregate(e, name)
+	}
+	if len(e.Within) > 0 {
+		return Aggregate{}, notOrdered(name, e.Offset)
+	}
 	if e.Star || name == "count" && len(e.Args) == 0 {
 		if name != "count" || e.Distinct || !e.Star {
 			return Aggregate{}, fault.At(fault.TypeMismatch, e.Offset, "aggregate %s takes one argument", strings.ToUpper(name))
@@ -107,7 +115,7 @@ func (b *binder) aggregateOf(e *parse.Call, name string) (Aggregate, error) {
 		return a, err
 	}
 	a.X = b.place(x)
-	if col, ok := x.(*Col); ok && a.Op == Count && !a.Distinct && b.table.Columns[col.Position].NotNull {
+	if col, ok := x.(*Col); ok && a.Op == Count && !a.Distinct && b.table.Columns[col.Position].NotNull && len(e.OrderBy) == 0 {
 		a.Op, a.X = CountRows, nil
 	}
 	a.Type, err = aggregateType(a, x, e.Offset)
@@ -142,8 +150,9 @@ type grouping struct {
 	groups []Expr
 	at     map[string]int // places in groups by text
 	// byKey says that the whole primary key is among the groups, so that every
-	// column has one value per group.
+	// column has one value per group; keyed are such tables of the tree.
 	byKey bool
+	keyed []int
 }
 
 func newGrouping(b *binder, groups []Expr) *grouping {
@@ -157,6 +166,7 @@ func newGrouping(b *binder, groups []Expr) *grouping {
 			g.byKey = g.byKey && g.find(b.columnAt(position).String()) >= 0
 		}
 	}
+	g.keyed = g.keyedRels()
 	return g
 }
 
@@ -177,6 +187,14 @@ func (g *grouping) find(text string) int {
 	return -1
 }
 
+// ref is a group as expressions over groups read it.
+func (g *grouping) ref(i int, x Expr) Expr {
+	if g.b.tree != nil {
+		return groupRef(g.b.extra.groups, i, x)
+	}
+	return &GroupRef{i, x}
+}
+
 // over rewrites x; a column that has no single value per group is a fault.
 func (g *grouping) over(x Expr, at int) (Expr, error) {
 	return rewrite(x, func(e Expr) (Expr, error) {
@@ -191,9 +209,16 @@ func (g *grouping) over(x Expr, at int) (Expr, error) {
 				return &GroupRef{g.add(e), e}, nil
 			}
 			return nil, fault.At(fault.Syntax, at, "column '%s' must appear in GROUP BY or be used in an aggregate", e.Name)
+		case *Ref:
+			return g.overRef(e, at, "")
+		case *groupingCall:
+			return g.grouping(e)
 		}
 		if i := g.find(e.String()); i >= 0 {
-			return &GroupRef{i, e}, nil
+			return g.ref(i, e), nil
+		}
+		if q, ok := e.(*Subquery); ok {
+			return g.overSubquery(q, at)
 		}
 		return nil, nil
 	})

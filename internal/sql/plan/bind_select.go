@@ -36,13 +36,16 @@ func BindSelect(s *parse.Select, sc Scope, o Options) (*Query, error) {
 // selectFrom binds the clauses in the order in which they see each other.
 func (b *binder) selectFrom(s *parse.Select, sc Scope) (*Query, error) {
 	switch {
-	case s.Complex != "":
-		return nil, fault.At(fault.NotImplemented, s.Offset, "%s is not supported yet", s.Complex)
 	case s.Refused != "":
 		return nil, fault.At(fault.NotImplemented, s.Offset, "%s is not supported", s.Refused)
+	case s.Complex != "":
+		return nil, beyondRows(s.Complex, s.Offset)
 	}
 	q := &Query{Distinct: s.Distinct}
 	if s.From != nil {
+		if _, ok := sc.View(*s.From); ok {
+			return nil, beyondRows("a view", s.From.Offset)
+		}
 		t, err := sc.Table(*s.From)
 		if err != nil {
 			return nil, locate(err, s.From.Offset)
@@ -88,15 +91,20 @@ func (b *binder) where(q *Query, e parse.Expr) error {
 func (b *binder) shape(q *Query, s *parse.Select) error {
 	var aggregates []Aggregate
 	b.aggregates, b.aggregateAt = &aggregates, nil
+	b.windowsMayStand(true)
 	list, err := b.outputs(q, s.Outputs)
 	if err != nil {
 		return err
 	}
 	b.outputTexts = make([]string, len(q.Outputs))
-	order, err := b.orderBy(q, s)
+	order, err := b.orderBy(q, s.OrderBy, s.Offset)
 	if err != nil {
 		return err
 	}
+	if err := b.distinctOn(q, s); err != nil {
+		return err
+	}
+	b.windowsMayStand(false)
 	if s.Having != nil {
 		if q.Having, err = b.condition(s.Having, "HAVING"); err != nil {
 			return err
@@ -109,7 +117,7 @@ func (b *binder) shape(q *Query, s *parse.Select) error {
 		return err
 	}
 	q.Aggregates = aggregates
-	q.Grouped = len(groups) > 0 || len(aggregates) > 0 || q.Having != nil
+	q.Grouped = len(s.GroupBy) > 0 || len(aggregates) > 0 || q.Having != nil
 	if q.Grouped {
 		if err := b.regroup(q, s, groups, list, order); err != nil {
 			return err
@@ -121,6 +129,9 @@ func (b *binder) shape(q *Query, s *parse.Select) error {
 
 // regroup lets everything behind GROUP BY read groups instead of rows.
 func (b *binder) regroup(q *Query, s *parse.Select, groups []Expr, places []int, order []OrderItem) error {
+	if b.tree != nil {
+		b.extra.groups = b.tree.next()
+	}
 	g := newGrouping(b, groups)
 	var err error
 	for i := range q.Outputs {
@@ -136,12 +147,20 @@ func (b *binder) regroup(q *Query, s *parse.Select, groups []Expr, places []int,
 			return err
 		}
 	}
+	if b.tree != nil {
+		if err := b.regroupExtra(g, s); err != nil {
+			return err
+		}
+	}
 	q.Groups = g.groups
 	return nil
 }
 
 // checkDistinct refuses to sort distinct rows by what they do not show.
 func (b *binder) checkDistinct(q *Query, s *parse.Select) error {
+	if len(s.DistinctOn) > 0 {
+		return b.checkOn(q.Order, s)
+	}
 	if !q.Distinct {
 		return nil
 	}
@@ -185,6 +204,9 @@ func (b *binder) outputs(q *Query, list []parse.Output) ([]int, error) {
 
 // star adds all columns and returns how many.
 func (b *binder) star(q *Query, e *parse.Star) (int, error) {
+	if b.tree != nil {
+		return b.treeStar(q, e)
+	}
 	if b.table == nil {
 		return 0, fault.At(fault.Syntax, e.Offset, "SELECT * needs a table to take the columns from")
 	}
@@ -203,7 +225,12 @@ func (b *binder) output(o parse.Output) (Output, error) {
 	if err != nil {
 		return Output{}, err
 	}
-	x = b.place(b.settle(x))
+	if !b.loose {
+		x = b.settle(x)
+	}
+	if x.Type().Kind != datum.Null {
+		x = b.place(x) // a parameter has no place until it has its type
+	}
 	out := Output{Name: o.Alias, X: x, Type: x.Type(), Column: -1}
 	if out.Name == "" {
 		out.Name = nameOf(o.X)
@@ -224,6 +251,16 @@ func nameOf(e parse.Expr) string {
 		return e.Name
 	case *parse.Call:
 		return e.Name
+	case *parse.Subquery:
+		return subqueryOutput(e)
+	case *parse.Row:
+		return "row"
+	case *parse.Array:
+		return "array"
+	case *parse.Grouping:
+		return "grouping"
+	case *parse.Collate:
+		return nameOf(e.X)
 	case *parse.Case:
 		if c, ok := e.Else.(*parse.Column); ok {
 			return c.Name
@@ -246,49 +283,76 @@ var castNames = map[datum.Kind]string{
 	datum.Embedding: "embedding", datum.File: "file",
 }
 
-// groupBy binds the group expressions: a position in the select list, a column,
-// the name of an output, or any expression.
+// groupBy binds the group expressions.
 func (b *binder) groupBy(q *Query, s *parse.Select) ([]Expr, error) {
 	if err := tooMany("GROUP BY", len(s.GroupBy), s.Offset); err != nil {
 		return nil, err
 	}
+	if b.tree != nil && slices.ContainsFunc(s.GroupBy, isGroupingSet) {
+		groups, sets, err := b.groupSets(q, s)
+		b.extra.sets = sets
+		return groups, err
+	}
 	groups := make([]Expr, 0, len(s.GroupBy))
 	for _, e := range s.GroupBy {
-		if at, ok, err := ordinal(e, len(q.Outputs), "GROUP BY"); err != nil {
-			return nil, err
-		} else if ok {
-			groups = append(groups, q.Outputs[at].X)
-			continue
+		items := []parse.Expr{e}
+		if row, ok := e.(*parse.Row); ok {
+			items = row.Items
 		}
-		if c, ok := e.(*parse.Column); ok && c.Table == "" && (b.table == nil || b.table.Column(c.Name) < 0) {
-			at, err := b.outputNamed(q, c, "GROUP BY")
+		for _, item := range items {
+			x, err := b.groupTerm(q, item)
 			if err != nil {
 				return nil, err
 			}
-			if at >= 0 {
-				groups = append(groups, q.Outputs[at].X)
-				continue
-			}
-		}
-		b.clause = "GROUP BY"
-		x, err := b.expr(e)
-		if err != nil {
-			return nil, err
-		}
-		groups = append(groups, b.place(b.settle(x)))
-	}
-	for i, x := range groups {
-		aggregated := false
-		Walk(x, func(e Expr) bool {
-			_, is := e.(*AggRef)
-			aggregated = aggregated || is
-			return true
-		})
-		if aggregated {
-			return nil, fault.At(fault.Syntax, s.GroupBy[i].Pos(), "aggregates cannot stand in GROUP BY")
+			groups = append(groups, x)
 		}
 	}
 	return groups, nil
+}
+
+// isGroupingSet tells GROUPING SETS, ROLLUP, CUBE and ().
+func isGroupingSet(e parse.Expr) bool {
+	switch e := e.(type) {
+	case *parse.GroupingSets:
+		return true
+	case *parse.Row:
+		return len(e.Items) == 0
+	}
+	return false
+}
+
+// groupTerm binds one group expression: a position in the select list, a column,
+// the name of an output, or any expression.
+func (b *binder) groupTerm(q *Query, e parse.Expr) (x Expr, err error) {
+	at, ok, err := ordinal(e, len(q.Outputs), "GROUP BY")
+	if c, is := e.(*parse.Column); is && c.Table == "" && !b.ownColumn(c.Name) {
+		at, err = b.outputNamed(q, c, "GROUP BY")
+		ok = at >= 0
+	}
+	switch {
+	case err != nil:
+		return nil, err
+	case ok:
+		x = q.Outputs[at].X
+	default:
+		b.clause = "GROUP BY"
+		if x, err = b.expr(e); err != nil {
+			return nil, err
+		}
+		x = b.place(b.settle(x))
+	}
+	Walk(x, func(x Expr) bool {
+		switch x := x.(type) {
+		case *AggRef:
+			err = fault.At(fault.Syntax, e.Pos(), "aggregates cannot stand in GROUP BY")
+		case *Ref:
+			if b.extra.rel != 0 && x.Rel == b.extra.rel {
+				err = fault.At(fault.Syntax, e.Pos(), "window functions cannot stand in GROUP BY")
+			}
+		}
+		return err == nil
+	})
+	return x, err
 }
 
 // outputNamed returns the position of the output with a name, or -1. Several
@@ -345,17 +409,14 @@ func ordinal(e parse.Expr, n int, clause string) (at int, ok bool, err error) {
 
 // orderBy binds the sort keys: a position in the select list, the name of an
 // output, or any expression.
-func (b *binder) orderBy(q *Query, s *parse.Select) ([]OrderItem, error) {
-	if err := tooMany("ORDER BY", len(s.OrderBy), s.Offset); err != nil {
+func (b *binder) orderBy(q *Query, list []parse.Order, offset int) ([]OrderItem, error) {
+	if err := tooMany("ORDER BY", len(list), offset); err != nil {
 		return nil, err
 	}
 	b.clause = "ORDER BY"
-	items := make([]OrderItem, 0, len(s.OrderBy))
-	for _, o := range s.OrderBy {
-		item := OrderItem{Desc: o.Desc, NullsFirst: o.Desc, Output: -1}
-		if o.Nulls != "" {
-			item.NullsFirst = o.Nulls == "first"
-		}
+	items := make([]OrderItem, 0, len(list))
+	for _, o := range list {
+		item := orderItem(o)
 		at, ok, err := ordinal(o.X, len(q.Outputs), "ORDER BY")
 		if err != nil {
 			return nil, err
@@ -377,12 +438,28 @@ func (b *binder) orderBy(q *Query, s *parse.Select) ([]OrderItem, error) {
 			text := item.X.String()
 			item.Output = b.outputShowing(q, text)
 		}
-		if familyOf(item.X.Type().Kind) == vectorFamily {
-			return nil, fault.At(fault.TypeMismatch, o.X.Pos(), "ORDER BY does not take %s", typeName(item.X.Type()))
+		if err := sortable(item.X, o.X.Pos()); err != nil {
+			return nil, err
 		}
 		items = append(items, item)
 	}
 	return items, nil
+}
+
+// orderItem reads the direction of a key.
+func orderItem(o parse.Order) OrderItem {
+	item := OrderItem{Desc: o.Desc, NullsFirst: o.Desc, Output: -1}
+	if o.Nulls != "" {
+		item.NullsFirst = o.Nulls == "first"
+	}
+	return item
+}
+
+func sortable(x Expr, at int) error {
+	if familyOf(x.Type().Kind) == vectorFamily {
+		return fault.At(fault.TypeMismatch, at, "ORDER BY does not take %s", typeName(x.Type()))
+	}
+	return nil
 }
 
 // limits binds LIMIT and OFFSET.
@@ -398,9 +475,12 @@ func (b *binder) count(e parse.Expr, clause string) (Expr, error) {
 	if e == nil {
 		return nil, nil
 	}
-	table := b.table
+	table, from := b.table, b.from
 	b.table, b.clause = nil, clause
-	defer func() { b.table = table }()
+	if from != nil {
+		b.from = &frame{outer: from.outer}
+	}
+	defer func() { b.table, b.from = table, from }()
 	x, err := b.expr(e)
 	if err != nil {
 		return nil, err

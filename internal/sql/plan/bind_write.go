@@ -29,7 +29,7 @@ func BindInsert(s *parse.Insert, sc Scope, o Options) (*Insert, error) {
 	case s.Defaults:
 		p.Columns, p.Rows = nil, [][]Expr{{}}
 	case s.Select != nil:
-		err = b.source(p, s, sc)
+		err = b.selected(p, s, sc)
 	default:
 		err = b.values(p, s)
 	}
@@ -127,8 +127,8 @@ func (b *binder) cells(row []parse.Expr) ([]Expr, error) {
 	return cells, nil
 }
 
-// source binds the SELECT of an INSERT.
-func (b *binder) source(p *Insert, s *parse.Insert, sc Scope) error {
+// selected binds the SELECT of an INSERT.
+func (b *binder) selected(p *Insert, s *parse.Insert, sc Scope) error {
 	q, err := b.selectFrom(s.Select, sc)
 	if err != nil {
 		return err

@@ -33,6 +33,7 @@ const (
 	FormCall      Form = iota // by calling it with its arguments
 	FormSpecial               // a form of the grammar with a node of its own
 	FormAggregate             // over the rows of a group
+	FormWindow                // over a window of rows, behind OVER
 )
 
 // Code tells executors the operators they have fast paths for.
@@ -75,6 +76,11 @@ type Function struct {
 	typed func(args []Expr) datum.Type
 	// shows names the result in the documentation when typed is set.
 	shows string
+	// op is what an aggregate computes; ordered says that it takes its values
+	// from WITHIN GROUP, which within describes.
+	op      AggregateOp
+	ordered bool
+	within  pattern
 
 	call0 func(*Env) (value, error)
 	call1 func(*Env, value) (value, error)
@@ -141,8 +147,14 @@ func (f *Function) Signature() string {
 		b.WriteString(", …")
 	}
 	b.WriteByte(')')
+	if f.ordered {
+		b.WriteString(" WITHIN GROUP (ORDER BY " + f.within.String() + ")")
+	}
 	return b.String()
 }
+
+// Aggregate returns what an aggregate of the catalogue computes.
+func (f *Function) Aggregate() AggregateOp { return f.op }
 
 // Arguments names what each argument must be; the last one may repeat when
 // variadic is true.
@@ -187,7 +199,8 @@ func newCatalogue() *catalogue {
 	c.chapter("Identifiers", idFunctions())
 	c.chapter("Context", contextFunctions())
 	c.chapter("Vectors", vectorFunctions())
-	c.chapter("Aggregates", aggregateFunctions())
+	c.chapter("Aggregates", aggregateFunctions(), spreadFunctions(), gatheringFunctions(), orderedFunctions())
+	c.chapter("Window functions", windowFunctions())
 	return c
 }
 

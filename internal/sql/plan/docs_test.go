@@ -66,7 +66,7 @@ No function builds more than 64 MiB.
 func docsForm(f *Function) string {
 	form := f.Signature()
 	switch {
-	case len(f.args) == 0 && f.Form == FormAggregate:
+	case len(f.args) == 0 && f.op == Count:
 		form = "count(*)"
 	case f.Operator && len(f.args) == 3:
 		form += " ESCAPE TEXT"

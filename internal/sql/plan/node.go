@@ -255,10 +255,14 @@ type WindowBound struct {
 	X    Expr
 }
 
-// TableFunction is a function that stands in FROM.
+// TableFunction is an overload of a function that stands in FROM. The arguments
+// of a call have the types that it takes.
 type TableFunction struct {
 	Name string
 	Doc  string
+
+	call    Function // its arguments
+	columns func(args []Expr) []RelColumn
 }
 
 func (*One) node()         {}

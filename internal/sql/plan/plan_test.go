@@ -28,6 +28,30 @@ func (s tables) Table(n parse.Name) (*schema.Table, error) {
 	return nil, fault.New(fault.TableNotFound, "%s.%s", namespace, n.Name)
 }
 
+// View finds the views of the tests.
+func (s tables) View(n parse.Name) (*schema.View, bool) {
+	for _, v := range testViews() {
+		if v.Name == n.Name && (n.Namespace == "" || n.Namespace == v.Namespace) {
+			return v, true
+		}
+	}
+	return nil, false
+}
+
+func testViews() []*schema.View {
+	view := func(name, text string, columns ...string) *schema.View {
+		return &schema.View{Namespace: "app", Name: name, Default: "app", Text: text, Columns: columns}
+	}
+	return []*schema.View{
+		view("cheap", "SELECT id, body AS text, price FROM note WHERE price < 10"),
+		view("renamed", "SELECT a, b, v FROM pair", "x", "y"),
+		view("loop", "SELECT * FROM loop"),
+		view("broken", "SELECT gone FROM note"),
+		view("asking", "SELECT id FROM note WHERE id = $1"),
+		view("wide", "SELECT v FROM pair", "x", "y"),
+	}
+}
+
 // table makes a definition from "name TYPE [not null]" and the names of the key.
 func table(t testing.TB, name string, kind schema.Kind, key string, columns ...string) *schema.Table {
 	t.Helper()
@@ -116,9 +140,12 @@ func bind(sc Scope, text string, normalized bool) (fmt.Stringer, []ParamInfo, er
 	}
 	switch s := stmt.(type) {
 	case *parse.Select:
-		q, err := BindSelect(s, sc, o)
-		if err != nil {
+		q, a, err := Bind(s, sc, o)
+		switch {
+		case err != nil:
 			return nil, nil, err
+		case a != nil:
+			return a, a.Params, nil
 		}
 		return q, q.Params, nil
 	case *parse.Insert:

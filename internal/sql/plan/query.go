@@ -134,10 +134,28 @@ func (a Aggregate) String() string {
 	if a.Distinct {
 		b.WriteString("DISTINCT ")
 	}
-	if a.X == nil {
-		b.WriteByte('*')
-	} else {
+	within := a.Op == PercentileCont || a.Op == PercentileDisc || a.Op == Mode
+	if a.X != nil {
 		b.WriteString(a.X.String())
+	} else if !within {
+		b.WriteByte('*')
+	}
+	for _, x := range a.Args {
+		b.WriteString(", " + x.String())
+	}
+	if within {
+		b.WriteString(") WITHIN GROUP (")
+	}
+	for i, o := range a.Order {
+		switch {
+		case i > 0:
+			b.WriteString(", ")
+		case within:
+			b.WriteString("ORDER BY ")
+		default:
+			b.WriteString(" ORDER BY ")
+		}
+		b.WriteString(o.String())
 	}
 	b.WriteByte(')')
 	if a.Filter != nil {

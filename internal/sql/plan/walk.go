@@ -37,11 +37,60 @@ func Columns(e Expr) []int {
 
 func (a Aggregate) columns() []int {
 	var out []int
+	for _, x := range a.operands() {
+		out = append(out, Columns(x)...)
+	}
+	return out
+}
+
+// operands are all expressions of the aggregate.
+func (a Aggregate) operands() []Expr {
+	var out []Expr
 	if a.X != nil {
-		out = Columns(a.X)
+		out = append(out, a.X)
+	}
+	out = append(out, a.Args...)
+	for _, o := range a.Order {
+		out = append(out, o.X)
 	}
 	if a.Filter != nil {
-		out = append(out, Columns(a.Filter)...)
+		out = append(out, a.Filter)
+	}
+	return out
+}
+
+// with returns the aggregate over changed operands.
+func (a Aggregate) with(each func(Expr) Expr) Aggregate {
+	if a.X != nil {
+		a.X = each(a.X)
+	}
+	a.Args = eachOf(a.Args, each)
+	a.Order = eachOrder(a.Order, each)
+	if a.Filter != nil {
+		a.Filter = each(a.Filter)
+	}
+	return a
+}
+
+func eachOf(xs []Expr, each func(Expr) Expr) []Expr {
+	if xs == nil {
+		return nil
+	}
+	out := make([]Expr, len(xs))
+	for i, x := range xs {
+		out[i] = each(x)
+	}
+	return out
+}
+
+func eachOrder(items []OrderItem, each func(Expr) Expr) []OrderItem {
+	if items == nil {
+		return nil
+	}
+	out := make([]OrderItem, len(items))
+	for i, o := range items {
+		out[i] = o
+		out[i].X = each(o.X)
 	}
 	return out
 }
@@ -64,7 +113,7 @@ func Steady(e Expr) bool {
 	steady := true
 	Walk(e, func(x Expr) bool {
 		switch x := x.(type) {
-		case *Col, *GroupRef, *AggRef:
+		case *Col, *GroupRef, *AggRef, *Ref, *Subquery:
 			steady = false
 		case *Call:
 			steady = steady && x.Fn.Volatility != Volatile

@@ -50,7 +50,8 @@ func deletesKnown(v *relation.View, t *schema.Table, from uint64) error {
 // while its deletes were sent. Those were found in chunks, each in a view of
 // its own; a key that left the result in (from, upTo] and changed once more
 // before its chunk was read stands behind the chunk by then. The change that
-// moved it there tells.
+// moved it there tells. Without chunks it owes no deletes, but the mark behind
+// the changes that the pages of a snapshot are without.
 type gap struct {
 	from, upTo uint64
 	until      uint64 // position of the youngest of the views
@@ -76,7 +77,7 @@ func (g *gap) reported(seq, next uint64) bool {
 // as it stands is the last chance to say that its row left it before.
 func (g *gap) owes(ctx context.Context, v *relation.View, q *Query, e *event) (verdict, error) {
 	ch := e.change
-	if ch.Seq > g.until {
+	if ch.Seq > g.until || len(g.chunks) == 0 {
 		return untouched, nil
 	}
 	prev := ch.PrevSeq

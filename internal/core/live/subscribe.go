@@ -188,6 +188,7 @@ func (c *Conn) NextBatch(ctx context.Context, id string, last uint64, hasLast bo
 	if err != nil {
 		return err
 	}
+	sub.page.view = v.Position()
 	release()
 	release = func() {}
 	return c.sendBatch(ctx, sub, q, b)
@@ -215,6 +216,12 @@ func (c *Conn) sendBatch(ctx context.Context, sub *subscription, q *Query, b *Ba
 	}
 	sub.page.done = true
 	if sub.page.from == 0 {
+		if c.o.Commits && sub.page.view > sub.page.upTo {
+			// Pages of later moments lack rows that have changed since S. A crash
+			// may take such a change back and leave S: nobody who goes on from S
+			// would get the row. So the mark comes behind those changes.
+			sub.gap = &gap{until: sub.page.view}
+		}
 		return c.finish(ctx, sub, frames, sub.page.upTo)
 	}
 	r := newRemoval(c, sub, q)

@@ -76,6 +76,7 @@ func (s *subscription) liveID() string {
 type page struct {
 	none   bool   // it was opened without snapshot
 	upTo   uint64 // S: rows beyond it come as changes
+	view   uint64 // position of the moment of the last page, 0 for the first
 	last   uint64 // _seq of the last row sent
 	number uint32 // of the next batch
 	size   int    // rows per batch

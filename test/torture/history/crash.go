@@ -187,6 +187,9 @@ func (h *History) shortened(looks []Look) bool {
 func (h *History) forget(relaxed bool) {
 	for _, sub := range h.subs {
 		sub.adrift = sub.adrift || relaxed && sub.position > h.sure
+		if relaxed && h.relaxed(sub.place) && sub.unsure() {
+			sub.loading = true // it begins anew
+		}
 		for local, rows := range sub.rows {
 			s := &h.states[h.units[sub.place][local].index]
 			for at := range rows {

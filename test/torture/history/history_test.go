@@ -324,12 +324,12 @@ func TestSubscribers(t *testing.T) {
 		s.Quiet(nil)
 	}, history.Gap)
 	// The second page of a snapshot is of a moment after an operation; the rows
-	// that it has changed are not in the page but follow as changes.
+	// that it has changed are not in the page but follow as changes, before the
+	// mark.
 	f("a page that came late", func(w *world, _ *history.Subscription) {
 		late := w.paged()
 		two := w.done(w.unit, history.Update)
 		late.Snapshot(nil, false)
-		late.Mark(19)
 		tell(late, w.unit, history.Update, two)
 		tell(late, w.unit, history.Update, w.done(w.unit, history.Update))
 		late.Quiet(rows(w.unit, 3))
@@ -339,14 +339,12 @@ func TestSubscribers(t *testing.T) {
 		w.done(w.unit, history.Update) // before the moment of the snapshot
 		three := w.done(w.unit, history.Update)
 		late.Snapshot(nil, false)
-		late.Mark(29)
 		tell(late, w.unit, history.Update, three)
 	})
 	f("a page that came late, behind an update and a delete", func(w *world, _ *history.Subscription) {
 		late := w.paged()
 		two, three := w.done(w.unit, history.Update), w.done(w.unit, history.Delete)
 		late.Snapshot(nil, false)
-		late.Mark(19)
 		tell(late, w.unit, history.Update, two)
 		tell(late, w.unit, history.Delete, three)
 		tell(late, w.unit, history.Insert, w.done(w.unit, history.Insert))
@@ -355,7 +353,6 @@ func TestSubscribers(t *testing.T) {
 		late := w.paged()
 		two := w.done(w.unit, history.Delete)
 		late.Snapshot(nil, false)
-		late.Mark(19)
 		tell(late, w.unit, history.Delete, two)
 		tell(late, w.unit, history.Insert, w.done(w.unit, history.Insert))
 	})
@@ -364,30 +361,32 @@ func TestSubscribers(t *testing.T) {
 		late.Snapshot(rows(w.unit, 1)[:1], true)
 		two := w.done(w.unit, history.Update)
 		late.Snapshot(nil, false)
-		late.Mark(19)
 		tell(late, w.unit, history.Update, two)
 		late.Quiet(rows(w.unit, two))
 	})
+	f("a page that came late, and the mark before the change", func(w *world, _ *history.Subscription) {
+		late := w.paged()
+		w.done(w.unit, history.Update)
+		late.Snapshot(nil, false)
+		late.Mark(19)
+	}, history.Gap)
 	f("a page that came late, and the change never comes", func(w *world, _ *history.Subscription) {
 		late := w.paged()
 		two := w.done(w.unit, history.Update)
 		late.Snapshot(nil, false)
-		late.Mark(19)
 		late.Quiet(rows(w.unit, two))
 	}, history.Gap)
 	f("a page that came late, and half of the change", func(w *world, _ *history.Subscription) {
 		late := w.paged()
 		two := rows(w.unit, w.done(w.unit, history.Update))
 		late.Snapshot(nil, false)
-		late.Mark(19)
 		late.Event(history.Event{Kind: history.Update, Row: two[0]})
 		late.Mark(29)
-	}, history.Torn)
+	}, history.Torn, history.Gap)
 	f("a page that came late, and a gap behind the first change", func(w *world, _ *history.Subscription) {
 		late := w.paged()
 		two := w.done(w.unit, history.Update)
 		late.Snapshot(nil, false)
-		late.Mark(19)
 		tell(late, w.unit, history.Update, two)
 		w.done(w.unit, history.Update)
 		tell(late, w.unit, history.Update, w.done(w.unit, history.Update))
@@ -486,6 +485,22 @@ func TestCrashes(t *testing.T) {
 		w.Crashed(w.look(lazy))
 		s.Resume(true)
 	}, history.Gap)
+	f("who has no mark does not know what a crash took back", func(w *world) {
+		gone := func(marked bool) bool {
+			s := w.Subscribe("s", lazy)
+			s.Snapshot(nil, false)
+			if marked {
+				s.Mark(5)
+			}
+			w.done(w.soft, history.Insert)
+			w.Crashed(w.look(lazy))
+			_, known := s.Position()
+			return !known
+		}
+		if !gone(false) || gone(true) {
+			t.Error("a place to resume at without a mark, or none with it")
+		}
+	})
 	// The snapshot of a synced table stands at a relaxed operation on another.
 	lost := func(w *world, position uint64) *history.Subscription {
 		one := w.done(w.unit, history.Insert)

@@ -20,12 +20,8 @@ type copied struct {
 	version, top int
 	present      bool
 	seq          uint64
-	stale        bool // a difference may have skipped some versions
+	stale        bool // a difference, or pages of later moments, may have skipped some versions
 	touched      bool // changed since the last mark
-	// late says that pages of later moments have not shown the row: it was
-	// absent at the moment of the snapshot, or it has changed since and the
-	// change is to come.
-	late bool
 }
 
 // Subscription is a subscriber of all rows of a place and the copy that he keeps.
@@ -191,9 +187,9 @@ func (s *Subscription) loaded() {
 			}
 			first, last := state.absence(floor)
 			if s.paged || first < 0 {
-				first, last = floor, max(floor, last) // of which version it was, the change that took it from its page tells
+				first, last = floor, max(floor, last) // a change may have taken it from its page, and is to come before the mark
 			}
-			have[at] = copied{version: first, top: last, stale: s.paged, late: s.paged}
+			have[at] = copied{version: first, top: last, stale: s.paged}
 		}
 	}
 	s.floors = nil
@@ -287,7 +283,7 @@ func (s *Subscription) Event(e Event) {
 	s.follow(u, have, &e, version)
 	h.saw(&h.states[u.index], version)
 	top := version
-	if e.Kind == Delete && (have.stale || have.late) {
+	if e.Kind == Delete && have.stale {
 		_, top = h.states[u.index].absence(version) // which of its deletes it is, nobody can tell
 	}
 	*have = copied{version: version, top: top, present: e.Kind != Delete, seq: e.Row.Seq, touched: true}
@@ -337,7 +333,7 @@ func (s *Subscription) follow(u *Unit, have *copied, e *Event, version int) {
 			class = Duplicate
 		}
 		s.fail(class, "%s was told %s of key %d of %s although it had been told %s", s.name, state.describe(version), e.Row.ID, s.place, state.describe(have.version))
-	case have.stale, have.late && e.Kind != Insert:
+	case have.stale:
 	case version > have.top+1:
 		s.fail(Gap, "%s was told %s of key %d of %s after %s and not what lies between, %s to %s (known to have happened up to %s)", s.name, state.describe(version), e.Row.ID, s.place,
 			state.describe(have.version), state.describe(have.version+1), state.describe(version-1), state.describe(state.settled))
@@ -359,22 +355,40 @@ func (s *Subscription) Mark(position uint64) {
 	if position < s.last {
 		s.fail(Reorder, "%s got the mark of commit %d after a change at %d", s.name, position, s.last)
 	}
-	s.position, s.marked = max(s.position, position), true
+	s.position = max(s.position, position)
 	if position == s.from {
 		return // it was resumed within a commit, the rest of which follows
 	}
+	s.marked = true
 	s.whole()
 	for local, rows := range s.rows {
 		state := &h.states[h.units[s.place][local].index]
 		for i := range rows {
 			c := &rows[i]
 			if c.stale && !c.present {
-				_, last := state.absence(c.version)
-				c.top = max(c.top, last) // it may have come and gone
+				s.missing(state, c, i)
 			}
 			c.stale, c.touched = false, false
 		}
 	}
+}
+
+// unsure reports whether rows may be missing from the copy whose last change has
+// a greater _seq than any that came: without the mark nobody can tell. h.mu is
+// held.
+func (s *Subscription) unsure() bool {
+	late := func(c copied) bool { return c.stale && !c.present }
+	return !s.marked && (s.fresh || slices.ContainsFunc(s.rows, func(rows []copied) bool { return slices.ContainsFunc(rows, late) }))
+}
+
+// missing settles at a mark since when a row has not been there. h.mu is held.
+func (s *Subscription) missing(state *state, c *copied, at int) {
+	first, last := state.absence(c.version)
+	if first < 0 {
+		s.fail(Gap, "%s got a mark and lacks key %d of %s, which should be at %s or later", s.name, state.unit.id*unitStride+int64(at), s.place, state.describe(c.version))
+		return
+	}
+	c.version, c.top = first, max(c.top, last) // it may have come and gone
 }
 
 // whole reports units of which the copy has a part of an operation only. h.mu is
@@ -384,9 +398,6 @@ func (s *Subscription) whole() {
 		u := s.h.units[s.place][local]
 		if len(rows) < 2 || !slices.ContainsFunc(rows, func(c copied) bool { return c.touched }) {
 			continue
-		}
-		if s.fresh && slices.ContainsFunc(rows, func(c copied) bool { return c.late }) {
-			continue // the mark of the snapshot; the change that its pages lack follows
 		}
 		state := &s.h.states[u.index]
 		for _, c := range rows[1:] {

@@ -19,6 +19,7 @@ type Node struct {
 	Uptime      time.Duration
 	ClusterID   string
 	CurrentTerm uint64
+	LastApplied uint64
 }
 
 // health serves GET /health and /v1/api/healthcheck.
@@ -87,6 +88,7 @@ func (s *Server) clusterHealth(ctx *fasthttp.RequestCtx, client auth.Client) {
 		Status: "healthy", Version: s.o.Version, BuildDate: s.o.BuildDate,
 		IsClusterMode: true, ClusterID: or(n.ClusterID, "standalone"), NodeID: n.ID,
 		IsLeader: true, TotalGroups: 1, GroupsLeading: 1, CurrentTerm: n.CurrentTerm,
+		LastApplied: &n.LastApplied, MillisSinceQuorumAck: new(int64),
 		Nodes: []clusterNode{{
 			NodeID: n.ID, Role: "leader", Status: "active", APIAddr: n.Address, IsSelf: true, IsLeader: true,
 			Hostname: n.Hostname, MemoryUsageMB: n.MemoryMB, CPUUsagePercent: n.CPUPercent,

@@ -242,6 +242,8 @@ func classOf(stmt parse.Statement) auth.Action {
 		return auth.Flush
 	case *parse.KillLive:
 		return auth.Show // own live queries, or those of others as administrator
+	case *parse.Cluster:
+		return auth.ManageCluster
 	case *parse.KillJob:
 		return auth.ManageJobs
 	case *parse.Begin, *parse.Commit, *parse.Rollback, *parse.Savepoint, *parse.RollbackTo, *parse.Release:
@@ -265,8 +267,6 @@ func areaOf(area string) auth.Action {
 		return auth.ResetConsumers
 	case "consume":
 		return auth.Consume
-	case "cluster":
-		return auth.ManageCluster
 	case "backup":
 		return auth.Backup
 	case "restore":

@@ -61,6 +61,8 @@ type Options struct {
 	// AuditEntries is how many of the newest entries system.audit_log keeps; 0 is
 	// 100,000.
 	AuditEntries int
+	// Cluster is what CLUSTER statements show and remove.
+	Cluster ClusterOptions
 	// Commit bounds and paces commits.
 	Commit CommitOptions
 	// Transactions bound explicit transactions.

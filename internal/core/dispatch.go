@@ -38,6 +38,8 @@ func (db *DB) dispatch(ctx context.Context, c *Conversation, p *prepared, view *
 		return db.explain(stmt, view, namespace)
 	case *parse.StorageFlush:
 		return db.storageFlush(ctx, s, stmt, view, namespace)
+	case *parse.Cluster:
+		return db.cluster(stmt, view)
 	case *parse.KillLive:
 		return db.killLive(ctx, s, stmt)
 	case *parse.NotYet:

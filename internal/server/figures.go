@@ -12,6 +12,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"kalamdb/internal/api"
 )
 
 // figure is one number of one room: /metrics shows it as kalamdb_<name>,
@@ -216,6 +218,9 @@ func (s *Server) stats(ctx context.Context) [][2]string {
 		{"max_connections", number(c.Server.MaxConnections)},
 		{"connection_backlog", "4096"},
 		{"cpu_logical_cores", number(runtime.NumCPU())},
+		{"cpu_physical_cores", number(physicalCores())},
+		{"uptime_human", api.Human(s.process.uptime())},
+		{"open_files_limit", strconv.FormatUint(openFilesLimit(), 10)},
 		{"memory_usage_mb", strconv.FormatUint(u.resident>>20, 10)},
 		{"memory_rss_mb", strconv.FormatUint(u.resident>>20, 10)},
 		{"memory_virtual_mb", strconv.FormatUint(u.virtual>>20, 10)},
@@ -225,7 +230,13 @@ func (s *Server) stats(ctx context.Context) [][2]string {
 		{"cluster_mode", "false"},
 		{"cluster_id", "standalone"},
 		{"cluster_api_addr", s.origin()},
+		{"cluster_rpc_addr", ""},
 		{"raft_group_count", "1"},
+		{"user_shards", "1"},
+		{"shared_shards", "1"},
+		{"topic_cache_topic_count", "0"},
+		{"topic_cache_total_routes", "0"},
+		{"topic_cache_table_route_count", "0"},
 	}
 	for _, f := range s.figures() {
 		name := f.name

@@ -96,3 +96,27 @@ func totalMemoryMB() int64 {
 	}
 	return 0
 }
+
+// physicalCores counts the cores behind the logical processors of the machine,
+// or returns the number of those where the kernel does not tell.
+func physicalCores() int {
+	text, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil {
+		return runtime.NumCPU()
+	}
+	cores := map[[2]string]bool{}
+	socket := ""
+	for line := range strings.Lines(string(text)) {
+		name, value, _ := strings.Cut(line, ":")
+		switch strings.TrimSpace(name) {
+		case "physical id":
+			socket = strings.TrimSpace(value)
+		case "core id":
+			cores[[2]string{socket, strings.TrimSpace(value)}] = true
+		}
+	}
+	if len(cores) == 0 {
+		return runtime.NumCPU()
+	}
+	return len(cores)
+}

@@ -188,6 +188,7 @@ func (s *Server) coreOptions(passwords *auth.Passwords) core.Options {
 			StatementTime: c.Execution.HandlerTimeout,
 		},
 		DeletedRetention: c.Retention.DefaultDeletedRetention, AuditEntries: c.Retention.AuditMaxEntries,
+		Cluster:    s.cluster(),
 		HistoryAge: c.Live.HistoryAge, HistoryBytes: c.Live.HistoryBytes,
 		DropWithSubscribers: c.DDL.DropWithSubscribers, DropNonemptyNamespace: c.DDL.DropNonemptyNamespace,
 	}
@@ -324,7 +325,9 @@ func (s *Server) close() error {
 // node describes this process to health answers.
 func (s *Server) node() api.Node {
 	usage := s.process.usage()
+	cluster := s.db.Cluster()
 	return api.Node{
+		CurrentTerm: cluster.Term, LastApplied: cluster.LastApplied,
 		ID: s.o.Config.Server.NodeID, Address: s.origin(), Hostname: s.process.hostname,
 		MemoryMB: usage.resident >> 20, CPUPercent: usage.cpuPercent, Uptime: s.process.uptime(),
 	}

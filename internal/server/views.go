@@ -67,8 +67,8 @@ func (s *Server) clusterRows(context.Context, relation.Caller) ([][]datum.Value,
 	small := func(v int64) datum.Value { return datum.NewInt(datum.Int, v) }
 	return [][]datum.Value{{
 		text("standalone"), whole(int64(n.ID)), text("leader"), text("active"), text(""), text(n.Address),
-		datum.NewBool(true), datum.NewBool(true), small(1), small(1), whole(0),
-		whole(0), whole(0), whole(0), datum.NewInt(datum.SmallInt, 100),
+		datum.NewBool(true), datum.NewBool(true), small(1), small(1), whole(int64(n.CurrentTerm)),
+		whole(int64(n.LastApplied)), whole(int64(n.LastApplied)), whole(int64(n.LastApplied)), datum.NewInt(datum.SmallInt, 100),
 		whole(0), text(n.Hostname), text(s.o.Version), whole(totalMemoryMB()), whole(int64(n.MemoryMB)),
 		datum.NewFloat(float32(n.CPUPercent)), whole(int64(n.Uptime / time.Second)), text(api.Human(n.Uptime)),
 		textOr(runtime.GOOS, null), textOr(runtime.GOARCH, null),

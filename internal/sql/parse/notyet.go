@@ -1,10 +1,6 @@
 package parse
 
-import (
-	"strings"
-
-	"kalamdb/internal/fault"
-)
+import "strings"
 
 // known are the beginnings of statements that this version does not run, each
 // with the area whose rights it needs.
@@ -28,7 +24,6 @@ var known = []struct{ words, area string }{
 	{"BACKUP", "backup"},
 	{"RESTORE", "restore"},
 	{"EXPORT", "export"},
-	{"CLUSTER", "cluster"},
 	{"CREATE POLICY", "policy"},
 	{"ALTER POLICY", "policy"},
 	{"DROP POLICY", "policy"},
@@ -78,14 +73,11 @@ func (p *statementParser) notYet() (Statement, error) {
 			continue
 		}
 		next := p.wordAt(len(words))
-		if k.words == "CLUSTER" && next == "LIST" {
-			return nil, fault.New(fault.InvalidOperation, "CLUSTER LIST is a CLI-only command; query system.cluster instead")
-		}
 		st := &NotYet{Words: k.words, Area: k.area}
 		switch k.words {
 		case "SUBSCRIBE":
 			st.Words = "SUBSCRIBE TO"
-		case "BACKUP", "RESTORE", "EXPORT", "CLUSTER":
+		case "BACKUP", "RESTORE", "EXPORT":
 			if len(next) > 0 && len(next) <= 32 {
 				st.Words += " " + next
 			}

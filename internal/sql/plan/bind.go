@@ -48,9 +48,9 @@ type binder struct {
 	outputTexts []string
 	inside      bool // inside the argument of an aggregate
 
-	// tree is what belongs to the whole of an Analytic; nil on the row path,
-	// where table and alias are in scope instead of from.
+	// tree is what belongs to the whole of an Analytic; nil on the row path.
 	tree *tree
+	// from is in scope instead of table and alias, if it is not nil.
 	from *frame
 	// queries are the names of WITH in scope, the nearest first.
 	queries *queryName
@@ -245,7 +245,7 @@ func (b *binder) place(x Expr) Expr {
 
 // column binds a reference to a column.
 func (b *binder) column(e *parse.Column) (Expr, error) {
-	if b.tree != nil {
+	if b.from != nil {
 		return b.treeColumn(e)
 	}
 	if b.table == nil {

@@ -204,7 +204,7 @@ func (b *binder) outputs(q *Query, list []parse.Output) ([]int, error) {
 
 // star adds all columns and returns how many.
 func (b *binder) star(q *Query, e *parse.Star) (int, error) {
-	if b.tree != nil {
+	if b.from != nil {
 		return b.treeStar(q, e)
 	}
 	if b.table == nil {

@@ -6,145 +6,6 @@ import (
 	"kalamdb/internal/sql/parse"
 )
 
-// BindInsert binds INSERT … VALUES and INSERT … SELECT.
-func BindInsert(s *parse.Insert, sc Scope, o Options) (*Insert, error) {
-	switch {
-	case s.Complex != "":
-		return nil, fault.At(fault.NotImplemented, s.Table.Offset, "%s is not supported yet", s.Complex)
-	case s.Refused != "":
-		return nil, fault.At(fault.NotImplemented, s.Table.Offset, "%s is not supported", s.Refused)
-	case s.Conflict != nil:
-		return nil, fault.At(fault.NotImplemented, s.Conflict.Offset, "ON CONFLICT is not supported yet")
-	}
-	t, err := sc.Table(s.Table)
-	if err != nil {
-		return nil, locate(err, s.Table.Offset)
-	}
-	b := newBinder(o)
-	p := &Insert{Table: t}
-	if p.Columns, err = targets(t, s.Columns); err != nil {
-		return nil, err
-	}
-	switch {
-	case s.Defaults:
-		p.Columns, p.Rows = nil, [][]Expr{{}}
-	case s.Select != nil:
-		err = b.selected(p, s, sc)
-	default:
-		err = b.values(p, s)
-	}
-	if err != nil {
-		return nil, err
-	}
-	if p.Returning, err = b.returning(t, "", s.Returning); err != nil {
-		return nil, err
-	}
-	p.Params, p.Explicit = b.params, b.explicit
-	if p.Query != nil {
-		p.Query.Params, p.Query.Explicit = b.params, b.explicit
-	}
-	return p, nil
-}
-
-// targets are the positions that values are given for: those listed, else all
-// columns of the user.
-func targets(t *schema.Table, listed []parse.Name) ([]int, error) {
-	var out []int
-	if listed == nil {
-		for i := range t.Columns {
-			if t.Columns[i].System == schema.NotSystem {
-				out = append(out, i)
-			}
-		}
-		return out, nil
-	}
-	seen := make(map[int]bool, len(listed))
-	for _, n := range listed {
-		at, err := target(t, n)
-		if err != nil {
-			return nil, err
-		}
-		if seen[at] {
-			return nil, fault.At(fault.Syntax, n.Offset, "column '%s' is given twice", n.Name)
-		}
-		seen[at] = true
-		out = append(out, at)
-	}
-	return out, nil
-}
-
-// target finds a column that may be written.
-func target(t *schema.Table, n parse.Name) (int, error) {
-	at := t.Column(n.Name)
-	switch {
-	case at >= 0 && t.Columns[at].System != schema.NotSystem, n.Name == schema.UpdatedName && at < 0:
-		return 0, fault.At(fault.InvalidOperation, n.Offset, "cannot write system column '%s'", n.Name)
-	case at < 0:
-		b := binder{table: t}
-		return 0, b.noColumn(n.Name, n.Offset)
-	}
-	return at, nil
-}
-
-// values binds the rows of VALUES, all of one length.
-func (b *binder) values(p *Insert, s *parse.Insert) error {
-	b.clause = "VALUES"
-	for i, row := range s.Values {
-		switch n := len(row); {
-		case n > len(p.Columns):
-			return fault.At(fault.Syntax, row[len(p.Columns)].Pos(), "INSERT has more values (%d) than columns (%d)", n, len(p.Columns))
-		case n != len(s.Values[0]):
-			return fault.At(fault.Syntax, row[0].Pos(), "the rows of VALUES differ in length: row %d has %d values, row 1 has %d", i+1, n, len(s.Values[0]))
-		case n < len(p.Columns) && s.Columns != nil:
-			return fault.At(fault.Syntax, s.Columns[n].Offset, "INSERT has more columns (%d) than values (%d)", len(p.Columns), n)
-		}
-		cells, err := b.cells(row)
-		if err != nil {
-			return err
-		}
-		p.Rows = append(p.Rows, cells)
-	}
-	if len(p.Rows) == 0 {
-		return fault.At(fault.Syntax, s.Table.Offset, "INSERT has no values")
-	}
-	p.Columns = p.Columns[:len(p.Rows[0])]
-	return nil
-}
-
-// cells binds one row; DEFAULT is nil.
-func (b *binder) cells(row []parse.Expr) ([]Expr, error) {
-	cells := make([]Expr, len(row))
-	for i, e := range row {
-		if _, ok := e.(*parse.Default); ok {
-			continue
-		}
-		x, err := b.expr(e)
-		if err != nil {
-			return nil, err
-		}
-		cells[i] = b.place(x)
-	}
-	return cells, nil
-}
-
-// selected binds the SELECT of an INSERT.
-func (b *binder) selected(p *Insert, s *parse.Insert, sc Scope) error {
-	q, err := b.selectFrom(s.Select, sc)
-	if err != nil {
-		return err
-	}
-	switch n := len(q.Outputs); {
-	case n > len(p.Columns):
-		return fault.At(fault.Syntax, s.Select.Offset, "INSERT selects more values (%d) than it has columns (%d)", n, len(p.Columns))
-	case n < len(p.Columns) && s.Columns != nil:
-		return fault.At(fault.Syntax, s.Columns[n].Offset, "INSERT has more columns (%d) than it selects values (%d)", len(p.Columns), n)
-	}
-	p.Query = q
-	p.Columns = p.Columns[:len(q.Outputs)]
-	b.table, b.alias, b.aggregates = nil, "", nil
-	return nil
-}
-
 // returning binds the outputs of RETURNING over the rows of a table.
 func (b *binder) returning(t *schema.Table, alias string, list []parse.Output) ([]Output, error) {
 	if len(list) == 0 {
@@ -153,39 +14,64 @@ func (b *binder) returning(t *schema.Table, alias string, list []parse.Output) (
 	b.table, b.alias = t, alias
 	q := &Query{Table: t}
 	if _, err := b.outputs(q, list); err != nil {
-		return nil, err
+		return nil, plainFault(err)
 	}
 	return q.Outputs, nil
+}
+
+// plainFault drops the offer of the analytic path, which has no place there.
+func plainFault(err error) error {
+	if e, ok := err.(*beyond); ok {
+		return e.fault
+	}
+	return err
 }
 
 // BindUpdate binds UPDATE … SET … WHERE.
 func BindUpdate(s *parse.Update, sc Scope, o Options) (*Update, error) {
 	switch {
-	case s.Complex != "":
-		return nil, fault.At(fault.NotImplemented, s.Table.Offset, "%s is not supported yet", s.Complex)
 	case s.Refused != "":
 		return nil, fault.At(fault.NotImplemented, s.Table.Offset, "%s is not supported", s.Refused)
 	case s.Where == nil:
 		return nil, fault.New(fault.InvalidOperation, "UPDATE requires a WHERE clause")
 	}
-	t, err := sc.Table(s.Table)
+	t, err := targetTable(s.Table, sc)
 	if err != nil {
-		return nil, locate(err, s.Table.Offset)
+		return nil, err
 	}
-	b := newBinder(o)
-	b.table, b.alias = t, s.Alias
 	p := &Update{Query: Query{Table: t}}
-	if p.Set, err = b.assignments(t, s.Set); err != nil {
-		return nil, err
+	b := newBinder(o)
+	if len(s.With) > 0 || len(s.From) > 0 {
+		err = beyondRows(s.Complex, s.Table.Offset)
+	} else {
+		err = b.update(p, s)
 	}
-	if err := b.finds(&p.Query, s.Where); err != nil {
-		return nil, err
+	if NeedsTree(err) {
+		b = newBinder(o)
+		*p = Update{Query: Query{Table: t}}
+		err = b.updateSource(p, s, sc)
 	}
-	if p.Returning, err = b.returning(t, s.Alias, s.Returning); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	p.Params, p.Explicit = b.params, b.explicit
+	if p.Source != nil {
+		p.Source.Params, p.Source.Explicit, p.Source.Reason = b.params, b.explicit, s.Complex
+	}
 	return p, nil
+}
+
+// update binds an UPDATE of the row path.
+func (b *binder) update(p *Update, s *parse.Update) (err error) {
+	b.table, b.alias = p.Table, s.Alias
+	if p.Set, err = b.assignments(p.Table, s.Set); err != nil {
+		return err
+	}
+	if err := b.finds(&p.Query, s.Where); err != nil {
+		return err
+	}
+	p.Returning, err = b.returning(p.Table, s.Alias, s.Returning)
+	return err
 }
 
 func (b *binder) assignments(t *schema.Table, set []parse.Assignment) ([]Assignment, error) {
@@ -232,26 +118,43 @@ func (b *binder) finds(q *Query, where parse.Expr) error {
 // BindDelete binds DELETE … WHERE.
 func BindDelete(s *parse.Delete, sc Scope, o Options) (*Delete, error) {
 	switch {
-	case s.Complex != "":
-		return nil, fault.At(fault.NotImplemented, s.Table.Offset, "%s is not supported yet", s.Complex)
 	case s.Refused != "":
 		return nil, fault.At(fault.NotImplemented, s.Table.Offset, "%s is not supported", s.Refused)
 	case s.Where == nil:
 		return nil, fault.New(fault.InvalidOperation, "DELETE requires a WHERE clause")
 	}
-	t, err := sc.Table(s.Table)
+	t, err := targetTable(s.Table, sc)
 	if err != nil {
-		return nil, locate(err, s.Table.Offset)
-	}
-	b := newBinder(o)
-	b.table, b.alias = t, s.Alias
-	p := &Delete{Query: Query{Table: t}}
-	if err := b.finds(&p.Query, s.Where); err != nil {
 		return nil, err
 	}
-	if p.Returning, err = b.returning(t, s.Alias, s.Returning); err != nil {
+	p := &Delete{Query: Query{Table: t}}
+	b := newBinder(o)
+	if len(s.With) > 0 || len(s.Using) > 0 {
+		err = beyondRows(s.Complex, s.Table.Offset)
+	} else {
+		err = b.delete(p, s)
+	}
+	if NeedsTree(err) {
+		b = newBinder(o)
+		*p = Delete{Query: Query{Table: t}}
+		err = b.deleteSource(p, s, sc)
+	}
+	if err != nil {
 		return nil, err
 	}
 	p.Params, p.Explicit = b.params, b.explicit
+	if p.Source != nil {
+		p.Source.Params, p.Source.Explicit, p.Source.Reason = b.params, b.explicit, s.Complex
+	}
 	return p, nil
+}
+
+// delete binds a DELETE of the row path.
+func (b *binder) delete(p *Delete, s *parse.Delete) (err error) {
+	b.table, b.alias = p.Table, s.Alias
+	if err := b.finds(&p.Query, s.Where); err != nil {
+		return err
+	}
+	p.Returning, err = b.returning(p.Table, s.Alias, s.Returning)
+	return err
 }

@@ -238,7 +238,7 @@ func (b *binder) noItem(namespace, name string, at int) error {
 
 // ownColumn reports whether a name is that of a column of the innermost FROM.
 func (b *binder) ownColumn(name string) bool {
-	if b.tree == nil {
+	if b.from == nil {
 		return b.table != nil && b.table.Column(name) >= 0
 	}
 	return len(gives(b.from.columns, name)) > 0

@@ -344,10 +344,45 @@ func (p *Insert) String() string {
 		}
 		b.WriteString("row: " + orElse(strings.Join(text, ", "), "DEFAULT VALUES") + "\n")
 	}
-	if p.Query != nil {
+	switch {
+	case p.Query != nil:
 		b.WriteString(p.Query.String())
+	case p.Source != nil:
+		b.WriteString(p.Source.String())
+	}
+	if p.Conflict != nil {
+		b.WriteString(p.Conflict.show(p.Table))
 	}
 	return b.String() + returning(p.Returning)
+}
+
+// show prints ON CONFLICT.
+func (c *Conflict) show(t *schema.Table) string {
+	names := make([]string, len(c.Target))
+	for i, p := range c.Target {
+		names[i] = t.Columns[p].Name
+	}
+	text := "on conflict (" + orElse(strings.Join(names, ", "), "any") + ")"
+	if c.Nothing {
+		return text + " nothing\n"
+	}
+	text += " update\n" + assigned(t, c.Set)
+	if c.Where != nil {
+		text += "where: " + c.Where.String() + "\n"
+	}
+	return text
+}
+
+func assigned(t *schema.Table, set []Assignment) string {
+	text := ""
+	for _, a := range set {
+		x := "DEFAULT"
+		if a.X != nil {
+			x = a.X.String()
+		}
+		text += "set: " + t.Columns[a.Column].Name + " = " + x + "\n"
+	}
+	return text
 }
 
 func returning(outputs []Output) string {
@@ -361,17 +396,17 @@ func returning(outputs []Output) string {
 // String prints the query and the assignments.
 func (p *Update) String() string {
 	text := "update\n" + p.Query.String()
-	for _, a := range p.Set {
-		x := "DEFAULT"
-		if a.X != nil {
-			x = a.X.String()
-		}
-		text += "set: " + p.Table.Columns[a.Column].Name + " = " + x + "\n"
+	if p.Source != nil {
+		text = "update " + p.Table.QualifiedName() + "\n" + p.Source.String()
 	}
-	return text + returning(p.Returning)
+	return text + assigned(p.Table, p.Set) + returning(p.Returning)
 }
 
 // String prints the query.
 func (p *Delete) String() string {
-	return "delete\n" + p.Query.String() + returning(p.Returning)
+	text := "delete\n" + p.Query.String()
+	if p.Source != nil {
+		text = "delete from " + p.Table.QualifiedName() + "\n" + p.Source.String()
+	}
+	return text + returning(p.Returning)
 }

@@ -269,7 +269,10 @@ func (b *binder) ties(q *Query) []Expr {
 		for i, x := range q.Groups {
 			ties = append(ties, groupRef(b.extra.groups, i, x))
 		}
-		return append(ties, outputsOf(q)...)
+		if b.extra.sets != nil {
+			ties = append(ties, outputsOf(q)...)
+		}
+		return ties
 	case !q.Distinct && !q.Grouped && !b.from.unkeyed:
 		return b.from.keys
 	case !q.Distinct && !q.Grouped:

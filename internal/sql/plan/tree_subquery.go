@@ -29,7 +29,8 @@ func subqueryOutput(e *parse.Subquery) string {
 // subquery binds a query in an expression.
 func (b *binder) subquery(e *parse.Subquery) (Expr, error) {
 	if b.tree == nil {
-		return nil, fault.At(fault.NotImplemented, e.Offset, "%s is not supported yet; a statement reads one table", subqueryName(e.Kind))
+		f := fault.At(fault.NotImplemented, e.Offset, "%s is not supported in %s, which reads one row", subqueryName(e.Kind), orElse(b.clause, "this place"))
+		return nil, &beyond{fault.Of(f), "a subquery"}
 	}
 	b.tree.inside++
 	defer func() { b.tree.inside-- }()

@@ -21,6 +21,9 @@ func defineChecks(t *schema.Table, checks []parse.CheckDef, unproven bool) error
 		if len(t.Checks) >= maxChecks {
 			return fault.At(fault.LimitExceeded, def.Offset, "a table may have at most %d CHECK constraints", maxChecks)
 		}
+		if at := parse.FindSubquery(def.X); at >= 0 {
+			return fault.At(fault.InvalidDefinition, at, "a subquery cannot stand in a CHECK constraint")
+		}
 		x, err := plan.BindCheck(def.X, t)
 		if err != nil {
 			return err

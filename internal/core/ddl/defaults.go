@@ -44,6 +44,9 @@ func (d *Definer) defineDefault(def *parse.ColumnDef) (*schema.Default, error) {
 		}
 		return literalDefault(def, v)
 	}
+	if at := parse.FindSubquery(def.Default); at >= 0 {
+		return nil, fault.At(fault.InvalidDefinition, at, "a subquery cannot stand in a DEFAULT")
+	}
 	x, err := plan.BindScalar(def.Default)
 	if err != nil {
 		return nil, err

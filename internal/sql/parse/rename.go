@@ -21,8 +21,8 @@ func RenameColumns(text, from, to string) (string, error) {
 		return "", err
 	}
 	var starts []int
-	walkColumns(x, func(c *Column) {
-		if c.Name == from && c.Table == "" {
+	walk(x, func(node any) {
+		if c, ok := node.(*Column); ok && c.Name == from && c.Table == "" {
 			starts = append(starts, c.Offset)
 		}
 	})
@@ -41,21 +41,32 @@ func RenameColumns(text, from, to string) (string, error) {
 	return b.String(), nil
 }
 
-// walkColumns visits the references to columns below a value of a tree. It does
-// not know the kinds of nodes, so that no place where one can stand is forgotten.
-func walkColumns(node any, each func(*Column)) {
+// FindSubquery returns the place of a SELECT inside an expression, or -1.
+func FindSubquery(x Expr) int {
+	at := -1
+	walk(x, func(node any) {
+		if s, ok := node.(*Subquery); ok && at < 0 {
+			at = s.Offset
+		}
+	})
+	return at
+}
+
+// walk visits every node below a value of a tree. It does not know the kinds of
+// nodes, so that no place where one can stand is forgotten.
+func walk(node any, each func(any)) {
 	var visit func(v reflect.Value)
 	visit = func(v reflect.Value) {
 		switch v.Kind() {
-		case reflect.Interface, reflect.Pointer:
-			if v.IsNil() {
-				return
+		case reflect.Interface:
+			if !v.IsNil() {
+				visit(v.Elem())
 			}
-			if c, ok := v.Interface().(*Column); ok {
-				each(c)
-				return
+		case reflect.Pointer:
+			if !v.IsNil() {
+				each(v.Interface())
+				visit(v.Elem())
 			}
-			visit(v.Elem())
 		case reflect.Slice:
 			for i := range v.Len() {
 				visit(v.Index(i))

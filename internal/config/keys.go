@@ -57,7 +57,7 @@ func (o *Options) keys() []key {
 	var all []key
 	for _, section := range [][]key{
 		o.Server.keys(), o.Storage.keys(), o.Commit.keys(), o.Transaction.keys(), o.Live.keys(), o.WebSocket.keys(),
-		o.Limits.keys(), o.Execution.keys(), o.RateLimit.keys(), o.Security.keys(), o.Security.CORS.keys(),
+		o.Limits.keys(), o.Analytics.keys(), o.Execution.keys(), o.RateLimit.keys(), o.Security.keys(), o.Security.CORS.keys(),
 		o.Auth.keys(), o.Retention.keys(), o.DDL.keys(), o.Logging.keys(),
 	} {
 		all = append(all, section...)
@@ -134,6 +134,18 @@ func (s *Limits) keys() []key {
 		{"limits.max_query_limit", &s.MaxQueryLimit, "0", "Rows of a SELECT with LIMIT; 0 means no limit.", natural},
 		{"limits.max_result_bytes", &s.MaxResultBytes, "1GiB", "Bytes of one answer, a longer one is cut off by closing the connection; and of what all running sorts and groupings keep together, beyond it they are answered SERVER_BUSY.", size},
 		{"limits.max_message_size", &s.MaxMessageSize, "1048576", "Bytes of SQL text in one request.", size},
+	}
+}
+
+func (s *Analytics) keys() []key {
+	return []key{
+		{"analytics.memory", &s.Memory, "256MiB", "Bytes that joins, groupings and sorts of the analytic path may hold together; beyond it they are set aside in analytics.temp_dir.", size},
+		{"analytics.threads", &s.Threads, "1", "Threads of one analytic statement; one is fastest for small ones.", between(1, 256)},
+		{"analytics.connections", &s.Connections, "0", "Analytic statements that run at one time; 0 means one per processor.", natural},
+		{"analytics.queue", &s.Queue, "64", "Analytic statements that wait for their turn; one more gets SERVER_BUSY.", positive},
+		{"analytics.temp_dir", &s.TempDir, "", "Folder for what does not fit into analytics.memory; empty means analytics in the data directory.", text},
+		{"analytics.temp_bytes", &s.TempBytes, "4GiB", "Bytes that analytics.temp_dir may grow to; beyond it a statement gets LIMIT_EXCEEDED.", size},
+		{"analytics.idle_close", &s.IdleClose, "60s", "Time without analytic statements after which their memory is given back.", duration},
 	}
 }
 

@@ -17,6 +17,7 @@ type Options struct {
 	Live        Live
 	WebSocket   WebSocket
 	Limits      Limits
+	Analytics   Analytics
 	Execution   Execution
 	RateLimit   RateLimit
 	Security    Security
@@ -89,6 +90,17 @@ type Limits struct {
 	MaxQueryLimit     int
 	MaxResultBytes    int64
 	MaxMessageSize    int64
+}
+
+// Analytics is section [analytics].
+type Analytics struct {
+	Memory      int64
+	Threads     int
+	Connections int
+	Queue       int
+	TempDir     string
+	TempBytes   int64
+	IdleClose   time.Duration
 }
 
 // Execution is section [execution].

@@ -5,7 +5,6 @@ import (
 	"kalamdb/internal/core/write"
 	"kalamdb/internal/fault"
 	"kalamdb/internal/schema"
-	"kalamdb/internal/sql/exec"
 	"kalamdb/internal/sql/parse"
 	"kalamdb/internal/sql/plan"
 )
@@ -41,7 +40,7 @@ func (db *DB) bind(stmt parse.Statement, explicit int, view *relation.View, name
 	var err error
 	switch stmt := stmt.(type) {
 	case *parse.Select:
-		p.query, err = compile(plan.BindSelect, exec.NewProgram, stmt, sc, explicit)
+		err = db.bindSelect(stmt, plan.Options{Params: explicit}, sc, p)
 	case *parse.Insert:
 		if err = db.refuseUnwritable(stmt.Table, sc, "insert into"); err == nil {
 			p.insert, err = compile(plan.BindInsert, write.NewInsert, stmt, sc, explicit)
@@ -77,10 +76,14 @@ func refuseUnfinished(p *prepared) error {
 	returning := false
 	switch {
 	case p.insert != nil:
-		if p.insert.Plan().Query != nil {
+		if i := p.insert.Plan(); i.Query != nil || i.Source != nil {
 			return fault.New(fault.NotImplemented, "INSERT … SELECT is not supported yet; INSERT … VALUES is")
+		} else if i.Conflict != nil {
+			return fault.At(fault.NotImplemented, -1, "ON CONFLICT is not supported yet")
 		}
 		returning = len(p.insert.Plan().Returning) > 0
+	case p.update != nil && p.update.Plan().Source != nil, p.delete != nil && p.delete.Plan().Source != nil:
+		return fault.New(fault.NotImplemented, "an UPDATE or DELETE with other tables is not supported yet")
 	case p.update != nil:
 		returning = len(p.update.Plan().Returning) > 0
 	case p.delete != nil:

@@ -71,6 +71,8 @@ type Options struct {
 	Live live.Options
 	// Limits bound statements.
 	Limits Limits
+	// Analytics bounds what runs in DuckDB.
+	Analytics AnalyticsOptions
 	// DeletedRetention is how long tombstones stay where the table does not
 	// say; 0 is 7 days, negative is for ever.
 	DeletedRetention time.Duration
@@ -145,6 +147,7 @@ type DB struct {
 	ids          idSource
 	texts        *semaphore.Weighted // bytes of large texts that are being parsed
 	memory       *exec.Memory        // of all sorts and groupings
+	analytics    *exec.Engine        // of what the row path has not
 	ready        chan struct{}       // closed when the catalog is complete
 	stats        struct {
 		statements, failures, conflicts atomic.Int64
@@ -159,6 +162,7 @@ func Open(o Options) (*DB, error) {
 	}
 	o = o.withDefaults()
 	db := &DB{o: o, ready: make(chan struct{}), plans: newPlanCache(o.Limits.PlanCacheEntries), texts: semaphore.NewWeighted(textRoom), memory: exec.NewMemory(o.Limits.MaxResultBytes)}
+	db.analytics = o.Analytics.engine(o.Logger)
 	if err := db.compose(); err != nil {
 		return nil, fmt.Errorf("open core: %w", err)
 	}
@@ -197,7 +201,7 @@ func (db *DB) Ready() <-chan struct{} { return db.ready }
 // Run drives the database until ctx ends, then drains what is queued. Order of
 // the end: live first, so that nobody waits for events that will not come;
 // then jobs, which propose commands; then apply, which commits what they and
-// the last statements have proposed.
+// the last statements have proposed; then what runs in DuckDB.
 func (db *DB) Run(ctx context.Context) error {
 	applyContext, stopApply := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopApply()
@@ -222,7 +226,7 @@ func (db *DB) Run(ctx context.Context) error {
 	})
 	err := rooms.Wait()
 	stopApply()
-	err = errors.Join(err, engine.Wait())
+	err = errors.Join(err, engine.Wait(), db.analytics.Close())
 	db.transactions.close()
 	db.apply.Close()
 	return err

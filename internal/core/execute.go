@@ -263,8 +263,8 @@ func (db *DB) attempt(ctx context.Context, c *Conversation, n *parse.Normalized,
 	if c.tx != nil {
 		env.Now = write.Clock(c.tx.began) // now() is the same in all of a transaction
 	}
-	if p.query != nil {
-		result, err := db.query(ctx, s, p.query, view, env)
+	if p.query != nil || p.analytic != nil {
+		result, err := db.selects(ctx, s, p, view, env)
 		keep = err == nil
 		return result, err
 	}
@@ -291,7 +291,7 @@ func (db *DB) prepare(ctx context.Context, n *parse.Normalized, view *relation.V
 	if err != nil {
 		return nil, err
 	}
-	if p.table() != nil {
+	if p.table() != nil || p.analytic != nil {
 		// Parsing may have put literals back into the key.
 		db.plans.keep(planKey{namespace, n.Key}, p)
 	}
@@ -329,6 +329,9 @@ func (db *DB) authorisePrepared(s *auth.Session, p *prepared, view *relation.Vie
 			return err
 		}
 		return allowTable(s, action, t)
+	}
+	if p.analytic != nil {
+		return authoriseTree(s, p.analytic.Plan())
 	}
 	return authorise(s, p.statement, newOverlay(view, namespace))
 }

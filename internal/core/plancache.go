@@ -15,18 +15,19 @@ import (
 // caller's rights are checked at each use, and nothing of a caller is in it.
 type prepared struct {
 	statement parse.Statement
-	// One of the four is set for statements that have a plan.
-	query  *exec.Program
-	insert *write.Insert
-	update *write.Update
-	delete *write.Delete
+	// One of the five is set for statements that have a plan.
+	query    *exec.Program
+	analytic *exec.Analytic
+	insert   *write.Insert
+	update   *write.Update
+	delete   *write.Delete
 	// definitions is the version of the catalog it was bound under.
 	definitions uint64
 	// explicit is how many $n the text has.
 	explicit int
 }
 
-// table returns the table that the statement reads or changes, or nil.
+// table returns the one table that the statement reads or changes, or nil.
 func (p *prepared) table() *schema.Table {
 	switch {
 	case p.query != nil:

@@ -20,7 +20,15 @@ func scopeOf(s *auth.Session, t *schema.Table) schema.Scope {
 	return schema.SharedScope
 }
 
-// query starts a SELECT. The result owns the view.
+// selects starts a SELECT on its path. The result owns the view.
+func (db *DB) selects(ctx context.Context, s *auth.Session, p *prepared, view *relation.View, env *exec.Env) (*Result, error) {
+	if p.analytic != nil {
+		return db.analyse(ctx, s, p.analytic, view, env)
+	}
+	return db.query(ctx, s, p.query, view, env)
+}
+
+// query starts a SELECT on the row path. The result owns the view.
 func (db *DB) query(ctx context.Context, s *auth.Session, p *exec.Program, view *relation.View, env *exec.Env) (*Result, error) {
 	var table source.Table
 	q := p.Query()
@@ -35,8 +43,12 @@ func (db *DB) query(ctx context.Context, s *auth.Session, p *exec.Program, view 
 	if err != nil {
 		return nil, err
 	}
-	result := &Result{Kind: Rows, Columns: columnsOf(q)}
-	left := db.rowLimit(q)
+	return db.answer(ctx, rows, columnsOf(q.Table, q.Outputs), db.rowLimit(q.Limit != nil), view), nil
+}
+
+// answer hands on the rows of a SELECT, left of them at most unless it is -1.
+func (db *DB) answer(ctx context.Context, rows *exec.Result, columns []Column, left int, view *relation.View) *Result {
+	result := &Result{Kind: Rows, Columns: columns}
 	result.next = func(outer context.Context) ([][]datum.Value, error) {
 		if err := outer.Err(); err != nil {
 			return nil, asFault(err, db.o.Limits)
@@ -60,14 +72,14 @@ func (db *DB) query(ctx context.Context, s *auth.Session, p *exec.Program, view 
 		rows.Close()
 		view.Release()
 	}
-	return result, nil
+	return result
 }
 
-// rowLimit is how many rows the configuration lets a SELECT return: -1 for
-// all. It acts on the outermost SELECT only.
-func (db *DB) rowLimit(q *plan.Query) int {
+// rowLimit is how many rows the configuration lets a SELECT return, with or
+// without a LIMIT: -1 for all. It acts on the outermost SELECT only.
+func (db *DB) rowLimit(limited bool) int {
 	limit := db.o.Limits.DefaultQueryLimit
-	if q.Limit != nil {
+	if limited {
 		limit = db.o.Limits.MaxQueryLimit
 	}
 	if limit == 0 {
@@ -76,16 +88,17 @@ func (db *DB) rowLimit(q *plan.Query) int {
 	return limit
 }
 
-// columnsOf describes the columns of a SELECT.
-func columnsOf(q *plan.Query) []Column {
-	columns := make([]Column, len(q.Outputs))
-	for i, out := range q.Outputs {
+// columnsOf describes the columns of a SELECT over a table, which is nil for
+// none or several.
+func columnsOf(t *schema.Table, outputs []plan.Output) []Column {
+	columns := make([]Column, len(outputs))
+	for i, out := range outputs {
 		columns[i] = Column{Name: out.Name, Type: out.Type}
-		if q.Table == nil || out.Column < 0 {
+		if t == nil || out.Column < 0 {
 			continue
 		}
-		columns[i].PrimaryKey = q.Table.IsKey(out.Column)
-		columns[i].NotNull = q.Table.Columns[out.Column].NotNull
+		columns[i].PrimaryKey = t.IsKey(out.Column)
+		columns[i].NotNull = t.Columns[out.Column].NotNull
 		columns[i].Unique = columns[i].PrimaryKey
 	}
 	return columns

@@ -90,7 +90,7 @@ func (db *DB) internal(ctx context.Context, s *auth.Session, view *relation.View
 	}
 	own := db.environment(s, n, values, p.explicit, env.Namespace)
 	view.Retain()
-	result, err := db.query(ctx, s, p.query, view, own)
+	result, err := db.selects(ctx, s, p, view, own)
 	if err != nil {
 		view.Release()
 	}

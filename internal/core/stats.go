@@ -16,6 +16,7 @@ type Stats struct {
 	PlanHits   int64
 	PlanMisses int64
 	SortBytes  int64 // that running sorts and groupings keep
+	Analytics  AnalyticsStats
 	// Transactions are the explicit ones.
 	Transactions TransactionStats
 	Apply        apply.Stats
@@ -29,7 +30,7 @@ func (db *DB) Stats() Stats {
 	return Stats{
 		Statements: db.stats.statements.Load(), Failures: db.stats.failures.Load(), Conflicts: db.stats.conflicts.Load(),
 		Plans: db.plans.size(), PlanHits: db.plans.hits.Load(), PlanMisses: db.plans.misses.Load(),
-		SortBytes: db.memory.Used(), Transactions: db.transactions.stats(),
+		SortBytes: db.memory.Used(), Analytics: db.analytics.Stats(), Transactions: db.transactions.stats(),
 		Apply: db.apply.Stats(), Live: db.hub.Stats(), Jobs: db.jobs.Stats(), Maint: db.maint.Stats(),
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -187,10 +188,25 @@ func (s *Server) coreOptions(passwords *auth.Passwords) core.Options {
 			PlanCacheEntries: c.Execution.PlanCacheEntries, MaxDepth: c.Execution.MaxExpressionDepth,
 			StatementTime: c.Execution.HandlerTimeout,
 		},
+		Analytics:        s.analyticsOptions(),
 		DeletedRetention: c.Retention.DefaultDeletedRetention, AuditEntries: c.Retention.AuditMaxEntries,
 		Cluster:    s.cluster(),
 		HistoryAge: c.Live.HistoryAge, HistoryBytes: c.Live.HistoryBytes,
 		DropWithSubscribers: c.DDL.DropWithSubscribers, DropNonemptyNamespace: c.DDL.DropNonemptyNamespace,
+	}
+}
+
+// analyticsOptions bounds the analytic path. What it sets aside lies in the data
+// directory where nothing else is said.
+func (s *Server) analyticsOptions() core.AnalyticsOptions {
+	c := &s.o.Config.Analytics
+	dir := c.TempDir
+	if dir == "" {
+		dir = filepath.Join(s.o.Config.Storage.DataPath, "analytics")
+	}
+	return core.AnalyticsOptions{
+		Memory: c.Memory, Threads: c.Threads, Connections: c.Connections, Queue: c.Queue,
+		TempDir: dir, TempBytes: c.TempBytes, IdleClose: c.IdleClose,
 	}
 }
 

@@ -27,14 +27,15 @@ type local struct {
 	ctx   context.Context // ends with the test
 	conns int
 	seed  uint64
+	set   func(*core.Options) // of the configuration, or nil
 }
 
-func newLocal(ctx context.Context) (*local, error) {
-	db, err := testkit.Open(disk.NewMem(), testkit.NewClock(), nil)
+func newLocal(ctx context.Context, set func(*core.Options)) (*local, error) {
+	db, err := testkit.Open(disk.NewMem(), testkit.NewClock(), set)
 	if err != nil {
 		return nil, err
 	}
-	l := &local{db: db, ctx: ctx}
+	l := &local{db: db, ctx: ctx, set: set}
 	return l, l.bootstrap()
 }
 
@@ -122,7 +123,7 @@ func (l *local) restart(crash bool) error {
 	if err := l.db.Close(); err != nil {
 		return fmt.Errorf("close: %w", err)
 	}
-	db, err := testkit.Open(mem, l.db.Clock, nil)
+	db, err := testkit.Open(mem, l.db.Clock, l.set)
 	if err != nil {
 		return fmt.Errorf("open: %w", err)
 	}

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"kalamdb/internal/core"
 )
 
 var (
@@ -23,7 +25,7 @@ var (
 const foreignSuffix = ".test"
 
 // configurations are those that `all` stands for.
-var configurations = []string{"hot", "cold", "restart", "http"}
+var configurations = []string{"hot", "cold", "restart", "duck", "http"}
 
 // TestCorpus runs each script once per configuration.
 func TestCorpus(t *testing.T) {
@@ -91,7 +93,9 @@ func runScript(t *testing.T, config, path string) int {
 func open(t *testing.T, config string) (backend, error) {
 	switch config {
 	case "hot", "cold", "restart":
-		return newLocal(t.Context())
+		return newLocal(t.Context(), nil)
+	case "duck":
+		return newLocal(t.Context(), func(o *core.Options) { o.Analytics.Always = true })
 	case "http":
 		return newRemote(t.Context(), t.TempDir())
 	}

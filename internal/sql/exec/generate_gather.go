@@ -99,7 +99,7 @@ func (f *folding) value(v datum.Value) (datum.Value, error) {
 	var rows [][]datum.Value
 	if !v.IsNull() {
 		for text := range strings.SplitSeq(v.Text(), gatherMark) {
-			row, err := decoded(text)
+			row, err := rowOf(text)
 			if err != nil {
 				return v, err
 			}
@@ -125,7 +125,7 @@ func (f *folding) value(v datum.Value) (datum.Value, error) {
 	return asColumn(out, f.a.Type)
 }
 
-func decoded(text string) ([]datum.Value, error) {
+func rowOf(text string) ([]datum.Value, error) {
 	bytes, err := base64.RawStdEncoding.DecodeString(text)
 	if err != nil {
 		return nil, err

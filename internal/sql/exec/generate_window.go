@@ -247,7 +247,7 @@ func (g *generator) lateralCall(n *plan.TableCall, series tableFunction, types [
 	b.from = "(SELECT unnest(string_split(" + gathered.text + ", '" + gatherMark + "')) AS r) AS " + alias
 	for i, t := range types {
 		x := g.callOn(term{text: alias + ".r", t: text}, t, "column "+strconv.Itoa(i), func(v datum.Value) (datum.Value, error) {
-			row, err := decoded(v.Text())
+			row, err := rowOf(v.Text())
 			if err != nil || i >= len(row) {
 				return datum.Value{}, err
 			}

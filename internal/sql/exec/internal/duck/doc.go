@@ -15,6 +15,7 @@
 //
 // Goroutines: one per statement while its context has ended and DuckDB has not
 // yet; one that closes an idle instance. With Options.Threads above 1 DuckDB
-// calls back on threads of its own.
+// calls back on threads of its own. Statements that run are bounded by
+// Options.Connections, those that wait by Options.Queue; more are refused.
 // Locks: Rows.mu, then Engine.mu; instance.mu and run.mu are leaves.
 package duck

@@ -140,6 +140,7 @@ func lockdown(o Options, temp string) []string {
 		"SET GLOBAL default_null_order = 'nulls_last_on_asc_first_on_desc'",
 		"SET GLOBAL integer_division = true",
 		"SET GLOBAL ieee_floating_point_ops = true",
+		"SET GLOBAL max_expression_depth = " + strconv.Itoa(mostDepth),
 		"SET GLOBAL TimeZone = 'UTC'",
 		"SET GLOBAL autoinstall_known_extensions = false",
 		"SET GLOBAL autoload_known_extensions = false",

@@ -186,7 +186,13 @@ func TestStreams(t *testing.T) {
 
 // TestStorm: statements that are cancelled anywhere leave nothing behind.
 func TestStorm(t *testing.T) {
-	e := duck.New(duck.Options{Memory: 128 << 20, Connections: 3, IdleClose: time.Millisecond})
+	for threads := range 2 {
+		t.Run(fmt.Sprint(threads+1), func(t *testing.T) { storm(t, threads+1) })
+	}
+}
+
+func storm(t *testing.T, threads int) {
+	e := duck.New(duck.Options{Memory: 128 << 20, Threads: threads, Connections: 3, IdleClose: time.Millisecond})
 	before := runtime.NumGoroutine()
 	in := sequence(20_000, func(i int) string { return fmt.Sprint("text of more than twelve bytes ", i%100) })
 	call := duck.Call{Result: text, Args: []datum.Type{text}, New: func() func([]datum.Value) (datum.Value, error) {

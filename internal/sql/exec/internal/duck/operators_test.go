@@ -170,3 +170,22 @@ func TestProjection(t *testing.T) {
 		t.Errorf("%v, %v", got, err)
 	}
 }
+
+// TestNested: what is just within the bounds runs, and tables may be nested more
+// deeply than values.
+func TestNested(t *testing.T) {
+	e := duck.New(duck.Options{})
+	defer e.Close()
+	in := sequence(3, func(int) string { return "" })
+	for _, text := range []string{
+		"SELECT " + strings.Repeat("(SELECT c0 + ", 12) + "1" + strings.Repeat(" FROM kscan(0) LIMIT 1)", 12),
+		"SELECT * FROM " + strings.Repeat("(SELECT c0 FROM ", 40) + "kscan(0)" + strings.Repeat(")", 40),
+		"SELECT c0 FROM kscan(0)" + strings.Repeat(" UNION ALL SELECT c0 FROM kscan(0)", 63),
+		"WITH a AS (SELECT c0 FROM kscan(0)), b AS MATERIALIZED (SELECT c0 FROM a) SELECT c0 FROM b WHERE c0 IN (SELECT c0 FROM a)",
+		"SELECT " + strings.Repeat("(c0 + ", 100) + "1" + strings.Repeat(")", 100) + " FROM kscan(0)",
+	} {
+		if got, err := query(t.Context(), e, &duck.Statement{Text: text, Scans: []duck.Scan{in.scan()}, Columns: []datum.Type{bigint}}); err != nil || len(got) == 0 {
+			t.Errorf("%.60s: %d rows, %v", text, len(got), err)
+		}
+	}
+}

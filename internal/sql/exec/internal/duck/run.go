@@ -131,8 +131,8 @@ func (r *Rows) execute() error {
 // SELECT.
 func (r *Rows) prepare() error {
 	c, s := r.run.connection, r.run.statement
-	if err := checkWords(s.Text); err != nil {
-		return internal(err)
+	if err := checkText(s.Text); err != nil {
+		return err
 	}
 	for _, call := range s.Calls {
 		if err := r.run.instance.registerCall(c, callForm{shapeOf(call.Result), call.Volatile}); err != nil {
@@ -253,10 +253,10 @@ func (r *Rows) Close() { r.end(nil) }
 
 // end makes Next return err, unless the statement has ended before.
 func (r *Rows) end(err error) {
+	r.run.stop(context.Canceled) // first, so that a Next that runs ends soon
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.done {
-		r.run.stop(context.Canceled)
 		r.finish(err)
 	}
 }

@@ -35,6 +35,15 @@ type relation struct {
 	stored, unkeyed, sorted bool
 }
 
+// order returns the keys of the one table that a relation is, which tell all of
+// its rows apart; nil for every other relation.
+func (r *relation) order() []Expr {
+	if _, ok := r.node.(*Scan); !ok || r.unkeyed || !r.stored {
+		return nil
+	}
+	return r.keys
+}
+
 // item is what one qualifier stands for.
 type item struct {
 	namespace, name string // no namespace behind an alias

@@ -188,6 +188,12 @@ func TestPlans(t *testing.T) {
 					text += fmt.Sprintf("param %d: %s loose=%t\n", i, &Param{i, info}, info.Loose)
 				}
 				return text
+			case "query":
+				p, _, err := bind(sc, d.Input, false)
+				if err != nil {
+					return show(err)
+				}
+				return p.(*Query).Analytic().String()
 			case "each":
 				var b strings.Builder
 				for _, line := range strings.Split(d.Input, "\n") {

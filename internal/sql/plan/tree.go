@@ -252,6 +252,10 @@ func (b *binder) lower(q *Query, node Node) *rows {
 	if e.ordered {
 		end.ties = b.ties(q)
 	}
+	if keys := b.from.order(); e.ordered && q.Distinct && !q.Grouped && keys != nil {
+		// As on the row path, the first of equal rows is kept and gives the order.
+		end.first, end.on, end.ties = true, outputsOf(q), keys
+	}
 	r := end.over(&Project{b.tree.next(), node, q.Outputs})
 	r.sorted = len(q.Order) > 0 || b.from.sorted && !q.Grouped && !q.Distinct
 	r.stored = b.from.stored
@@ -262,7 +266,7 @@ func (b *binder) lower(q *Query, node Node) *rows {
 // come alike wherever they are stored. What no table gives keeps its own order.
 func (b *binder) ties(q *Query) []Expr {
 	switch {
-	case !b.from.stored || b.from.sorted && !q.Grouped && !q.Distinct && len(q.Order) == 0:
+	case !b.from.stored && len(q.Order) == 0, b.from.sorted && !q.Grouped && !q.Distinct && len(q.Order) == 0:
 		return nil
 	case q.Grouped && !q.Distinct && b.extra.on == nil:
 		ties := make([]Expr, 0, len(q.Groups))
@@ -291,8 +295,11 @@ func outputsOf(q *Query) []Expr {
 
 // ending is what follows the select list.
 type ending struct {
-	distinct      bool
-	on            []Expr
+	distinct bool
+	on       []Expr
+	// first says that of rows that are equal in on, which are then all outputs,
+	// the first is kept and gives the place.
+	first         bool
 	order         []OrderItem
 	ties          []Expr
 	limit, offset Expr
@@ -314,7 +321,12 @@ func (e *ending) over(p *Project) *rows {
 	for i, x := range e.on {
 		on[i] = e.column(p, x, -1)
 	}
-	for _, x := range append(slices.Clone(on), e.ties...) {
+	if !e.first {
+		for _, x := range on {
+			order = e.tie(p, order, x)
+		}
+	}
+	for _, x := range e.ties {
 		order = e.tie(p, order, x)
 	}
 	switch {

@@ -126,7 +126,7 @@ func (b *binder) scan(t *schema.Table, alias parse.Alias, at int) (*relation, er
 		c := &t.Columns[i]
 		columns[i] = named{c.Name, &Ref{n.Rel, i, c.Name, c.Type}}
 	}
-	r := &relation{node: n, rels: []int{n.Rel}, stored: true}
+	r := &relation{node: n, rels: []int{n.Rel}, stored: t.Kind != schema.System}
 	keys := t.KeyPositions()
 	if seq := systemColumn(t, schema.SeqColumn); seq >= 0 && (t.Kind == schema.Stream || len(keys) == 0) {
 		keys = append(keys, seq)

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"context"
 
 	"kalamdb/internal/auth"
@@ -39,6 +40,9 @@ func (db *DB) Converse(s *auth.Session, origin, namespace string) *Conversation 
 // ROLLBACK, COMMIT, which rolls back too, or ROLLBACK TO a savepoint is taken.
 func (c *Conversation) Execute(ctx context.Context, sql string, params []datum.Value) ([]*Result, error) {
 	results, err := c.execute(ctx, sql, params)
+	if err != nil && c.tx != nil {
+		c.tx.refuse(err)
+	}
 	return results, asFault(err, c.db.o.Limits)
 }
 
@@ -85,11 +89,14 @@ func (c *Conversation) run(ctx context.Context, n *parse.Normalized, params []da
 		return result, c.used(n.Text, err)
 	}
 	tx := c.tx
-	if err := tx.enter(); err != nil && !c.ends(n.Text) {
+	if err := tx.enter(func() bool { return c.ends(n.Text) }); err != nil {
 		return nil, err
 	}
 	result, err := c.db.runOne(ctx, c, n, params)
 	tx.leave(err)
+	if err == nil {
+		result.watch(tx)
+	}
 	return result, c.used(n.Text, err)
 }
 
@@ -174,9 +181,17 @@ func (c *Conversation) commit(ctx context.Context) (string, error) {
 	c.tx = nil
 	if tx.failure() != nil {
 		tx.end()
+		if err := tx.untold(); err != nil {
+			return "", err
+		}
 		return "Transaction rolled back (" + tx.id + ")", nil
 	}
 	if err := tx.commit(ctx); err != nil {
+		if fault.Is(err, fault.Conflict) {
+			// Whoever tries again shall see what came before him, and nobody be
+			// told of a commit that a power cut may take back.
+			err = cmp.Or(c.db.apply.Settle(ctx), err)
+		}
 		return "", err
 	}
 	return "Transaction committed (" + tx.id + ")", nil

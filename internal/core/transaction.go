@@ -80,9 +80,10 @@ type transaction struct {
 
 	mu struct {
 		sync.Mutex
-		running bool
+		running int   // statements, and reads of their results
 		ended   bool  // it holds nothing any more
 		failed  error // what made it useless
+		told    bool  // the owner knows
 		used    time.Time
 		rows    int
 		bytes   int64
@@ -115,17 +116,19 @@ func (t *transactions) take(n int64) bool {
 	return true
 }
 
-// enter begins a statement, or says why the transaction takes none.
-func (x *transaction) enter() error {
+// enter begins a statement, or says why the transaction takes none; ends tells
+// whether the statement is one that a failed transaction takes.
+func (x *transaction) enter(ends func() bool) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.mu.failed == nil {
 		x.expire()
 	}
-	if x.mu.failed != nil {
+	if x.mu.failed != nil && !ends() {
+		x.mu.told = true
 		return fault.Wrap(fault.FailedTransaction, x.mu.failed, "current transaction is aborted, commands ignored until end of transaction block: %s", fault.Of(x.mu.failed).Message)
 	}
-	x.mu.running = true
+	x.mu.running++
 	return nil
 }
 
@@ -134,16 +137,60 @@ func (x *transaction) enter() error {
 func (x *transaction) leave(err error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.mu.running = false
+	x.mu.running--
 	x.mu.used = x.all.now()
-	if err != nil && x.mu.failed == nil {
-		x.mu.failed = err
-		if !x.staged.Savepoints() {
-			x.drop()
-		}
+	if err != nil {
+		x.fail(err)
 	}
 	if !x.mu.ended {
 		x.mu.rows, x.mu.bytes, x.mu.tables = x.staged.Size()
+	}
+}
+
+// fail makes the transaction useless, but for what savepoints keep. The caller
+// holds the lock, and his own is told.
+func (x *transaction) fail(err error) {
+	x.mu.told = true
+	if x.mu.failed != nil {
+		return
+	}
+	x.mu.failed = err
+	if !x.staged.Savepoints() {
+		x.drop()
+	}
+}
+
+// refuse is fail for a text that did not come to run.
+func (x *transaction) refuse(err error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.fail(err)
+}
+
+// untold returns what made the transaction useless when its owner does not know
+// of it yet: his COMMIT must not pass for a success.
+func (x *transaction) untold() error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.mu.failed == nil || x.mu.told {
+		return nil
+	}
+	return fault.Wrap(fault.FailedTransaction, x.mu.failed, "%s", fault.Of(x.mu.failed).Message)
+}
+
+// watch makes an error while a result is read a failure of its transaction.
+func (r *Result) watch(x *transaction) {
+	inner := r.next
+	if inner == nil {
+		return
+	}
+	r.next = func(ctx context.Context) ([][]datum.Value, error) {
+		x.mu.Lock()
+		x.mu.running++
+		x.mu.Unlock()
+		rows, err := inner(ctx)
+		x.leave(err)
+		return rows, err
 	}
 }
 
@@ -170,7 +217,7 @@ func (x *transaction) failure() error {
 func (x *transaction) expire() {
 	now, o := x.all.now(), &x.all.o
 	switch {
-	case x.mu.ended || x.mu.running:
+	case x.mu.ended || x.mu.running > 0:
 		return
 	case now.Sub(x.began) >= o.Timeout:
 		x.mu.failed = fault.New(fault.Timeout, "transaction '%s' was rolled back: it was open for %s (transaction.timeout)", x.id, o.Timeout)
@@ -300,7 +347,7 @@ func (t *transactions) rows(context.Context, relation.Caller) ([][]datum.Value, 
 		switch {
 		case x.mu.failed != nil:
 			state = "failed"
-		case x.mu.running:
+		case x.mu.running > 0:
 			state = "active"
 		}
 		rows[i] = []datum.Value{

@@ -227,6 +227,8 @@ func wireOf(c fault.Code) (status int, code, generic string) {
 		return 403, "PERMISSION_DENIED", ""
 	case fault.ServerBusy, fault.DiskFull, fault.ReadOnly, fault.ShuttingDown:
 		return 503, string(c), ""
+	case fault.Conflict:
+		return 409, string(c), ""
 	case fault.Internal:
 		return 500, "INTERNAL_ERROR", "SQL request failed"
 	case fault.EmptySQL, fault.InvalidInput, fault.InvalidParameter, fault.ParamsWithBatch:

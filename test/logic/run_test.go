@@ -280,10 +280,10 @@ func (r *runner) query(b *block, sql string) error {
 	if out.err != nil {
 		return fmt.Errorf("unexpected error: %s %s", out.err.code, out.err.sentence)
 	}
-	if len(out.results) != 1 {
-		return fmt.Errorf("%d results", len(out.results))
+	res, err := rowsOf(out.results)
+	if err != nil {
+		return err
 	}
-	res := out.results[0]
 	types := b.words[1]
 	options := b.words[2:]
 	if got := string(res.types); got != types {
@@ -303,6 +303,27 @@ func (r *runner) query(b *block, sql string) error {
 		lines = append([]string{strings.Join(res.columns, "  ")}, lines...)
 	}
 	return r.compare(b, lines)
+}
+
+// rowsOf returns the rows that the statements of a text have answered, one
+// after another; they have the same columns.
+func rowsOf(results []result) (all result, err error) {
+	found := false
+	for _, res := range results {
+		switch {
+		case len(res.types) == 0:
+		case !found:
+			all, found = res, true
+		case string(res.types) != string(all.types):
+			return all, fmt.Errorf("results of types %s and %s", string(all.types), string(res.types))
+		default:
+			all.rows = append(slices.Clone(all.rows), res.rows...)
+		}
+	}
+	if !found {
+		return all, fmt.Errorf("%d results without rows", len(results))
+	}
+	return all, nil
 }
 
 // compare holds lines against the expectation, or rewrites it.

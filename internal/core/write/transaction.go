@@ -264,13 +264,14 @@ func (t *Transaction) Commit(ctx context.Context, now time.Time, actor schema.Us
 
 // refusal words what the commit of a transaction has met. A key that exists now
 // and did not when it was inserted is the change of another: a transaction that
-// runs again sees it.
+// runs again sees it. The cause is not wrapped: the statement that asks for the
+// commit is not to be run again by itself.
 func (t *Transaction) refusal(ctx context.Context, err error, writes []command.TableWrite, tables []*schema.Table) error {
 	switch {
 	case errors.Is(err, command.ErrStaleRow):
-		return fault.Wrap(fault.Conflict, err, "another transaction has changed a row of this one since it began; nothing of it was written, and it may be run again")
+		return fault.New(fault.Conflict, "another transaction has changed a row of this one since it began; nothing of it was written, and it may be run again")
 	case errors.Is(err, command.ErrStaleSchema):
-		return fault.Wrap(fault.Conflict, err, "a table of this transaction was altered or dropped since it began; nothing of it was written, and it may be run again")
+		return fault.New(fault.Conflict, "a table of this transaction was altered or dropped since it began; nothing of it was written, and it may be run again")
 	case !fault.Is(err, fault.DuplicateKey):
 		return err
 	}
@@ -284,7 +285,7 @@ func (t *Transaction) refusal(ctx context.Context, err error, writes []command.T
 			}
 			_, _, deleted, _, found, looking := newest.Get(ctx, def, r.Scope, r.Key)
 			if looking == nil && found && !deleted {
-				return fault.Wrap(fault.Conflict, err, "another transaction has inserted a key of this one since it began; nothing of it was written, and it may be run again")
+				return fault.New(fault.Conflict, "another transaction has inserted a key of this one since it began; nothing of it was written, and it may be run again")
 			}
 		}
 	}

@@ -251,15 +251,15 @@ func (l *load) flush(r *rand.Rand) {
 }
 
 // listen takes what a subscriber is told; now and then it stops for a while, and
-// now and then it cuts the connection and resumes.
+// now and then it cuts the connection and resumes or begins anew.
 func (l *load) listen(c *memClient, r *rand.Rand) {
 	defer func() { l.failed("a subscriber's end", c.close()) }()
 	for l.going() {
-		begin := c.open
-		if r.IntN(4) == 0 {
-			begin = c.anew
+		begin, o := c.open, memOptions(r)
+		if r.IntN(4) == 0 { // pages of a snapshot while others write are of different moments
+			begin, o.BatchSize = c.anew, []int{1000, 7, 7}[r.IntN(3)]
 		}
-		if err := begin(l.n, l.h, memOptions(r)); err != nil {
+		if err := begin(l.n, l.h, o); err != nil {
 			if !errors.Is(err, errEnded) {
 				l.failed("a subscriber", err)
 			}

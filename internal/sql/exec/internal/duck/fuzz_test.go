@@ -1,6 +1,7 @@
 package duck
 
 import (
+	"strings"
 	"testing"
 
 	"kalamdb/internal/datum"
@@ -20,16 +21,28 @@ func FuzzDecodeBytes(f *testing.F) {
 		if err != nil || typ.Kind == datum.Decimal && v.DecimalString() != s {
 			return // a decimal may be written in other ways
 		}
-		w := newWriter(typ)
-		w.shape.form = formBlob // keeps the bytes without a vector
-		if typ.Kind == datum.Embedding || typ.Kind == datum.Bytes {
-			err = w.putBytes(0, v)
-		} else {
-			w.shape.form = formVarchar
-			err = w.putBytes(0, v)
-		}
+		w := newWriter(typ) // keeps the bytes until they are flushed to a vector
+		err = w.putBytes(0, v)
 		if err == nil && string(w.bytes) != s {
 			t.Errorf("%s %q is written as %q", typ, s, w.bytes)
+		}
+	})
+}
+
+// FuzzCheckText: any text is refused or let through, and one that is let through
+// does not call a forbidden function in plain sight.
+func FuzzCheckText(f *testing.F) {
+	f.Add("SELECT c0 FROM kscan(0) WHERE c1 = 'it''s' AND \"c\"\"0\" IN (SELECT $1)")
+	f.Add("SELECT 1 FROM query('SELECT 1')")
+	f.Add("((()))) (select (with '")
+	f.Fuzz(func(t *testing.T, s string) {
+		if err := checkText(s); err != nil || strings.ContainsAny(s, `'"`) {
+			return
+		}
+		for _, name := range []string{"query(", "glob (", "read_text("} {
+			if i := strings.Index(s, name); i == 0 || i > 0 && !isWord(s[i-1]) {
+				t.Errorf("%q is let through", s)
+			}
 		}
 	})
 }

@@ -177,7 +177,8 @@ func (r *Rows) readColumns() error {
 }
 
 // Next returns the next rows, or nil at the end. They are valid until the next
-// call; the values are for good.
+// call; the values are for good, though the texts of one column and call share
+// memory.
 func (r *Rows) Next(ctx context.Context) ([][]datum.Value, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

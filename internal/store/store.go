@@ -88,6 +88,7 @@ type Store struct {
 	lock      io.Closer // LOCK, held until Close
 	db        *engine.DB
 	clean     bool         // the run before ended with Close
+	recovered atomic.Bool  // what it may have lost is noted
 	snapshots atomic.Int64 // open ones
 	batches   atomic.Int64 // open ones
 }
@@ -172,8 +173,13 @@ func (s *Store) commit(fill func(b *engine.Batch)) error {
 }
 
 // Clean reports whether the run before ended with Close. After any other end,
-// relaxed commits may be missing.
+// relaxed commits may be missing, and so they may after a run that ended before
+// it called Recovered.
 func (s *Store) Clean() bool { return s.clean }
+
+// Recovered says that it is durably noted what the run before may have lost.
+// Until then Close does not mark a run that was not clean.
+func (s *Store) Recovered() { s.recovered.Store(true) }
 
 // FS returns the file system of the directory.
 func (s *Store) FS() disk.FS { return s.options.FS }
@@ -267,14 +273,14 @@ const (
 
 // Close durably marks the end of the run and closes the directory. All
 // batches and snapshots must be closed. After durability was lost it leaves
-// no mark. A long log is written to a table first: the next start would have to
+// no mark, nor does a start that failed before it had recovered. A long log is written to a table first: the next start would have to
 // read it, which takes longer than this.
 func (s *Store) Close() error {
 	err := s.db.Broken()
 	if err == nil && s.db.Metrics().LogBytes > replayBytes && s.Full() == nil {
 		_ = s.db.FlushFor(lastFlush) // what is not flushed is in the log
 	}
-	if err == nil {
+	if err == nil && (s.clean || s.recovered.Load()) {
 		err = s.commit(func(b *engine.Batch) { engine.SysPut(b, sysClean, []byte{1}) })
 	}
 	if closeErr := s.db.Close(); err == nil {

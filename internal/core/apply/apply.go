@@ -169,6 +169,7 @@ func Open(o Options) (*Local, error) {
 			return nil, fmt.Errorf("open apply: note lost positions: %w", err)
 		}
 	}
+	o.Store.Recovered()
 	if reason != "" {
 		o.Logger.Warn("starting read-only", "reason", reason)
 	}

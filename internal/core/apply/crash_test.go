@@ -335,6 +335,39 @@ func TestLostRangesLeaveWithHistory(t *testing.T) {
 	}
 }
 
+// TestStartThatFailsForgetsNoCrash ends a start behind a crash in order, but
+// before the lost positions were noted, as one without a secret does.
+func TestStartThatFailsForgetsNoCrash(t *testing.T) {
+	d := disk.NewMem()
+	n := openNode(t, options{disk: d})
+	note := n.create("note", schema.User)
+	var lost uint64
+	for id := range int64(2) { // the first may share the fsync of the ceiling
+		r, err := n.local.Commit(context.Background(), &command.Command{Time: moment0, Durability: schema.Relaxed, Body: insert(note, "al", id, "x")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		lost = r.Position
+	}
+	next := d.CrashClone(1, 0)
+	n.close()
+	s, err := store.Open(store.Options{FS: next, Dir: "data", Now: clockAt(moment0), Reserve: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	n = openNode(t, options{disk: next})
+	defer n.close()
+	if err := n.checkCursor(lost); !fault.Is(err, fault.CursorExpired) || len(n.lost()) != 1 {
+		t.Errorf("the lost position %d: %v; lost ranges %v", lost, err, n.lost())
+	}
+	if p := n.must(insert(note, "al", 3, "x")).Position; p <= lost {
+		t.Errorf("position %d after %d was given out", p, lost)
+	}
+}
+
 // TestFailedSyncAcknowledgesNothing lets the log fail under load: the loops end
 // through the fatal call and nobody is told of success any more.
 func TestFailedSyncAcknowledgesNothing(t *testing.T) {

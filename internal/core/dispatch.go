@@ -35,7 +35,7 @@ func (db *DB) dispatch(ctx context.Context, c *Conversation, p *prepared, view *
 	case *parse.ShowNamespaces, *parse.ShowTables, *parse.ShowStorages, *parse.ShowStats, *parse.ShowColumns, *parse.Show, *parse.Describe:
 		return db.show(ctx, s, stmt, view, env, namespace)
 	case *parse.Explain:
-		return db.explain(stmt, view, namespace)
+		return db.explain(ctx, c, stmt, p.explicit, view, env)
 	case *parse.StorageFlush:
 		return db.storageFlush(ctx, s, stmt, view, namespace)
 	case *parse.Cluster:

@@ -127,30 +127,3 @@ func (db *DB) showStats(ctx context.Context, s *auth.Session, stmt *parse.ShowSt
 	}
 	return buffered(columns, [][]datum.Value{row}), nil
 }
-
-// explain shows the plan of a statement.
-func (db *DB) explain(stmt *parse.Explain, view *relation.View, namespace string) (*Result, error) {
-	if stmt.Analyze {
-		return nil, fault.New(fault.NotImplemented, "EXPLAIN ANALYZE is not supported yet; EXPLAIN is")
-	}
-	p, err := db.bind(stmt.Inner, 0, view, namespace)
-	if err != nil {
-		return nil, err
-	}
-	var text string
-	switch {
-	case p.query != nil:
-		text = p.query.Query().String()
-	case p.insert != nil:
-		text = p.insert.Plan().String()
-	case p.update != nil:
-		text = p.update.Plan().String()
-	case p.delete != nil:
-		text = p.delete.Plan().String()
-	default:
-		return nil, fault.New(fault.NotImplemented, "EXPLAIN works on SELECT, INSERT, UPDATE and DELETE")
-	}
-	columns := []Column{{Name: "plan_type", Type: datum.Type{Kind: datum.Text}}, {Name: "plan", Type: datum.Type{Kind: datum.Text}}}
-	row := []datum.Value{datum.NewText("row_path"), datum.NewText(text)}
-	return buffered(columns, [][]datum.Value{row}), nil
-}

@@ -203,10 +203,7 @@ func negativeDistance(v datum.Value) bool {
 // it is a scan; else our code gathers the rows for each row around, and DuckDB
 // takes them apart.
 func (g *generator) tableCall(n *plan.TableCall) (*block, error) {
-	series, ok := tableFunctions[n.Fn.Name]
-	if !ok {
-		return nil, fault.New(fault.NotImplemented, "function %s is not supported in FROM yet", n.Fn.Name)
-	}
+	series := tableFunction(n.Fn.Rows)
 	types := make([]datum.Type, len(n.Columns))
 	for i, c := range n.Columns {
 		types[i] = c.Type

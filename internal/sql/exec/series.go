@@ -11,54 +11,12 @@ import (
 	"kalamdb/internal/sql/source"
 )
 
-// tableFunction starts a function in FROM. The returned function gives the next
-// row, or nil at the end.
-type tableFunction func(args []datum.Value) (next func() ([]datum.Value, error), err error)
-
-// tableFunctions are the functions in FROM by name. It is never written after
-// the program has started.
-var tableFunctions = map[string]tableFunction{"generate_series": generateSeries}
-
-// generateSeries counts from the first to the second argument.
-func generateSeries(args []datum.Value) (func() ([]datum.Value, error), error) {
-	for _, v := range args {
-		if v.IsNull() {
-			return func() ([]datum.Value, error) { return nil, nil }, nil
-		}
-	}
-	at, last := args[0], args[1]
-	step := datum.NewInt(datum.Int, 1)
-	if len(args) > 2 {
-		step = args[2]
-	}
-	zero := datum.NewInt(datum.Int, 0)
-	if step.Kind() == datum.Interval {
-		zero = datum.NewInterval(0, 0, 0)
-	}
-	direction := datum.Compare(step, zero)
-	if direction == 0 {
-		return nil, fault.New(fault.InvalidValue, "the step of GENERATE_SERIES must not be 0")
-	}
-	done := false
-	row := make([]datum.Value, 1)
-	return func() ([]datum.Value, error) {
-		if done || datum.Compare(at, last)*direction > 0 {
-			return nil, nil
-		}
-		row[0] = at
-		next, err := datum.Add(at, step)
-		if err != nil {
-			done = true // the range of the type ends here, and so does the series
-			return row, nil
-		}
-		at = next
-		return row, nil
-	}, nil
-}
+// tableFunction starts a function in FROM.
+type tableFunction func(args []datum.Value) (plan.Next, error)
 
 // seriesRows delivers a function in FROM.
 type seriesRows struct {
-	next  func() ([]datum.Value, error)
+	next  plan.Next
 	types []datum.Type
 	n     int64 // rows so far, for WITH ORDINALITY
 	batch source.Batch

@@ -92,7 +92,7 @@ func (b *binder) orderedAggregate(e *parse.Call, entries []*Function, args []Exp
 	}
 	item := orderItem(within)
 	item.X = b.place(b.settle(x))
-	if err := sortable(item.X, within.X.Pos()); err != nil {
+	if err := sortable(item.X, "ORDER BY", within.X.Pos()); err != nil {
 		return Aggregate{}, err
 	}
 	a := Aggregate{Op: fn.op, Order: []OrderItem{item}, Type: item.X.Type()}
@@ -131,7 +131,7 @@ func (b *binder) aggregateOrder(a *Aggregate, e *parse.Call) error {
 		}
 		item := orderItem(o)
 		item.X = b.place(b.settle(x))
-		if err := sortable(item.X, o.X.Pos()); err != nil {
+		if err := sortable(item.X, "ORDER BY", o.X.Pos()); err != nil {
 			return err
 		}
 		if a.Distinct {

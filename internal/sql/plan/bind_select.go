@@ -97,7 +97,7 @@ func (b *binder) shape(q *Query, s *parse.Select) error {
 		return err
 	}
 	b.outputTexts = make([]string, len(q.Outputs))
-	order, err := b.orderBy(q, s.OrderBy, s.Offset)
+	order, err := b.orderBy(q, s.OrderBy, "ORDER BY", s.Offset)
 	if err != nil {
 		return err
 	}
@@ -409,20 +409,20 @@ func ordinal(e parse.Expr, n int, clause string) (at int, ok bool, err error) {
 
 // orderBy binds the sort keys: a position in the select list, the name of an
 // output, or any expression.
-func (b *binder) orderBy(q *Query, list []parse.Order, offset int) ([]OrderItem, error) {
-	if err := tooMany("ORDER BY", len(list), offset); err != nil {
+func (b *binder) orderBy(q *Query, list []parse.Order, clause string, offset int) ([]OrderItem, error) {
+	if err := tooMany(clause, len(list), offset); err != nil {
 		return nil, err
 	}
-	b.clause = "ORDER BY"
+	b.clause = clause
 	items := make([]OrderItem, 0, len(list))
 	for _, o := range list {
 		item := orderItem(o)
-		at, ok, err := ordinal(o.X, len(q.Outputs), "ORDER BY")
+		at, ok, err := ordinal(o.X, len(q.Outputs), clause)
 		if err != nil {
 			return nil, err
 		}
 		if c, is := o.X.(*parse.Column); is && !ok && c.Table == "" {
-			if at, err = b.outputNamed(q, c, "ORDER BY"); err != nil {
+			if at, err = b.outputNamed(q, c, clause); err != nil {
 				return nil, err
 			}
 			ok = at >= 0
@@ -438,7 +438,7 @@ func (b *binder) orderBy(q *Query, list []parse.Order, offset int) ([]OrderItem,
 			text := item.X.String()
 			item.Output = b.outputShowing(q, text)
 		}
-		if err := sortable(item.X, o.X.Pos()); err != nil {
+		if err := sortable(item.X, clause, o.X.Pos()); err != nil {
 			return nil, err
 		}
 		items = append(items, item)
@@ -455,9 +455,9 @@ func orderItem(o parse.Order) OrderItem {
 	return item
 }
 
-func sortable(x Expr, at int) error {
+func sortable(x Expr, clause string, at int) error {
 	if familyOf(x.Type().Kind) == vectorFamily {
-		return fault.At(fault.TypeMismatch, at, "ORDER BY does not take %s", typeName(x.Type()))
+		return fault.At(fault.TypeMismatch, at, "%s does not take %s", clause, typeName(x.Type()))
 	}
 	return nil
 }

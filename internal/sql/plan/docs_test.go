@@ -48,7 +48,27 @@ func docs() string {
 		b.WriteString("| " + docsForm(f) + " | " + docsCell(f.ResultName()) + " | " + docsMeaning(f, last) + " |\n")
 		last = f
 	}
+	b.WriteString(docsTables())
 	b.WriteString(docsTail())
+	return b.String()
+}
+
+// docsTables prints the functions that stand in FROM.
+func docsTables() string {
+	var b strings.Builder
+	b.WriteString("\n## Functions in FROM\n\nWITH ORDINALITY adds a column that counts the rows. A NULL among the arguments gives no row unless a line says otherwise.\n\n| form | columns | meaning |\n|---|---|---|\n")
+	last := ""
+	for _, f := range TableFunctions() {
+		form, doc := "`"+docsCell(f.Signature())+"`", f.Doc
+		if len(f.Aliases) > 0 {
+			form += ", also `" + strings.Join(f.Aliases, "`, `") + "`"
+		}
+		if doc == last {
+			doc = "the same"
+		}
+		last = f.Doc
+		b.WriteString("| " + form + " | " + f.ResultName() + " | " + doc + " |\n")
+	}
 	return b.String()
 }
 
@@ -107,6 +127,12 @@ func docsTail() string {
 | ` + "`CASE [x] WHEN a THEN r … [ELSE s] END`" + ` | the result of the first arm whose condition holds, else s or NULL |
 | ` + "`CAST(x AS t)`, `x::t`, `TRY_CAST(x AS t)`" + ` | conversion; TRY_CAST gives NULL where CAST fails |
 | ` + "`aggregate([DISTINCT] x) [FILTER (WHERE c)]`" + ` | over the rows of a group, over different values only, over rows that meet c |
+| ` + "`aggregate(x ORDER BY y)`, `aggregate(f) WITHIN GROUP (ORDER BY y)`" + ` | over the rows in an order; the second form is that of the aggregates that need one |
+| ` + "`f(x) OVER ([PARTITION BY …] [ORDER BY …] [frame])`" + ` | a window function, or an aggregate, over the rows around each row |
+| ` + "`(a, b) = (c, d)`, `(a, b) IN ((c, d), …)`" + ` | rows compared item by item; < and the like decide by the first items that differ |
+| ` + "`(SELECT …)`, `EXISTS (SELECT …)`, `x [NOT] IN (SELECT …)`, `x op ANY (SELECT …)`, `x op ALL (SELECT …)`" + ` | queries in expressions; the first gives its one value, NULL for no row |
+| ` + "`GROUPING(a, b)`" + ` | a bit for each argument: 1 where the grouping set of the row leaves it out |
+| ` + "`x COLLATE \"C\"`" + ` | x: text is always compared byte by byte |
 
 ## Casts
 

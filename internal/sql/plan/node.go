@@ -258,11 +258,15 @@ type WindowBound struct {
 // TableFunction is an overload of a function that stands in FROM. The arguments
 // of a call have the types that it takes.
 type TableFunction struct {
-	Name string
-	Doc  string
+	Name    string
+	Aliases []string
+	Doc     string
 
 	call    Function // its arguments
 	columns func(args []Expr) []RelColumn
+	// named says that the columns keep their names under an alias.
+	named bool
+	rows  func(args []datum.Value) (Next, error)
 }
 
 func (*One) node()         {}

@@ -188,6 +188,8 @@ func TestPlans(t *testing.T) {
 					text += fmt.Sprintf("param %d: %s loose=%t\n", i, &Param{i, info}, info.Loose)
 				}
 				return text
+			case "rows":
+				return showRows(sc, d.Input)
 			case "query":
 				p, _, err := bind(sc, d.Input, false)
 				if err != nil {
@@ -225,6 +227,45 @@ func TestPlans(t *testing.T) {
 			return "unknown command " + d.Cmd
 		})
 	})
+}
+
+// showRows prints the rows of a function in FROM whose arguments are constants.
+func showRows(sc Scope, call string) string {
+	stmt, err := parse.Parse("SELECT * FROM " + call)
+	if err != nil {
+		return show(err)
+	}
+	a, err := BindAnalytic(stmt.(*parse.Select), sc, Options{})
+	if err != nil {
+		return show(err)
+	}
+	var b strings.Builder
+	Nodes(a.Root, func(n Node) {
+		c, ok := n.(*TableCall)
+		if !ok {
+			return
+		}
+		b.WriteString(columnList(c.Columns) + "\n")
+		args := make([]datum.Value, len(c.Args))
+		for i, x := range c.Args {
+			args[i] = x.(*Const).Value
+		}
+		next, err := c.Fn.Rows(args)
+		for err == nil {
+			var row []datum.Value
+			if row, err = next(); row == nil || err != nil {
+				break
+			}
+			for _, v := range row {
+				b.WriteString(v.String() + " ")
+			}
+			b.WriteString("\n")
+		}
+		if err != nil {
+			b.WriteString(show(err))
+		}
+	})
+	return b.String()
 }
 
 // TestSettle replaces what belongs to an execution by constants.

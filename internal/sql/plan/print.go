@@ -245,7 +245,14 @@ func (e *GroupRef) appendTo(dst []byte) []byte { return e.X.appendTo(dst) }
 func (e *AggRef) appendTo(dst []byte) []byte { return append(dst, e.A.String()...) }
 
 // shown prints an expression for a sentence, cut to a readable length.
-func shown(e Expr) string { return shorten(e.String()) }
+func shown(e Expr) string {
+	return shorten(Replace(e, func(x Expr) Expr {
+		if r, ok := x.(*Ref); ok {
+			return &Col{r.Position, r.Name, r.T}
+		}
+		return nil
+	}).String())
+}
 
 // shorten cuts text for a sentence.
 func shorten(text string) string {

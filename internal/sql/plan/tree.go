@@ -24,6 +24,8 @@ type tree struct {
 	queries int // numbers of WITH queries
 	depth   int // of queries in each other
 	inside  int // subqueries of expressions around
+	// within are the views around, outermost first.
+	within []*schema.View
 	// noRecall counts the set operations around that a recursive query must not
 	// stand in.
 	noRecall int

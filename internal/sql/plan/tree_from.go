@@ -2,6 +2,7 @@ package plan
 
 import (
 	"slices"
+	"strings"
 
 	"kalamdb/internal/fault"
 	"kalamdb/internal/schema"
@@ -226,6 +227,11 @@ func (b *binder) view(v *schema.View, s *parse.TableName) (*relation, error) {
 // viewQuery binds it where the view was defined: nothing of the statement
 // around it is in scope.
 func (b *binder) viewQuery(v *schema.View, s *parse.Select) (*rows, error) {
+	if slices.Contains(b.tree.within, v) {
+		return nil, fault.New(fault.InvalidDefinition, "it reads itself")
+	}
+	b.tree.within = append(b.tree.within, v)
+	defer func() { b.tree.within = b.tree.within[:len(b.tree.within)-1] }()
 	defer b.enter()()
 	b.queries, b.namespace, b.fixed, b.clause = nil, v.Default, true, "a view"
 	return b.query(s, nil, false)
@@ -238,6 +244,9 @@ func ofView(v *schema.View, err error, at int) error {
 		return err
 	}
 	f.Offset = at
+	if strings.HasPrefix(f.Message, "view '") {
+		return &f // the innermost view is named already
+	}
 	f.Message = "view '" + v.QualifiedName() + "': " + f.Message
 	return &f
 }
@@ -430,7 +439,7 @@ func (b *binder) tableFunction(s *parse.TableFunction, left *relation) (*relatio
 		args[i] = b.place(b.settle(args[i]))
 	}
 	n := &TableCall{Rel: b.tree.next(), Fn: fn, Args: args, Columns: columns, Ordinality: s.Ordinality}
-	if len(columns) == 1 && s.Alias.Name != "" {
+	if len(columns) == 1 && s.Alias.Name != "" && !fn.named {
 		n.Columns[0].Name = s.Alias.Name
 	}
 	if s.Ordinality {
@@ -458,5 +467,16 @@ func (b *binder) tableCall(entries []*TableFunction, args []Expr, s *parse.Table
 		return nil, nil, err
 	}
 	f := entries[slices.Index(forms, fn)]
-	return f, f.columns(args), nil
+	columns := f.columns(args)
+	for i, x := range args {
+		// A series is counted in the type that it gives.
+		if t := columns[0].Type; len(columns) == 1 && t.Kind.IsNumeric() && x.Type() != t {
+			y, err := b.coerce(x, t, s.Offset)
+			if err != nil {
+				return nil, nil, err
+			}
+			args[i] = y
+		}
+	}
+	return f, columns, nil
 }

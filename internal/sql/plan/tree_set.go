@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -125,14 +126,19 @@ func (b *binder) overRel(n Node, rel int, given []RelColumn, stored, chance bool
 		q.Outputs[i] = Output{Name: c.Name, X: &r.columns[i], Type: c.Type, Column: -1}
 	}
 	for _, o := range s.OrderBy {
-		switch o.X.(type) {
-		case *parse.Column, *parse.Literal:
+		switch x := o.X.(type) {
+		case *parse.Literal:
 			continue
+		case *parse.Column:
+			if x.Table == "" && slices.ContainsFunc(given, func(c RelColumn) bool { return strings.EqualFold(c.Name, x.Name) }) {
+				continue
+			}
+			return nil, fault.At(fault.ColumnNotFound, x.Offset, "column '%s' does not exist in the result; ORDER BY can only name its columns here", written(x))
 		}
 		return nil, fault.At(fault.NotImplemented, o.X.Pos(), "ORDER BY over UNION, INTERSECT, EXCEPT and VALUES can only name columns of the result; a subquery in FROM allows more")
 	}
 	b.outputTexts = make([]string, len(given))
-	order, err := b.orderBy(q, s.OrderBy, s.Offset)
+	order, err := b.orderBy(q, s.OrderBy, "ORDER BY", s.Offset)
 	if err != nil {
 		return nil, err
 	}
@@ -210,7 +216,7 @@ func (b *binder) distinctOn(q *Query, s *parse.Select) error {
 	for i, e := range s.DistinctOn {
 		list[i].X = e
 	}
-	items, err := b.orderBy(q, list, s.Offset)
+	items, err := b.orderBy(q, list, "DISTINCT ON", s.Offset)
 	if err != nil {
 		return err
 	}

@@ -55,7 +55,7 @@ func scalarQuery(e *parse.Subquery, r *rows) (Expr, error) {
 	case e.Item == 0 && n != 1:
 		return nil, fault.At(fault.Syntax, e.Offset, "a subquery used as a value must give one column, not %d", n)
 	case at >= n:
-		return nil, fault.At(fault.Syntax, e.Offset, "the subquery gives %d columns, which is fewer than are assigned", n)
+		return nil, fault.At(fault.Syntax, e.Offset, "the subquery gives too few columns: %d", n)
 	}
 	return &Subquery{Kind: ScalarQuery, Root: r.node, Columns: r.columns[at : at+1], T: r.columns[at].T}, nil
 }

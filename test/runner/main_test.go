@@ -173,8 +173,8 @@ func TestTortureReport(t *testing.T) {
 	}
 	lines = append(lines, "torture: fault=f1 run=kill classes=gap after=2")
 	f(0, true, lines, "crash points                             100\n", "acknowledged writes                      13\n", "gaps                                     3\n",
-		"planted faults caught                    7 of 7\n", "f1: by gap, torn in the memory run, after 1 crash points", "f1: by gap in the kill run, after 2 cycles", "PASS")
+		"planted faults caught                    8 of 8\n", "f1: by gap, torn in the memory run, after 1 crash points", "f1: by gap in the kill run, after 2 cycles", "PASS")
 	f(1, false, lines, "FAIL")
-	f(1, true, lines[:6], "2 of 7", "FAIL")
+	f(1, true, lines[:6], "2 of 8", "FAIL")
 	f(1, true, lines[1:], "FAIL")
 }

@@ -21,7 +21,7 @@ type suffering struct {
 }
 
 // planted is how many faults must be caught.
-const planted = 7
+const planted = 8
 
 // torture runs the crash runs in their long form and prints their report; it
 // returns the exit code.

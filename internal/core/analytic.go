@@ -75,6 +75,19 @@ func (db *DB) analyse(ctx context.Context, s *auth.Session, a *exec.Analytic, vi
 	return db.answer(ctx, rows, columnsOf(nil, tree.Outputs), db.rowLimit(tree.Limited), view), nil
 }
 
+// authoriseReads asks for the right to read what an INSERT, UPDATE or DELETE
+// reads beside the rows that it changes.
+func authoriseReads(s *auth.Session, p *prepared) error {
+	table, tree := p.reads()
+	switch {
+	case table != nil:
+		return allowTable(s, auth.Read, table)
+	case tree != nil:
+		return authoriseTree(s, tree)
+	}
+	return nil
+}
+
 // authoriseTree asks for the right to read every table that a tree reads, those
 // behind views included.
 func authoriseTree(s *auth.Session, tree *plan.Analytic) error {

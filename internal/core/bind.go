@@ -57,7 +57,7 @@ func (db *DB) bind(stmt parse.Statement, explicit int, view *relation.View, name
 	if err != nil {
 		return nil, err
 	}
-	return p, refuseUnfinished(p)
+	return p, nil
 }
 
 // compile binds a statement and compiles it once for all who run it.
@@ -69,30 +69,6 @@ func compile[S, P, C any](
 		return nil, err
 	}
 	return build(p)
-}
-
-// refuseUnfinished answers what can be bound but not yet run.
-func refuseUnfinished(p *prepared) error {
-	returning := false
-	switch {
-	case p.insert != nil:
-		if i := p.insert.Plan(); i.Query != nil || i.Source != nil {
-			return fault.New(fault.NotImplemented, "INSERT … SELECT is not supported yet; INSERT … VALUES is")
-		} else if i.Conflict != nil {
-			return fault.At(fault.NotImplemented, -1, "ON CONFLICT is not supported yet")
-		}
-		returning = len(p.insert.Plan().Returning) > 0
-	case p.update != nil && p.update.Plan().Source != nil, p.delete != nil && p.delete.Plan().Source != nil:
-		return fault.New(fault.NotImplemented, "an UPDATE or DELETE with other tables is not supported yet")
-	case p.update != nil:
-		returning = len(p.update.Plan().Returning) > 0
-	case p.delete != nil:
-		returning = len(p.delete.Plan().Returning) > 0
-	}
-	if returning {
-		return fault.New(fault.NotImplemented, "RETURNING is not supported yet")
-	}
-	return nil
 }
 
 // refuseUnwritable answers DML on the server's own tables.

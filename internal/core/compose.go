@@ -37,7 +37,7 @@ func (db *DB) compose() error {
 	db.hub = live.NewHub(o.Live)
 	db.writer = write.New(write.Options{
 		Relations: db.relations, Committer: local, MaxRows: o.Commit.MaxRows, MaxBytes: o.Commit.MaxBytes,
-		Durability: o.Commit.Durability, Limits: db.execLimits(),
+		Durability: o.Commit.Durability, Limits: db.execLimits(), Analytics: db.analytics,
 	})
 	db.transactions = newTransactions(o.Transactions, o.Now, db.writer)
 	db.definer = ddl.New(ddl.Options{

@@ -12,6 +12,7 @@ import (
 	"kalamdb/internal/schema"
 	"kalamdb/internal/sql/exec"
 	"kalamdb/internal/sql/parse"
+	"kalamdb/internal/sql/source"
 )
 
 // Origins of transactions, as system.transactions shows them.
@@ -239,6 +240,11 @@ func (c *Conversation) allows(stmt parse.Statement) error {
 // target is whose rows of a table a statement changes, and in which transaction.
 func (c *Conversation) target(t *schema.Table, p *prepared, env *exec.Env) (write.Target, error) {
 	to := write.Target{Scope: scopeOf(c.session, t), Caller: caller(c.session, env)}
+	if table, tree := p.reads(); table != nil || tree != nil {
+		to.Open = func(view *relation.View, t *schema.Table) (source.Table, error) {
+			return opened(c.session, view, env)(t)
+		}
+	}
 	if c.tx == nil {
 		return to, nil
 	}

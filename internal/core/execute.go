@@ -328,7 +328,10 @@ func (db *DB) authorisePrepared(s *auth.Session, p *prepared, view *relation.Vie
 		if err := auth.Allow(s, class, 0, ""); err != nil {
 			return err
 		}
-		return allowTable(s, action, t)
+		if err := allowTable(s, action, t); err != nil {
+			return err
+		}
+		return authoriseReads(s, p)
 	}
 	if p.analytic != nil {
 		return authoriseTree(s, p.analytic.Plan())

@@ -9,6 +9,7 @@ import (
 	"kalamdb/internal/schema"
 	"kalamdb/internal/sql/exec"
 	"kalamdb/internal/sql/parse"
+	"kalamdb/internal/sql/plan"
 )
 
 // prepared is a parsed and bound statement. It is immutable and shared; the
@@ -40,6 +41,23 @@ func (p *prepared) table() *schema.Table {
 		return p.delete.Plan().Table
 	}
 	return nil
+}
+
+// reads returns what an INSERT, UPDATE or DELETE reads beside the rows that it
+// changes: one table on the row path, or a tree.
+func (p *prepared) reads() (*schema.Table, *plan.Analytic) {
+	switch {
+	case p.insert != nil:
+		if q := p.insert.Plan().Query; q != nil {
+			return q.Table, nil
+		}
+		return nil, p.insert.Plan().Source
+	case p.update != nil:
+		return nil, p.update.Plan().Source
+	case p.delete != nil:
+		return nil, p.delete.Plan().Source
+	}
+	return nil, nil
 }
 
 // planKey identifies a statement up to its automatic parameters.

@@ -5,6 +5,7 @@ import (
 
 	"kalamdb/internal/auth"
 	"kalamdb/internal/core/relation"
+	"kalamdb/internal/core/write"
 	"kalamdb/internal/datum"
 	"kalamdb/internal/schema"
 	"kalamdb/internal/sql/exec"
@@ -111,27 +112,41 @@ func (db *DB) modify(ctx context.Context, c *Conversation, p *prepared, env *exe
 	if err != nil {
 		return nil, err
 	}
-	var n int64
+	var out write.Outcome
+	var returning []plan.Output
 	var kind ResultKind
 	var verb string
 	switch {
 	case p.insert != nil:
-		kind, verb = Inserted, "Inserted"
-		n, err = db.writer.Insert(ctx, p.insert, to, env)
+		kind, verb, returning = Inserted, "Inserted", p.insert.Plan().Returning
+		out, err = db.writer.Insert(ctx, p.insert, to, env)
 	case p.update != nil:
-		kind, verb = Updated, "Updated"
-		n, err = db.writer.Update(ctx, p.update, to, env)
+		kind, verb, returning = Updated, "Updated", p.update.Plan().Returning
+		out, err = db.writer.Update(ctx, p.update, to, env)
 	default:
-		kind, verb = Deleted, "Deleted"
-		n, err = db.writer.Delete(ctx, p.delete, to, env)
+		kind, verb, returning = Deleted, "Deleted", p.delete.Plan().Returning
+		out, err = db.writer.Delete(ctx, p.delete, to, env)
 	}
-	if n == 0 && to.In == nil {
+	if out.Count == 0 && to.In == nil {
 		err = db.settled(ctx, err)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return &Result{Kind: kind, Count: n, Buffered: true, Message: DMLMessage(verb, n)}, nil
+	message := DMLMessage(verb, out.Count)
+	if len(returning) > 0 {
+		rows := out.Rows
+		result := &Result{Kind: Rows, Columns: columnsOf(t, returning), Message: message}
+		result.next = func(context.Context) ([][]datum.Value, error) {
+			batch := rows[:min(len(rows), source.BatchRows)]
+			if rows = rows[len(batch):]; len(batch) == 0 {
+				return nil, nil
+			}
+			return batch, nil
+		}
+		return result, nil
+	}
+	return &Result{Kind: kind, Count: out.Count, Buffered: true, Message: message}, nil
 }
 
 // settled returns the outcome of a statement that looked at the newest applied

@@ -1,6 +1,8 @@
 package write
 
 import (
+	"slices"
+
 	"kalamdb/internal/command"
 	"kalamdb/internal/datum"
 	"kalamdb/internal/fault"
@@ -23,6 +25,17 @@ type composer struct {
 	defaults []datum.Value
 	scratch  []datum.Value
 	rules    *Rules // of the table, once asked for
+
+	// conflict is ON CONFLICT; with it rows wait in candidates.
+	conflict   *conflict
+	candidates []candidate
+
+	// returning is RETURNING; returned are its rows, late those of them that
+	// wait for the commit, given their size.
+	returning *returning
+	returned  [][]datum.Value
+	late      []lateRow
+	given     int64
 }
 
 func newComposer(w *Writer, t *schema.Table, to Target, env *exec.Env) *composer {
@@ -79,20 +92,39 @@ func (c *composer) insertValues(n int, row []datum.Value, absent []bool) error {
 	if err := c.checkRow(row); err != nil {
 		return err
 	}
-	var key []byte
+	next := candidate{fresh: generatedKey, row: row}
 	if c.table.Kind != schema.Stream {
-		key = c.table.KeyOf(nil, row)
-		if err := c.unique(key, row); err != nil {
+		next.key = c.table.KeyOf(nil, row)
+		if c.conflict != nil {
+			return c.wait(next)
+		}
+		if err := c.unique(next.key, row); err != nil {
 			return err
 		}
 	}
-	return c.add(command.RowWrite{
-		Op:    command.Insert,
-		Scope: c.to.Scope,
-		Key:   key,
-		Fresh: generatedKey,
-		Row:   c.table.AppendRow(nil, row),
-	})
+	return c.insertCandidate(&next)
+}
+
+// wait keeps a row until all keys of the statement are known.
+func (c *composer) wait(n candidate) error {
+	if len(c.candidates) >= c.writer.o.MaxRows {
+		return c.writer.tooManyRows(len(c.candidates) + 1)
+	}
+	n.row = slices.Clone(n.row)
+	if c.bytes += rowSize(n.row); c.bytes > c.writer.o.MaxBytes {
+		return c.writer.tooManyBytes()
+	}
+	c.candidates = append(c.candidates, n)
+	return nil
+}
+
+// rowSize is about what the values of a row take in memory.
+func rowSize(row []datum.Value) int64 {
+	size := int64(len(row)) * 32
+	for i := range row {
+		size += int64(row[i].Size())
+	}
+	return size
 }
 
 // unique refuses a key that the statement itself has inserted before.
@@ -155,7 +187,10 @@ func (c *composer) update(old []datum.Value, set []plan.Assignment, evals []exec
 	if err := c.checkRow(row); err != nil {
 		return err
 	}
-	return c.supersede(command.Update, old, row)
+	if err := c.supersede(command.Update, old, row); err != nil {
+		return err
+	}
+	return c.give(command.Update, row, old[len(c.table.Columns):])
 }
 
 // assigned evaluates one item of SET; X is nil for DEFAULT.
@@ -169,7 +204,10 @@ func (c *composer) assigned(a plan.Assignment, eval exec.Eval, old []datum.Value
 
 // delete adds the tombstone of a row that matched; it keeps the row's values.
 func (c *composer) delete(old []datum.Value) error {
-	return c.supersede(command.Delete, old, old)
+	if err := c.supersede(command.Delete, old, old); err != nil {
+		return err
+	}
+	return c.give(command.Delete, old, old[len(c.table.Columns):])
 }
 
 // supersede adds the version that follows old.

@@ -38,15 +38,36 @@ func (w *Writer) latch(m *exec.Matcher, to Target, env *exec.Env) (func(), error
 	if err != nil || len(keys) == 0 || len(keys) > maxLatched {
 		return func() {}, err
 	}
-	l, table := &w.latches, m.Query().Table.ID
+	encoded := make([][]byte, len(keys))
+	for i, key := range keys {
+		encoded[i] = schema.AppendKeyValues(nil, key)
+	}
+	return w.latches.take(m.Query().Table, to.Scope, encoded), nil
+}
+
+// latchKeys takes the latches of the rows that an INSERT … ON CONFLICT may meet,
+// as latch does.
+func (w *Writer) latchKeys(c *composer) func() {
+	if c.to.In != nil || len(c.candidates) == 0 || len(c.candidates) > maxLatched {
+		return func() {}
+	}
+	keys := make([][]byte, len(c.candidates))
+	for i := range c.candidates {
+		keys[i] = c.candidates[i].key
+	}
+	return w.latches.take(c.table, c.to.Scope, keys)
+}
+
+// take takes the latches of encoded keys and returns what lets go of them.
+func (l *latches) take(t *schema.Table, scope schema.Scope, keys [][]byte) func() {
 	l.once.Do(func() { l.seed = maphash.MakeSeed() })
 	indexes := make([]int, 0, len(keys))
 	var buffer []byte
 	for _, key := range keys {
-		buffer = append(buffer[:0], byte(table), byte(table>>8), byte(table>>16), byte(table>>24))
-		buffer = append(buffer, to.Scope...)
+		buffer = append(buffer[:0], byte(t.ID), byte(t.ID>>8), byte(t.ID>>16), byte(t.ID>>24))
+		buffer = append(buffer, scope...)
 		buffer = append(buffer, 0)
-		buffer = schema.AppendKeyValues(buffer, key)
+		buffer = append(buffer, key...)
 		indexes = append(indexes, int(maphash.Bytes(l.seed, buffer)%stripes))
 	}
 	slices.Sort(indexes)
@@ -61,5 +82,5 @@ func (w *Writer) latch(m *exec.Matcher, to Target, env *exec.Env) (func(), error
 				l.mu[i].Unlock()
 			}
 		})
-	}, nil
+	}
 }

@@ -121,6 +121,14 @@ func (t *Transaction) stage(ctx context.Context, c *composer) (int64, error) {
 	return int64(len(c.rows)), nil
 }
 
+// seqOf returns the _seq that a change which has just been staged shows.
+func (t *Transaction) seqOf(def *schema.Table, r *command.RowWrite) uint64 {
+	if own := t.staged.Find(def, r.Scope, r.Key); own != nil {
+		return own.Seq
+	}
+	return 0
+}
+
 // take counts bytes more against the bounds.
 func (t *Transaction) take(n int64) error {
 	if t.bytes+n > t.bounds.MaxBytes {

@@ -27,6 +27,7 @@ import (
 	"kalamdb/internal/fault"
 	"kalamdb/internal/schema"
 	"kalamdb/internal/sql/exec"
+	"kalamdb/internal/sql/source"
 )
 
 // Options say what a Writer works with.
@@ -40,8 +41,11 @@ type Options struct {
 	MaxBytes int64
 	// Durability is what tables without a DURABILITY of their own get.
 	Durability schema.Durability
-	// Limits bound what finding the rows may hold in memory.
+	// Limits bound what finding the rows may hold in memory, and what RETURNING
+	// may give.
 	Limits exec.Limits
+	// Analytics runs the queries that the row path does not have.
+	Analytics *exec.Engine
 }
 
 // Target is whose rows a statement changes.
@@ -50,6 +54,9 @@ type Target struct {
 	Scope schema.Scope
 	// Caller is handed to views over running state.
 	Caller relation.Caller
+	// Open opens a table that the statement reads in a state, as its caller sees
+	// it. Statements that read no other table do without.
+	Open func(*relation.View, *schema.Table) (source.Table, error)
 	// In is the transaction that the statement belongs to; nil commits it by
 	// itself.
 	In *Transaction
@@ -73,24 +80,77 @@ func New(o Options) *Writer {
 	return &Writer{o: o}
 }
 
-// Insert evaluates the rows of an INSERT and commits them. It returns how many
-// rows were inserted.
-func (w *Writer) Insert(ctx context.Context, s *Insert, to Target, env *exec.Env) (int64, error) {
+// Insert evaluates the rows of an INSERT and commits them. What ON CONFLICT
+// makes of a row is counted and returned too.
+func (w *Writer) Insert(ctx context.Context, s *Insert, to Target, env *exec.Env) (Outcome, error) {
 	p := s.plan
 	if len(p.Rows) > w.o.MaxRows {
-		return 0, w.tooManyRows(len(p.Rows))
+		return Outcome{}, w.tooManyRows(len(p.Rows))
 	}
-	env, err := env.Prepare(p.Params)
+	prepared, err := env.Prepare(p.Params)
 	if err != nil {
-		return 0, err
+		return Outcome{}, err
 	}
-	c := newComposer(w, p.Table, to, env)
+	c := newComposer(w, p.Table, to, prepared)
+	c.returning, c.conflict = s.returning, s.conflict
 	for i, row := range s.rows {
 		if err := c.insert(i, p.Columns, row); err != nil {
-			return 0, err
+			return Outcome{}, err
 		}
 	}
-	return w.commit(ctx, c, nil)
+	if s.source != nil {
+		if err := w.insertFrom(ctx, s, c, env); err != nil {
+			return Outcome{}, err
+		}
+	}
+	if c.conflict == nil {
+		return w.commit(ctx, c, nil)
+	}
+	return w.upsert(ctx, c)
+}
+
+// insertFrom adds the rows of INSERT … SELECT.
+func (w *Writer) insertFrom(ctx context.Context, s *Insert, c *composer, env *exec.Env) error {
+	view := w.view(c.to)
+	defer view.Release()
+	if err := unchanged(view, s.plan.Table); err != nil {
+		return err
+	}
+	width, n := len(s.plan.Table.Columns), 0
+	row, absent := make([]datum.Value, width), make([]bool, width)
+	return s.source.each(ctx, w, view, c.to, env, func(values []datum.Value) error {
+		clear(row)
+		for i := range absent {
+			absent[i] = true
+		}
+		for i, at := range s.plan.Columns {
+			row[at], absent[at] = values[i], false
+		}
+		n++
+		c.env.BeginRow()
+		return c.insertValues(n-1, row, absent)
+	})
+}
+
+// upsert finds out what the keys of an INSERT … ON CONFLICT hold, and commits
+// what that makes of them.
+func (w *Writer) upsert(ctx context.Context, c *composer) (Outcome, error) {
+	release := w.latchKeys(c)
+	defer release() // a commit has done so when it was applied
+	view := w.view(c.to)
+	err := unchanged(view, c.table)
+	if err == nil {
+		err = c.resolve(ctx, view)
+	}
+	view.Release()
+	if err != nil {
+		return Outcome{}, err
+	}
+	out, err := w.commit(ctx, c, release)
+	if c.to.In == nil && fault.Is(err, fault.DuplicateKey) {
+		return out, command.ErrStaleRow // it has come since we looked
+	}
+	return out, err
 }
 
 // InsertRows inserts rows given as values aligned to the table's columns;
@@ -105,45 +165,66 @@ func (w *Writer) InsertRows(ctx context.Context, t *schema.Table, rows [][]datum
 			return 0, err
 		}
 	}
-	return w.commit(ctx, c, nil)
+	out, err := w.commit(ctx, c, nil)
+	return out.Count, err
 }
 
 // Update finds the rows of an UPDATE, computes their new versions and commits
-// those that really change. It returns how many changed.
-func (w *Writer) Update(ctx context.Context, s *Update, to Target, env *exec.Env) (int64, error) {
-	p := s.plan
-	if p.Table.Kind == schema.Stream {
-		return 0, fault.New(fault.InvalidOperation, "UPDATE not supported for STREAM tables")
+// those that really change; only they are counted and returned.
+func (w *Writer) Update(ctx context.Context, s *Update, to Target, env *exec.Env) (Outcome, error) {
+	if s.table.Kind == schema.Stream {
+		return Outcome{}, fault.New(fault.InvalidOperation, "UPDATE not supported for STREAM tables")
 	}
-	env, err := env.Prepare(p.Params)
+	prepared, err := env.Prepare(s.plan.Params)
 	if err != nil {
-		return 0, err
+		return Outcome{}, err
 	}
-	return w.change(ctx, s.match, to, env, func(c *composer, row []datum.Value) error {
-		return c.update(row, p.Set, s.set)
+	return w.change(ctx, &s.finder, to, env, prepared, func(c *composer, row []datum.Value) error {
+		return c.update(row, s.plan.Set, s.set)
 	})
 }
 
-// Delete finds the rows of a DELETE and commits their tombstones. It returns
-// how many rows were deleted.
-func (w *Writer) Delete(ctx context.Context, s *Delete, to Target, env *exec.Env) (int64, error) {
-	return w.change(ctx, s.match, to, env, func(c *composer, row []datum.Value) error {
+// Delete finds the rows of a DELETE and commits their tombstones.
+func (w *Writer) Delete(ctx context.Context, s *Delete, to Target, env *exec.Env) (Outcome, error) {
+	prepared, err := env.Prepare(s.plan.Params)
+	if err != nil {
+		return Outcome{}, err
+	}
+	return w.change(ctx, &s.finder, to, env, prepared, func(c *composer, row []datum.Value) error {
 		return c.delete(row)
 	})
 }
 
-// change runs the common path of UPDATE and DELETE.
-func (w *Writer) change(ctx context.Context, m *exec.Matcher, to Target, env *exec.Env, each func(*composer, []datum.Value) error) (int64, error) {
-	release, err := w.latch(m, to, env)
+// change runs the common path of UPDATE and DELETE. env is as the caller has it,
+// prepared has the statement's parameters.
+func (w *Writer) change(ctx context.Context, f *finder, to Target, env, prepared *exec.Env, each func(*composer, []datum.Value) error) (Outcome, error) {
+	c := newComposer(w, f.table, to, prepared)
+	c.returning = f.returning
+	if f.source != nil {
+		if err := w.changeFrom(ctx, f, c, env, each); err != nil {
+			return Outcome{}, err
+		}
+		return w.commit(ctx, c, nil)
+	}
+	release, err := w.latch(f.match, to, prepared)
 	if err != nil {
-		return 0, err
+		return Outcome{}, err
 	}
 	defer release() // a commit has done so when it was applied
-	c := newComposer(w, m.Query().Table, to, env)
-	if err := w.find(ctx, m, to, env, func(row []datum.Value) error { return each(c, row) }); err != nil {
-		return 0, err
+	if err := w.find(ctx, f.match, to, prepared, func(row []datum.Value) error { return each(c, row) }); err != nil {
+		return Outcome{}, err
 	}
 	return w.commit(ctx, c, release)
+}
+
+// changeFrom visits the rows of an UPDATE or DELETE that reads other tables.
+func (w *Writer) changeFrom(ctx context.Context, f *finder, c *composer, env *exec.Env, each func(*composer, []datum.Value) error) error {
+	view := w.view(c.to)
+	defer view.Release()
+	if err := unchanged(view, f.table); err != nil {
+		return err
+	}
+	return f.source.each(ctx, w, view, c.to, env, func(row []datum.Value) error { return each(c, row) })
 }
 
 // view returns the state that a statement reads, held for the caller: that of
@@ -159,9 +240,8 @@ func (w *Writer) view(to Target) *relation.View {
 func (w *Writer) find(ctx context.Context, m *exec.Matcher, to Target, env *exec.Env, each func([]datum.Value) error) error {
 	view, t := w.view(to), m.Query().Table
 	defer view.Release()
-	current, ok := view.TableByID(t.ID)
-	if !ok || current.Version != t.Version {
-		return command.ErrStaleSchema
+	if err := unchanged(view, t); err != nil {
+		return err
 	}
 	table, err := view.Open(t, to.Scope, to.Caller)
 	if err != nil {
@@ -180,12 +260,16 @@ func (w *Writer) durability(t *schema.Table) schema.Durability {
 
 // commit proposes what a composer has gathered, or stages it. release, if not
 // nil, lets go of latches and is called when the command has been applied.
-func (w *Writer) commit(ctx context.Context, c *composer, release func()) (int64, error) {
+func (w *Writer) commit(ctx context.Context, c *composer, release func()) (Outcome, error) {
 	if len(c.rows) == 0 {
-		return 0, nil
+		return c.outcome(0, nil)
 	}
 	if c.to.In != nil {
-		return c.to.In.stage(ctx, c)
+		n, err := c.to.In.stage(ctx, c)
+		if err != nil {
+			return Outcome{}, err
+		}
+		return c.outcome(n, func(i int) uint64 { return c.to.In.seqOf(c.table, &c.rows[i]) })
 	}
 	receipt, err := w.o.Committer.Commit(ctx, &command.Command{
 		Time:       c.env.Now,
@@ -199,9 +283,9 @@ func (w *Writer) commit(ctx context.Context, c *composer, release func()) (int64
 		OnApplied: release,
 	})
 	if err != nil {
-		return 0, err
+		return Outcome{}, err
 	}
-	return receipt.Rows, nil
+	return c.outcome(receipt.Rows, func(i int) uint64 { return schema.SeqAt(receipt.FirstSeq, i) })
 }
 
 func (w *Writer) tooManyRows(n int) error {

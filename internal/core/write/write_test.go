@@ -109,6 +109,9 @@ func (b *bench) position() uint64 { return b.committer.Position() }
 // Table lets b resolve the names of statements.
 func (b *bench) Table(parse.Name) (*schema.Table, error) { return b.table, nil }
 
+// View finds none.
+func (b *bench) View(parse.Name) (*schema.View, bool) { return nil, false }
+
 func (b *bench) env(user string) *exec.Env {
 	return &exec.Env{Now: b.clock.Now().UnixMicro(), User: schema.UserID(user), NextID: func() int64 { return b.ids.Add(1) }}
 }
@@ -148,7 +151,8 @@ func (b *bench) execIn(ctx context.Context, user, sql string) (int64, error) {
 		if err != nil {
 			return 0, err
 		}
-		return b.writer.Update(ctx, s, target(user), b.env(user))
+		out, err := b.writer.Update(ctx, s, target(user), b.env(user))
+		return out.Count, err
 	case *parse.Delete:
 		p, err := plan.BindDelete(stmt, b, plan.Options{})
 		if err != nil {
@@ -158,7 +162,8 @@ func (b *bench) execIn(ctx context.Context, user, sql string) (int64, error) {
 		if err != nil {
 			return 0, err
 		}
-		return b.writer.Delete(ctx, s, target(user), b.env(user))
+		out, err := b.writer.Delete(ctx, s, target(user), b.env(user))
+		return out.Count, err
 	}
 	b.t.Fatalf("%s is neither UPDATE nor DELETE", sql)
 	return 0, nil

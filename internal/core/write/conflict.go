@@ -1,0 +1,140 @@
+package write
+
+import (
+	"context"
+	"slices"
+
+	"kalamdb/internal/command"
+	"kalamdb/internal/core/relation"
+	"kalamdb/internal/datum"
+	"kalamdb/internal/fault"
+	"kalamdb/internal/schema"
+	"kalamdb/internal/sql/exec"
+	"kalamdb/internal/sql/plan"
+)
+
+// conflict is an ON CONFLICT clause that is compiled once for all who run it.
+type conflict struct {
+	plan  *plan.Conflict
+	set   []exec.Eval // nil entries mean DEFAULT
+	where exec.Eval   // nil for always
+}
+
+// newConflict compiles ON CONFLICT; nil without.
+func newConflict(p *plan.Conflict) (*conflict, error) {
+	if p == nil {
+		return nil, nil
+	}
+	c := &conflict{plan: p}
+	var err error
+	if c.set, err = compileSet(p.Set); err != nil {
+		return nil, err
+	}
+	if p.Where != nil {
+		c.where, err = exec.Compile(p.Where)
+	}
+	return c, err
+}
+
+// candidate is a complete row that may meet one that is there.
+type candidate struct {
+	key   []byte
+	fresh bool
+	row   []datum.Value
+}
+
+// resolve turns the candidates of an INSERT … ON CONFLICT into changes: what
+// their keys hold decides. The caller holds the latches of few keys; of many the
+// checks at the commit tell when something has come between, and the statement
+// runs again.
+func (c *composer) resolve(ctx context.Context, view *relation.View) error {
+	candidates := c.candidates
+	c.candidates, c.bytes = nil, 0
+	taken := make(map[string]bool, len(candidates))
+	for i := range candidates {
+		if i%256 == 255 && ctx.Err() != nil {
+			return ctx.Err()
+		}
+		n := &candidates[i]
+		if taken[string(n.key)] {
+			if c.conflict.plan.Nothing {
+				continue
+			}
+			return fault.New(fault.InvalidOperation, "ON CONFLICT DO UPDATE cannot change a row twice: key (%s) is given twice", keyText(c.table, n.row))
+		}
+		taken[string(n.key)] = true
+		old, err := c.present(ctx, view, n)
+		if err != nil {
+			return err
+		}
+		if old == nil {
+			err = c.insertCandidate(n)
+		} else if !c.conflict.plan.Nothing {
+			err = c.merge(old, n)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// present returns the live row that has the key of a candidate, or nil.
+func (c *composer) present(ctx context.Context, view *relation.View, n *candidate) ([]datum.Value, error) {
+	if n.fresh {
+		return nil, nil
+	}
+	stored, seq, deleted, _, found, err := view.Get(ctx, c.table, c.to.Scope, n.key)
+	if err != nil || !found || deleted {
+		return nil, err
+	}
+	row := make([]datum.Value, len(c.table.Columns))
+	if err := c.table.DecodeRow(stored, row); err != nil {
+		return nil, err
+	}
+	for i := range c.table.Columns {
+		switch c.table.Columns[i].System {
+		case schema.SeqColumn:
+			row[i] = datum.NewInt(datum.BigInt, int64(seq))
+		case schema.DeletedColumn:
+			row[i] = datum.NewBool(false)
+		}
+	}
+	return row, nil
+}
+
+// insertCandidate adds a row whose place is free.
+func (c *composer) insertCandidate(n *candidate) error {
+	err := c.add(command.RowWrite{
+		Op: command.Insert, Scope: c.to.Scope, Key: n.key, Fresh: n.fresh, Row: c.table.AppendRow(nil, n.row),
+	})
+	if err != nil {
+		return err
+	}
+	return c.give(command.Insert, n.row, nil)
+}
+
+// merge applies DO UPDATE to the row that is there.
+func (c *composer) merge(old []datum.Value, n *candidate) error {
+	both := slices.Concat(old, n.row)
+	c.env.BeginRow()
+	if c.conflict.where != nil {
+		v, err := c.conflict.where(both, c.env)
+		if err != nil || v.IsNull() || !v.Bool() {
+			return err
+		}
+	}
+	return c.update(both, c.conflict.plan.Set, c.conflict.set)
+}
+
+// keyText prints the key of a row.
+func keyText(t *schema.Table, row []datum.Value) string {
+	text := ""
+	for i, position := range t.KeyPositions() {
+		if i > 0 {
+			text += ", "
+		}
+		text += row[position].String()
+	}
+	return text
+}

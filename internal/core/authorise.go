@@ -26,10 +26,7 @@ func newOverlay(view *relation.View, namespace string) *overlay {
 
 // qualified returns the namespace of a name.
 func (o *overlay) qualified(n parse.Name) string {
-	if n.Namespace != "" {
-		return n.Namespace
-	}
-	return o.namespace
+	return namespaceOf(o.view, n, o.namespace)
 }
 
 // table returns a table as far as rights go: kind and access level. nil means
@@ -205,11 +202,11 @@ func authoriseTables(s *auth.Session, class, action auth.Action, tables []parse.
 	return nil
 }
 
-// allowTable is the rule for one known table. information_schema shows each
-// role what it may use, so everybody may read it.
+// allowTable is the rule for one known table. information_schema and pg_catalog
+// show each role what it may use, so every account may read them.
 func allowTable(s *auth.Session, action auth.Action, t *schema.Table) error {
 	if t.Kind == schema.System {
-		if action == auth.Read && t.Namespace == informationSchema && s.Role > schema.RoleAnonymous {
+		if action == auth.Read && (t.Namespace == relation.InformationSchema || t.Namespace == relation.PGCatalog) && s.Role > schema.RoleAnonymous {
 			return nil
 		}
 		if action != auth.Read && s.Role.Admin() {
@@ -218,9 +215,6 @@ func allowTable(s *auth.Session, action auth.Action, t *schema.Table) error {
 	}
 	return auth.AllowTable(s, action, t)
 }
-
-// informationSchema is readable by every account.
-const informationSchema = "information_schema"
 
 // classOf returns the class of a statement whose rights no table decides.
 func classOf(stmt parse.Statement) auth.Action {

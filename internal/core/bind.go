@@ -1,6 +1,8 @@
 package core
 
 import (
+	"strings"
+
 	"kalamdb/internal/core/relation"
 	"kalamdb/internal/core/write"
 	"kalamdb/internal/fault"
@@ -17,11 +19,21 @@ type scope struct {
 
 // Table returns the definition that a name means.
 func (s scope) Table(n parse.Name) (*schema.Table, error) {
-	namespace := n.Namespace
-	if namespace == "" {
-		namespace = s.namespace
+	return s.view.Table(namespaceOf(s.view, n, s.namespace), n.Name)
+}
+
+// namespaceOf returns where a name is looked up. The tables of pg_catalog are
+// found by their bare names, before all others.
+func namespaceOf(view *relation.View, n parse.Name, otherwise string) string {
+	if n.Namespace != "" {
+		return n.Namespace
 	}
-	return s.view.Table(namespace, n.Name)
+	if strings.HasPrefix(n.Name, "pg_") {
+		if _, err := view.Table(relation.PGCatalog, n.Name); err == nil {
+			return relation.PGCatalog
+		}
+	}
+	return otherwise
 }
 
 // View returns the view that a name means, if it is one.

@@ -260,6 +260,7 @@ func (db *DB) attempt(ctx context.Context, c *Conversation, n *parse.Normalized,
 		return nil, fault.New(fault.InvalidParameter, "the statement names $%d, but %d parameter(s) were sent", p.explicit, len(params))
 	}
 	env := db.environment(s, n, params, p.explicit, namespace)
+	env.Objects = view.Catalog(caller(s, env))
 	if c.tx != nil {
 		env.Now = write.Clock(c.tx.began) // now() is the same in all of a transaction
 	}

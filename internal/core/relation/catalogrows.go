@@ -29,6 +29,12 @@ var catalogRows = map[string]rowsOf{
 	"information_schema.schemata": schemataRows,
 	"information_schema.tables":   infoTableRows,
 	"information_schema.columns":  infoColumnRows,
+
+	"information_schema.views":                   infoViewRows,
+	"information_schema.table_constraints":       infoConstraintRows,
+	"information_schema.key_column_usage":        infoKeyRows,
+	"information_schema.constraint_column_usage": infoUsageRows,
+	"information_schema.check_constraints":       infoCheckRows,
 }
 
 func textOf(s string) datum.Value { return datum.NewText(s) }

@@ -50,6 +50,8 @@ var layouts = [...]layout{
 		user_id text, query text, options json?, status text, created_at timestamp, last_update timestamp, changes bigint,
 		node_id bigint, last_ping_at timestamp`},
 	{"system", "stats", `metric_name text pk, metric_value text`},
+	{"system", "slow_queries", `timestamp text, timestamp_ms bigint, duration_ms double, user_id text, table_type text,
+		table_name text?, row_count bigint, query text`},
 	{"system", "settings", `name text pk, value text, description text, category text`},
 	{"system", "server_logs", `timestamp text, level text, thread text?, target text?, line bigint?, message text`},
 	{"system", "sessions", `session_id text pk, backend_pid bigint?, current_schema text?, state text, transaction_id text?,

@@ -107,13 +107,8 @@ func columnRows(_ context.Context, v *View, _ Caller, b *keyBounds) ([][]datum.V
 
 // schemataRows lists the namespaces, those of the server's own tables included.
 func schemataRows(_ context.Context, v *View, _ Caller, _ *keyBounds) ([][]datum.Value, error) {
-	names := []string{InformationSchema, schema.SystemNamespace}
-	for n := range v.moment.Definitions().Namespaces() {
-		names = append(names, n.Name)
-	}
-	slices.Sort(names)
 	var rows [][]datum.Value
-	for _, name := range slices.Compact(names) {
+	for _, name := range v.namespaceNames() {
 		rows = append(rows, []datum.Value{textOf(catalogName), textOf(name), {}, {}, {}, {}, {}})
 	}
 	return rows, nil
@@ -137,6 +132,12 @@ func infoTableRows(_ context.Context, v *View, c Caller, _ *keyBounds) ([][]datu
 			textOf(catalogName), textOf(t.Namespace), textOf(t.Name), textOf("BASE TABLE"), textOf(t.Namespace),
 			textOf(t.Kind.String()), optional(t.Options.StorageID), bigOf(t.Version), textOf(options.Text()),
 			optional(t.Comment), timeOf(t.UpdatedAt), timeOf(t.CreatedAt),
+		})
+	}
+	for _, s := range v.storedViews() {
+		rows = append(rows, []datum.Value{
+			textOf(catalogName), textOf(s.Namespace), textOf(s.Name), textOf("VIEW"), textOf(s.Namespace), textOf("view"),
+			{}, bigOf(s.Version), {}, optional(s.Comment), timeOf(s.UpdatedAt), timeOf(s.CreatedAt),
 		})
 	}
 	return rows, nil
@@ -175,6 +176,15 @@ func infoColumnRows(_ context.Context, v *View, c Caller, b *keyBounds) ([][]dat
 		if !b.mayHold(textOf(t.Namespace), textOf(t.Name)) {
 			continue
 		}
+		for i := range t.Columns {
+			rows = append(rows, infoColumn(t, i))
+		}
+	}
+	for _, s := range v.storedViews() {
+		if !b.mayHold(textOf(s.Namespace), textOf(s.Name)) {
+			continue
+		}
+		t := viewTable(s)
 		for i := range t.Columns {
 			rows = append(rows, infoColumn(t, i))
 		}

@@ -131,7 +131,7 @@ func (v *View) Table(namespace, name string) (*schema.Table, error) {
 		return t, nil
 	}
 	_, known := d.Namespace(namespace)
-	if !known && namespace != schema.SystemNamespace && namespace != InformationSchema {
+	if !known && namespace != schema.SystemNamespace && namespace != InformationSchema && namespace != PGCatalog {
 		return nil, fault.New(fault.NamespaceNotFound, "Namespace '%s' does not exist", namespace)
 	}
 	return nil, fault.New(fault.TableNotFound, "%s.%s", namespace, name)

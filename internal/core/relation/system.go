@@ -56,11 +56,15 @@ func newRegistry() *registry {
 	g := &registry{}
 	g.mu.tables = map[[2]string]*systemTable{}
 	g.mu.next = firstSystemID
-	for _, l := range layouts {
+	for _, l := range slices.Concat(layouts[:], infoLayouts[:], pgLayouts[:]) {
 		t := &systemTable{def: l.define(g.mu.next), page: func(context.Context, *View, Caller, *keyBounds, string) ([][]datum.Value, bool, error) {
 			return nil, false, nil
 		}}
-		if rows := catalogRows[l.namespace+"."+l.name]; rows != nil {
+		rows := catalogRows[l.namespace+"."+l.name]
+		if l.namespace == PGCatalog {
+			rows = pgRows[l.name]
+		}
+		if rows != nil {
 			t.page = whole(rows)
 		}
 		g.add(t)

@@ -198,6 +198,7 @@ func newCatalogue() *catalogue {
 	c.chapter("Hashes and encodings", hashFunctions())
 	c.chapter("Identifiers", idFunctions())
 	c.chapter("Context", contextFunctions())
+	c.chapter("System catalog", settingFunctions(), definitionFunctions(), visibilityFunctions(), privilegeFunctions())
 	c.chapter("Vectors", vectorFunctions())
 	c.chapter("Aggregates", aggregateFunctions(), spreadFunctions(), gatheringFunctions(), orderedFunctions())
 	c.chapter("Window functions", windowFunctions())

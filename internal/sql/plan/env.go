@@ -30,6 +30,8 @@ type Env struct {
 	Entropy func([]byte)
 	// Version is what VERSION() adds to the product's name.
 	Version string
+	// Objects answers questions about pg_catalog; nil knows nothing.
+	Objects Objects
 
 	prepared []datum.Value
 	cells    []Cell

@@ -1,0 +1,320 @@
+package relation
+
+import (
+	"hash/fnv"
+	"slices"
+	"strconv"
+	"strings"
+
+	"kalamdb/internal/datum"
+	"kalamdb/internal/schema"
+	"kalamdb/internal/sql/plan"
+)
+
+// Object ids are made of numbers that are never used twice, or of names, so that
+// they are the same on each start and each node. Those below 16384 are
+// PostgreSQL's own.
+const (
+	oidPGCatalog = 11
+	oidPublic    = 2200
+	oidRoot      = 10
+	oidHeap      = 2 // of pg_am
+	oidBtree     = 403
+	oidClassRel  = 1259 // pg_class in pg_description
+	oidSpace     = 1663
+	oidDatabase  = 1
+	oidSystemRel = 20_000
+	oidStored    = 1_000_000
+	// oidsPerTable are kept for a stored table and what belongs to it.
+	oidsPerTable = 4096
+	oidKeyIndex  = 1
+	oidKey       = 2
+	oidCheck     = 3    // and those behind it
+	oidDefault   = 1024 // and the number of its column
+)
+
+// nameOID hashes a name to an id between 2^30 and 2^31.
+func nameOID(kind, name string) int64 {
+	h := fnv.New32a()
+	h.Write([]byte(kind + "\x00" + name))
+	return 1<<30 | int64(h.Sum32()&(1<<30-1))
+}
+
+func namespaceOID(name string) int64 {
+	switch name {
+	case PGCatalog:
+		return oidPGCatalog
+	case "public":
+		return oidPublic
+	}
+	return nameOID("namespace", name)
+}
+
+func roleOID(name schema.UserID) int64 {
+	if name == "root" {
+		return oidRoot
+	}
+	return nameOID("role", string(name))
+}
+
+// tableOID is where the ids of a table and its parts begin.
+func tableOID(t *schema.Table) int64 {
+	if t.ID >= firstSystemID {
+		return oidSystemRel + int64(t.ID-firstSystemID)
+	}
+	return oidStored + int64(t.ID)*oidsPerTable
+}
+
+// object is a table, a view or an index as PostgreSQL's catalog shows it.
+type object struct {
+	oid  int64
+	kind string // "r", "v" or "i"
+	def  *schema.Table
+	view *schema.View // of a stored view
+	name string
+}
+
+// attributes returns the positions of the columns that a user has made, in
+// order: those of the system have no positive number.
+func (o *object) attributes() []int {
+	var at []int
+	for i := range o.def.Columns {
+		if o.def.Columns[i].System == schema.NotSystem {
+			at = append(at, i)
+		}
+	}
+	return at
+}
+
+// numberOf returns the number of a column among those a user has made.
+func (o *object) numberOf(id schema.ColumnID) int {
+	for n, i := range o.attributes() {
+		if o.def.Columns[i].ID == id {
+			return n + 1
+		}
+	}
+	return 0
+}
+
+// keyNumbers are the numbers of the key columns.
+func (o *object) keyNumbers() []string {
+	numbers := make([]string, len(o.def.Key))
+	for i, id := range o.def.Key {
+		numbers[i] = strconv.Itoa(o.numberOf(id))
+	}
+	return numbers
+}
+
+// viewTable gives a stored view the form of a table.
+func viewTable(v *schema.View) *schema.Table {
+	t := &schema.Table{Namespace: v.Namespace, Name: v.Name, Kind: schema.System, Version: v.Version, Comment: v.Comment,
+		CreatedAt: v.CreatedAt, UpdatedAt: v.UpdatedAt}
+	for i, c := range v.Outputs {
+		t.Columns = append(t.Columns, schema.Column{ID: schema.ColumnID(i + 1), Name: c.Name, Type: c.Type, Comment: c.Comment})
+	}
+	return t
+}
+
+// storedViews returns the views of every namespace. A view shows its reader what
+// he may read of its tables, so everybody may know its name.
+func (v *View) storedViews() []*schema.View {
+	var views []*schema.View
+	d := v.moment.Definitions()
+	for n := range d.Namespaces() {
+		views = slices.AppendSeq(views, d.Views(n.Name))
+	}
+	return views
+}
+
+// objects returns what a caller may use, without indexes.
+func (v *View) objects(c Caller) []object {
+	var all []object
+	for _, t := range v.usable(c) {
+		kind := "r"
+		if t.Kind == schema.System {
+			kind = "v"
+		}
+		all = append(all, object{oid: tableOID(t), kind: kind, def: t, name: t.Name})
+	}
+	for _, s := range v.storedViews() {
+		all = append(all, object{oid: nameOID("view", s.QualifiedName()), kind: "v", def: viewTable(s), view: s, name: s.Name})
+	}
+	return all
+}
+
+// keyName is the name of the primary key of a table, and of its index.
+func keyName(t *schema.Table) string { return t.Name + "_pkey" }
+
+// keyDefinition is the index of a primary key as a statement.
+func keyDefinition(t *schema.Table) string {
+	return "CREATE UNIQUE INDEX " + quoteName(keyName(t)) + " ON " + quoteName(t.Namespace) + "." + quoteName(t.Name) +
+		" USING btree (" + keyColumns(t) + ")"
+}
+
+func keyColumns(t *schema.Table) string {
+	names := make([]string, len(t.Key))
+	for i, id := range t.Key {
+		names[i] = quoteName(t.Columns[t.ColumnByID(id)].Name)
+	}
+	return strings.Join(names, ", ")
+}
+
+// quoteName writes a name as SQL takes it.
+func quoteName(name string) string { return plan.QuoteName(name) }
+
+// Catalog answers what functions of PostgreSQL's catalog ask about objects.
+type Catalog struct {
+	view   *View
+	caller Caller
+	byOID  map[int64]*object
+}
+
+// Catalog returns the objects of a view that a caller may use. It reads the view
+// at the first question, and is used by one goroutine at a time while the view
+// is held.
+func (v *View) Catalog(c Caller) *Catalog { return &Catalog{view: v, caller: c} }
+
+func (k *Catalog) find(oid int64) (o *object, part int64, ok bool) {
+	if k.byOID == nil {
+		k.byOID = map[int64]*object{}
+		for _, o := range k.view.objects(k.caller) {
+			k.byOID[o.oid] = &o
+		}
+	}
+	if o, ok = k.byOID[oid]; ok {
+		return o, 0, true
+	}
+	if oid < oidStored || oid >= 1<<30 {
+		return nil, 0, false
+	}
+	part = (oid - oidStored) % oidsPerTable
+	o, ok = k.byOID[oid-part]
+	return o, part, ok
+}
+
+// Relation returns the namespace and name of a table, view or index.
+func (k *Catalog) Relation(oid int64) (namespace, name string, ok bool) {
+	o, part, ok := k.find(oid)
+	switch {
+	case !ok || part != 0 && part != oidKeyIndex:
+		return "", "", false
+	case part == oidKeyIndex:
+		return o.def.Namespace, keyName(o.def), len(o.def.Key) > 0
+	}
+	return o.def.Namespace, o.name, true
+}
+
+// OID returns the id of a table, view or index.
+func (k *Catalog) OID(namespace, name string) (int64, bool) {
+	k.find(0)
+	for _, o := range k.byOID {
+		if o.def.Namespace != namespace {
+			continue
+		}
+		if o.name == name {
+			return o.oid, true
+		}
+		if o.kind == "r" && len(o.def.Key) > 0 && keyName(o.def) == name {
+			return o.oid + oidKeyIndex, true
+		}
+	}
+	return 0, false
+}
+
+// Comment returns the comment on a relation, or, when column is not 0, on one of
+// its columns.
+func (k *Catalog) Comment(oid int64, column int) (string, bool) {
+	o, part, ok := k.find(oid)
+	if !ok || part != 0 {
+		return "", false
+	}
+	if column == 0 {
+		return o.def.Comment, o.def.Comment != ""
+	}
+	at := o.attributes()
+	if column < 1 || column > len(at) {
+		return "", false
+	}
+	text := o.def.Columns[at[column-1]].Comment
+	return text, text != ""
+}
+
+// Definition writes an index, a constraint or a view as a statement does.
+func (k *Catalog) Definition(oid int64) (string, bool) {
+	o, part, ok := k.find(oid)
+	switch {
+	case !ok:
+		return "", false
+	case part == 0 && o.view != nil:
+		return o.view.Text, true
+	case part == oidKeyIndex && len(o.def.Key) > 0:
+		return keyDefinition(o.def), true
+	case part == oidKey && len(o.def.Key) > 0:
+		return "PRIMARY KEY (" + keyColumns(o.def) + ")", true
+	case part >= oidCheck && part < oidCheck+int64(len(o.def.Checks)):
+		return "CHECK ((" + o.def.Checks[part-oidCheck].Text + "))", true
+	}
+	return "", false
+}
+
+// IndexColumn returns a column of an index, from 1 on.
+func (k *Catalog) IndexColumn(oid int64, column int) (string, bool) {
+	o, part, ok := k.find(oid)
+	if !ok || part != oidKeyIndex || column < 1 || column > len(o.def.Key) {
+		return "", false
+	}
+	return o.def.Columns[o.def.ColumnByID(o.def.Key[column-1])].Name, true
+}
+
+// Role returns the name of an account that the caller may know.
+func (k *Catalog) Role(oid int64) (string, bool) {
+	for _, name := range []schema.UserID{"root", k.caller.User} {
+		if roleOID(name) == oid {
+			return string(name), true
+		}
+	}
+	return "", false
+}
+
+// pgType is a type as PostgreSQL numbers it.
+type pgType struct {
+	oid      int64
+	name     string
+	length   int
+	array    int64
+	category string
+}
+
+// pgTypes are the types that columns have, by kind.
+var pgTypes = map[datum.Kind]pgType{
+	datum.Bool:      {16, "bool", 1, 1000, "B"},
+	datum.SmallInt:  {21, "int2", 2, 1005, "N"},
+	datum.Int:       {23, "int4", 4, 1007, "N"},
+	datum.BigInt:    {20, "int8", 8, 1016, "N"},
+	datum.Float:     {700, "float4", 4, 1021, "N"},
+	datum.Double:    {701, "float8", 8, 1022, "N"},
+	datum.Decimal:   {1700, "numeric", -1, 1231, "N"},
+	datum.Text:      {25, "text", -1, 1009, "S"},
+	datum.Bytes:     {17, "bytea", -1, 1001, "U"},
+	datum.JSON:      {3802, "jsonb", -1, 3807, "U"},
+	datum.UUID:      {2950, "uuid", 16, 2951, "U"},
+	datum.Date:      {1082, "date", 4, 1182, "D"},
+	datum.Time:      {1083, "time", 8, 1183, "D"},
+	datum.Timestamp: {1114, "timestamp", 8, 1115, "D"},
+	datum.DateTime:  {1184, "timestamptz", 8, 1185, "D"},
+	datum.Interval:  {1186, "interval", 16, 1187, "T"},
+	datum.Embedding: {16_001, "embedding", -1, 0, "U"},
+	datum.File:      {16_002, "file", -1, 0, "U"},
+}
+
+// modifierOf is what PostgreSQL keeps beside a type: precision and scale, or a
+// dimension; -1 for none.
+func modifierOf(t datum.Type) int {
+	switch {
+	case t.Kind == datum.Decimal && t.Precision > 0:
+		return int(t.Precision)<<16 + int(t.Scale) + 4
+	case t.Kind == datum.Embedding:
+		return int(t.Dim)
+	}
+	return -1
+}

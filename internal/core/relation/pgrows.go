@@ -1,0 +1,430 @@
+package relation
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"kalamdb/internal/datum"
+	"kalamdb/internal/schema"
+	"kalamdb/internal/sql/plan"
+	"kalamdb/internal/store/catalog"
+)
+
+// pgRows maps a table of pg_catalog to its rows. It is never written after the
+// program has started.
+var pgRows = map[string]rowsOf{
+	"pg_namespace":     pgNamespaceRows,
+	"pg_class":         pgClassRows,
+	"pg_attribute":     pgAttributeRows,
+	"pg_attrdef":       pgDefaultRows,
+	"pg_type":          pgTypeRows,
+	"pg_database":      pgDatabaseRows,
+	"pg_stat_activity": pgActivityRows,
+	"pg_settings":      pgSettingRows,
+	"pg_tables":        pgTableRows,
+	"pg_views":         pgViewRows,
+	"pg_index":         pgIndexRows,
+	"pg_indexes":       pgIndexesRows,
+	"pg_constraint":    pgConstraintRows,
+	"pg_proc":          pgFunctionRows,
+	"pg_description":   pgDescriptionRows,
+	"pg_roles":         pgRoleRows,
+	"pg_user":          pgUserRows,
+	"pg_am":            pgMethodRows,
+	"pg_collation":     pgCollationRows,
+	"pg_language":      pgLanguageRows,
+	"pg_tablespace":    pgSpaceRows,
+}
+
+func smallOf(n int) datum.Value { return datum.NewInt(datum.SmallInt, int64(n)) }
+
+func floatOf(f float32) datum.Value { return datum.NewFloat(f) }
+
+// set writes a list as PostgreSQL prints an array.
+func set(items []string) datum.Value { return textOf("{" + strings.Join(items, ",") + "}") }
+
+// repeated is n times a word with blanks between.
+func repeated(word string, n int) datum.Value {
+	return textOf(strings.TrimSuffix(strings.Repeat(word+" ", n), " "))
+}
+
+// namespaceNames returns the namespaces, those of the server's own tables
+// included.
+func (v *View) namespaceNames() []string {
+	names := []string{InformationSchema, PGCatalog, schema.SystemNamespace}
+	for n := range v.moment.Definitions().Namespaces() {
+		names = append(names, n.Name)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+func pgNamespaceRows(_ context.Context, v *View, _ Caller, _ *keyBounds) ([][]datum.Value, error) {
+	var rows [][]datum.Value
+	for _, name := range v.namespaceNames() {
+		rows = append(rows, []datum.Value{bigOf(namespaceOID(name)), textOf(name), bigOf(oidRoot), {}})
+	}
+	return rows, nil
+}
+
+func pgClassRows(_ context.Context, v *View, c Caller, _ *keyBounds) ([][]datum.Value, error) {
+	var rows [][]datum.Value
+	for _, o := range v.objects(c) {
+		rows = append(rows, pgClassRow(&o, o.oid, o.name, o.kind, len(o.attributes())))
+		if o.kind == "r" && len(o.def.Key) > 0 {
+			rows = append(rows, pgClassRow(&o, o.oid+oidKeyIndex, keyName(o.def), "i", len(o.def.Key)))
+		}
+	}
+	return rows, nil
+}
+
+func pgClassRow(o *object, oid int64, name, kind string, columns int) []datum.Value {
+	method, checks, indexed := int64(0), 0, false
+	switch kind {
+	case "r":
+		method, checks, indexed = oidHeap, len(o.def.Checks), len(o.def.Key) > 0
+	case "i":
+		method = oidBtree
+	}
+	zero, no := bigOf(0), boolOf(false)
+	return []datum.Value{
+		bigOf(oid), textOf(name), bigOf(namespaceOID(o.def.Namespace)), zero, zero, bigOf(oidRoot), bigOf(method), bigOf(oid), zero,
+		intOf(0), floatOf(-1), intOf(0), zero, boolOf(indexed), no, textOf("p"), textOf(kind), smallOf(columns), smallOf(checks),
+		boolOf(o.view != nil), no, no, no, no, boolOf(true), textOf("d"), no, zero, zero, zero, {}, {}, {},
+	}
+}
+
+func pgAttributeRows(_ context.Context, v *View, c Caller, b *keyBounds) ([][]datum.Value, error) {
+	var rows [][]datum.Value
+	for _, o := range v.objects(c) {
+		if b.mayHold(bigOf(o.oid)) {
+			number := 0
+			for i := range o.def.Columns {
+				column := &o.def.Columns[i]
+				n := -int(column.System)
+				if column.System == schema.NotSystem {
+					number++
+					n = number
+				}
+				_, defaults := defaultText(column)
+				rows = append(rows, pgAttributeRow(o.oid, column, n, column.NotNull, defaults && n > 0))
+			}
+		}
+		if index := o.oid + oidKeyIndex; o.kind == "r" && len(o.def.Key) > 0 && b.mayHold(bigOf(index)) {
+			for n, id := range o.def.Key {
+				rows = append(rows, pgAttributeRow(index, &o.def.Columns[o.def.ColumnByID(id)], n+1, false, false))
+			}
+		}
+	}
+	return rows, nil
+}
+
+func pgAttributeRow(rel int64, column *schema.Column, number int, notNull, defaults bool) []datum.Value {
+	t := pgTypes[column.Type.Kind]
+	storage, collation := "p", int64(0)
+	if t.length < 0 {
+		storage = "x"
+	}
+	if column.Type.Kind == datum.Text {
+		collation = 100
+	}
+	no := boolOf(false)
+	return []datum.Value{
+		bigOf(rel), textOf(column.Name), bigOf(t.oid), intOf(-1), smallOf(t.length), smallOf(number), intOf(0), intOf(-1),
+		intOf(modifierOf(column.Type)), boolOf(t.length > 0 && t.length <= 8), textOf("d"), textOf(storage), textOf(""),
+		boolOf(notNull), boolOf(defaults), no, textOf(""), textOf(""), no, boolOf(true), intOf(0), bigOf(collation), {}, {}, {}, {},
+	}
+}
+
+func pgDefaultRows(_ context.Context, v *View, c Caller, _ *keyBounds) ([][]datum.Value, error) {
+	var rows [][]datum.Value
+	for _, o := range v.objects(c) {
+		for n, i := range o.attributes() {
+			if text, ok := defaultText(&o.def.Columns[i]); ok {
+				oid := o.oid + oidDefault + int64(o.def.Columns[i].ID)
+				rows = append(rows, []datum.Value{bigOf(oid), bigOf(o.oid), smallOf(n + 1), textOf(text)})
+			}
+		}
+	}
+	return rows, nil
+}
+
+func pgTypeRows(context.Context, *View, Caller, *keyBounds) ([][]datum.Value, error) {
+	var rows [][]datum.Value
+	for _, t := range pgTypes {
+		rows = append(rows, pgTypeRow(t, 0))
+		if t.array != 0 {
+			rows = append(rows, pgTypeRow(pgType{oid: t.array, name: "_" + t.name, length: -1, category: "A"}, t.oid))
+		}
+	}
+	for _, t := range []pgType{
+		{18, "char", 1, 1002, "Z"}, {19, "name", 64, 1003, "S"}, {26, "oid", 4, 1028, "N"}, {114, "json", -1, 199, "U"},
+		{1042, "bpchar", -1, 1014, "S"}, {1043, "varchar", -1, 1015, "S"}, {705, "unknown", -2, 0, "X"}, {2205, "regclass", 4, 2210, "N"},
+	} {
+		rows = append(rows, pgTypeRow(t, 0))
+	}
+	return rows, nil
+}
+
+func pgTypeRow(t pgType, element int64) []datum.Value {
+	kind, collation := "b", int64(0)
+	if t.category == "S" {
+		collation = 100
+	}
+	if t.category == "X" {
+		kind = "p"
+	}
+	zero, none := bigOf(0), textOf("-")
+	return []datum.Value{
+		bigOf(t.oid), textOf(t.name), bigOf(oidPGCatalog), bigOf(oidRoot), smallOf(t.length), boolOf(t.length > 0 && t.length <= 8),
+		textOf(kind), textOf(t.category), boolOf(t.oid == 16 || t.oid == 25 || t.oid == 701 || t.oid == 1184), boolOf(true),
+		textOf(","), zero, none, bigOf(element), bigOf(t.array), textOf(t.name + "in"), textOf(t.name + "out"),
+		textOf(t.name + "recv"), textOf(t.name + "send"), none, none, none, textOf("i"), textOf("p"), boolOf(false), zero,
+		intOf(-1), intOf(0), bigOf(collation), {}, {}, {},
+	}
+}
+
+func pgDatabaseRows(context.Context, *View, Caller, *keyBounds) ([][]datum.Value, error) {
+	return [][]datum.Value{{
+		bigOf(oidDatabase), textOf(catalogName), bigOf(oidRoot), intOf(6), textOf("c"), boolOf(false), boolOf(true), intOf(-1),
+		bigOf(0), bigOf(0), bigOf(oidSpace), textOf("C.UTF-8"), textOf("C.UTF-8"), {}, {}, {},
+	}}, nil
+}
+
+// pgActivityRows shows an administrator the statement that asks; sessions that
+// last longer than one request will be shown beside it when there are any.
+func pgActivityRows(_ context.Context, _ *View, c Caller, _ *keyBounds) ([][]datum.Value, error) {
+	if !c.Role.Admin() {
+		return nil, nil
+	}
+	now := timeOf(c.Now)
+	return [][]datum.Value{{
+		bigOf(oidDatabase), textOf(catalogName), intOf(plan.BackendPID), {}, bigOf(roleOID(c.User)), textOf(string(c.User)), textOf(""), {}, {}, {},
+		now, now, now, now, {}, {}, textOf("active"), {}, {}, {}, {}, textOf("client backend"),
+	}}, nil
+}
+
+func pgSettingRows(_ context.Context, _ *View, c Caller, _ *keyBounds) ([][]datum.Value, error) {
+	var rows [][]datum.Value
+	for _, s := range plan.Settings(c.Namespace) {
+		rows = append(rows, []datum.Value{
+			textOf(s.Name), textOf(s.Value), {}, textOf("Preset Options"), textOf(s.Doc), {}, textOf("user"), textOf("string"),
+			textOf("default"), {}, {}, {}, textOf(s.Value), textOf(s.Value), {}, {}, boolOf(false),
+		})
+	}
+	return rows, nil
+}
+
+func pgTableRows(_ context.Context, v *View, c Caller, _ *keyBounds) ([][]datum.Value, error) {
+	var rows [][]datum.Value
+	no := boolOf(false)
+	for _, o := range v.objects(c) {
+		if o.kind == "r" {
+			rows = append(rows, []datum.Value{
+				textOf(o.def.Namespace), textOf(o.name), textOf("root"), {}, boolOf(len(o.def.Key) > 0), no, no, no,
+			})
+		}
+	}
+	return rows, nil
+}
+
+func pgViewRows(_ context.Context, v *View, c Caller, _ *keyBounds) ([][]datum.Value, error) {
+	var rows [][]datum.Value
+	for _, o := range v.objects(c) {
+		if o.kind != "v" {
+			continue
+		}
+		text := datum.Value{}
+		if o.view != nil {
+			text = textOf(o.view.Text)
+		}
+		rows = append(rows, []datum.Value{textOf(o.def.Namespace), textOf(o.name), textOf("root"), text})
+	}
+	return rows, nil
+}
+
+func pgIndexRows(_ context.Context, v *View, c Caller, _ *keyBounds) ([][]datum.Value, error) {
+	var rows [][]datum.Value
+	yes, no := boolOf(true), boolOf(false)
+	for _, o := range v.objects(c) {
+		if n := len(o.def.Key); o.kind == "r" && n > 0 {
+			rows = append(rows, []datum.Value{
+				bigOf(o.oid + oidKeyIndex), bigOf(o.oid), smallOf(n), smallOf(n), yes, no, yes, no, yes, no, yes, no, yes, yes, no,
+				textOf(strings.Join(o.keyNumbers(), " ")), repeated("0", n), repeated("0", n), repeated("0", n), {}, {},
+			})
+		}
+	}
+	return rows, nil
+}
+
+func pgIndexesRows(_ context.Context, v *View, c Caller, _ *keyBounds) ([][]datum.Value, error) {
+	var rows [][]datum.Value
+	for _, o := range v.objects(c) {
+		if o.kind == "r" && len(o.def.Key) > 0 {
+			rows = append(rows, []datum.Value{
+				textOf(o.def.Namespace), textOf(o.name), textOf(keyName(o.def)), {}, textOf(keyDefinition(o.def)),
+			})
+		}
+	}
+	return rows, nil
+}
+
+func pgConstraintRows(_ context.Context, v *View, c Caller, _ *keyBounds) ([][]datum.Value, error) {
+	var rows [][]datum.Value
+	for _, o := range v.objects(c) {
+		if o.kind != "r" {
+			continue
+		}
+		if len(o.def.Key) > 0 {
+			rows = append(rows, pgConstraintRow(&o, o.oid+oidKey, keyName(o.def), "p", o.oid+oidKeyIndex, o.keyNumbers(), true, datum.Value{}))
+		}
+		for i := range o.def.Checks {
+			check := &o.def.Checks[i]
+			numbers := make([]string, len(check.Columns))
+			for n, id := range check.Columns {
+				numbers[n] = intOf(o.numberOf(id)).String()
+			}
+			rows = append(rows, pgConstraintRow(&o, o.oid+oidCheck+int64(i), check.Name, "c", 0, numbers, !check.Unproven, textOf(check.Text)))
+		}
+	}
+	return rows, nil
+}
+
+func pgConstraintRow(o *object, oid int64, name, kind string, index int64, columns []string, valid bool, text datum.Value) []datum.Value {
+	zero, blank, no := bigOf(0), textOf(" "), boolOf(false)
+	return []datum.Value{
+		bigOf(oid), textOf(name), bigOf(namespaceOID(o.def.Namespace)), textOf(kind), no, no, boolOf(valid), bigOf(o.oid), zero,
+		bigOf(index), zero, zero, blank, blank, blank, boolOf(true), intOf(0), boolOf(kind == "p"), set(columns), {}, {}, {}, {}, {}, {}, text,
+	}
+}
+
+// pgFunctionRows lists the functions by name; their types are in
+// docs/sql/functions.md.
+func pgFunctionRows(context.Context, *View, Caller, *keyBounds) ([][]datum.Value, error) {
+	var rows [][]datum.Value
+	no, zero := boolOf(false), bigOf(0)
+	seen := map[string]bool{}
+	for _, f := range plan.Functions() {
+		if f.Operator || strings.HasPrefix(f.Name, "_") || seen[f.Name] {
+			continue
+		}
+		seen[f.Name] = true
+		kind := "f"
+		if f.Form == plan.FormAggregate {
+			kind = "a"
+		}
+		arguments, _ := f.Arguments()
+		rows = append(rows, []datum.Value{
+			bigOf(nameOID("function", f.Name)), textOf(f.Name), bigOf(oidPGCatalog), bigOf(oidRoot), bigOf(12), floatOf(1), floatOf(0), zero,
+			textOf("-"), textOf(kind), no, no, boolOf(!f.NullOK), no, textOf(f.Volatility.String()[:1]), textOf("s"),
+			smallOf(len(arguments)), smallOf(0), zero, textOf(""), {}, {}, {}, {}, {}, textOf(f.Name), {}, {}, {}, {},
+		})
+	}
+	return rows, nil
+}
+
+func pgDescriptionRows(_ context.Context, v *View, c Caller, _ *keyBounds) ([][]datum.Value, error) {
+	var rows [][]datum.Value
+	for _, o := range v.objects(c) {
+		if o.def.Comment != "" {
+			rows = append(rows, []datum.Value{bigOf(o.oid), bigOf(oidClassRel), intOf(0), textOf(o.def.Comment)})
+		}
+		for n, i := range o.attributes() {
+			if text := o.def.Columns[i].Comment; text != "" {
+				rows = append(rows, []datum.Value{bigOf(o.oid), bigOf(oidClassRel), intOf(n + 1), textOf(text)})
+			}
+		}
+	}
+	return rows, nil
+}
+
+// accounts returns who an account may know: an administrator everybody, others
+// themselves.
+func (v *View) accounts(ctx context.Context, c Caller) ([]schema.UserRecord, error) {
+	if !c.Role.Admin() {
+		u, ok, err := catalog.Users().Get(v.moment.Reader(), string(c.User))
+		if err != nil || !ok {
+			return nil, err
+		}
+		return []schema.UserRecord{u}, nil
+	}
+	var all []schema.UserRecord
+	for after := ""; ; {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		page, err := catalog.Users().List(v.moment.Reader(), after, pageRows)
+		if err != nil {
+			return nil, err
+		}
+		for _, u := range page {
+			if u.DeletedAt == 0 {
+				all = append(all, u)
+			}
+		}
+		if len(page) < pageRows {
+			return all, nil
+		}
+		after = string(page[len(page)-1].ID)
+	}
+}
+
+func pgRoleRows(ctx context.Context, v *View, c Caller, _ *keyBounds) ([][]datum.Value, error) {
+	accounts, err := v.accounts(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	var rows [][]datum.Value
+	for _, u := range accounts {
+		admin := boolOf(u.Role.Admin())
+		rows = append(rows, []datum.Value{
+			textOf(string(u.ID)), admin, boolOf(true), admin, admin, boolOf(true), boolOf(false), intOf(-1), textOf("********"), {},
+			admin, {}, bigOf(roleOID(u.ID)),
+		})
+	}
+	return rows, nil
+}
+
+func pgUserRows(ctx context.Context, v *View, c Caller, _ *keyBounds) ([][]datum.Value, error) {
+	accounts, err := v.accounts(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	var rows [][]datum.Value
+	for _, u := range accounts {
+		admin := boolOf(u.Role.Admin())
+		rows = append(rows, []datum.Value{
+			textOf(string(u.ID)), bigOf(roleOID(u.ID)), admin, admin, boolOf(false), admin, textOf("********"), {}, {},
+		})
+	}
+	return rows, nil
+}
+
+func pgMethodRows(context.Context, *View, Caller, *keyBounds) ([][]datum.Value, error) {
+	return [][]datum.Value{
+		{bigOf(oidHeap), textOf("heap"), textOf("heap_tableam_handler"), textOf("t")},
+		{bigOf(oidBtree), textOf("btree"), textOf("bthandler"), textOf("i")},
+	}, nil
+}
+
+func pgCollationRows(context.Context, *View, Caller, *keyBounds) ([][]datum.Value, error) {
+	row := func(oid int, name, provider, locale string) []datum.Value {
+		return []datum.Value{
+			bigOf(oid), textOf(name), bigOf(oidPGCatalog), bigOf(oidRoot), textOf(provider), boolOf(true), intOf(-1), optional(locale),
+			optional(locale), {}, {},
+		}
+	}
+	return [][]datum.Value{row(100, "default", "d", ""), row(950, "C", "c", "C"), row(951, "POSIX", "c", "POSIX")}, nil
+}
+
+func pgLanguageRows(context.Context, *View, Caller, *keyBounds) ([][]datum.Value, error) {
+	row := func(oid int, name string) []datum.Value {
+		return []datum.Value{bigOf(oid), textOf(name), bigOf(oidRoot), boolOf(false), boolOf(false), bigOf(0), bigOf(0), bigOf(0), {}}
+	}
+	return [][]datum.Value{row(12, "internal"), row(14, "sql")}, nil
+}
+
+func pgSpaceRows(context.Context, *View, Caller, *keyBounds) ([][]datum.Value, error) {
+	return [][]datum.Value{{bigOf(oidSpace), textOf("pg_default"), bigOf(oidRoot), {}, {}}}, nil
+}

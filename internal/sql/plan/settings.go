@@ -1,0 +1,60 @@
+package plan
+
+import (
+	"strings"
+
+	"kalamdb/internal/schema"
+)
+
+// BackendPID is what a request without a connection of its own has for the
+// number of PostgreSQL's server process.
+const BackendPID = 1
+
+// ServerVersion is the version of PostgreSQL whose dialect is spoken.
+const ServerVersion = "15.0"
+
+// Setting is a setting that PostgreSQL's clients ask for.
+type Setting struct{ Name, Value, Doc string }
+
+// Settings returns the settings in force, by name. They are fixed, but for the
+// path on which unqualified names are looked up.
+func Settings(namespace string) []Setting {
+	if namespace == "" {
+		namespace = schema.DefaultNamespace
+	}
+	return []Setting{
+		{"application_name", "", "The name of the client's program."},
+		{"bytea_output", "hex", "How bytes are printed."},
+		{"client_encoding", "UTF8", "The encoding of texts on the wire."},
+		{"client_min_messages", "notice", "Which notices are sent."},
+		{"datestyle", "ISO, MDY", "How dates are printed and read."},
+		{"default_transaction_isolation", "repeatable read", "The isolation of transactions."},
+		{"default_transaction_read_only", "off", "Whether transactions only read."},
+		{"extra_float_digits", "1", "Floating point numbers are printed exactly."},
+		{"integer_datetimes", "on", "Times are whole microseconds."},
+		{"intervalstyle", "postgres", "How intervals are printed."},
+		{"lc_collate", "C.UTF-8", "The order of texts: by their bytes."},
+		{"lc_ctype", "C.UTF-8", "The classes of characters."},
+		{"max_identifier_length", "64", "The longest name, in characters."},
+		{"max_index_keys", "32", "The most columns of a key."},
+		{"search_path", namespace, "The namespace of unqualified names."},
+		{"server_encoding", "UTF8", "The encoding of stored texts."},
+		{"server_version", ServerVersion, "The version of PostgreSQL whose dialect is spoken."},
+		{"server_version_num", "150000", "The same as a number."},
+		{"session_authorization", "", "Not used; see CURRENT_USER."},
+		{"standard_conforming_strings", "on", "A backslash in a plain string is a backslash."},
+		{"timezone", "UTC", "The zone of times without one."},
+		{"transaction_isolation", "repeatable read", "The isolation of the transaction."},
+		{"transaction_read_only", "off", "Whether the transaction only reads."},
+	}
+}
+
+// FindSetting returns a setting by its name, in any case.
+func FindSetting(namespace, name string) (Setting, bool) {
+	for _, s := range Settings(namespace) {
+		if strings.EqualFold(s.Name, name) {
+			return s, true
+		}
+	}
+	return Setting{}, false
+}

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"regexp"
 	"strings"
 	"time"
 
@@ -175,7 +176,7 @@ func decodeAnswer(a account, sql string, status int, text []byte) outcome {
 	}
 	var out outcome
 	for _, r := range answer.Results {
-		if r.AsUser != a.name {
+		if r.AsUser != effective(a, sql) {
 			return broken(fmt.Errorf("as_user is %q", r.AsUser))
 		}
 		res := result{count: r.Count, message: r.Message}
@@ -193,6 +194,17 @@ func decodeAnswer(a account, sql string, status int, text []byte) outcome {
 		out.results = append(out.results, res)
 	}
 	return out
+}
+
+// executeAs matches the beginning of EXECUTE AS.
+var executeAs = regexp.MustCompile(`(?i)^\s*execute\s+as\s+(?:user\s+)?(?:'([^']*)'|(\w+))`)
+
+// effective is the user that a result must name.
+func effective(a account, sql string) string {
+	if m := executeAs.FindStringSubmatch(sql); m != nil {
+		return m[1] + m[2]
+	}
+	return a.name
 }
 
 // checkWire holds an error answer against docs/protocol/http.md: status, code

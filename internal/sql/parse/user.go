@@ -137,7 +137,7 @@ func (p *statementParser) executeAs() (Statement, error) {
 	first := p.i
 	for depth := 1; ; p.i++ {
 		if p.ended() {
-			return nil, p.badEnvelope("the closing bracket of EXECUTE AS USER is missing")
+			return nil, p.badEnvelope("the closing bracket of EXECUTE AS USER is missing; it takes a single SQL statement")
 		}
 		if p.punct('(') {
 			depth++

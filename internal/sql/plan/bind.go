@@ -35,6 +35,7 @@ type binder struct {
 	params   []ParamInfo
 	indexes  map[ParamInfo]int // of params
 	explicit int
+	copied   int // nodes of operands that stand in a statement more than once
 	// aliases are the output names, for a hint only.
 	aliases []parse.Output
 
@@ -67,9 +68,9 @@ type binder struct {
 // returns what leads back.
 func (b *binder) enter() (leave func()) {
 	old := *b
-	*b = binder{first: b.first, fixed: b.fixed, params: b.params, indexes: b.indexes, explicit: b.explicit, tree: b.tree, queries: b.queries, namespace: b.namespace}
+	*b = binder{first: b.first, fixed: b.fixed, params: b.params, indexes: b.indexes, explicit: b.explicit, copied: b.copied, tree: b.tree, queries: b.queries, namespace: b.namespace}
 	return func() {
-		old.params, old.indexes, old.explicit = b.params, b.indexes, b.explicit
+		old.params, old.indexes, old.explicit, old.copied = b.params, b.indexes, b.explicit, b.copied
 		*b = old
 	}
 }

@@ -359,6 +359,9 @@ func (b *binder) in(e *parse.In) (Expr, error) {
 		list[i], tests[i] = r, fold(&Call{operator("="), []Expr{l, r}, boolType})
 	}
 	if !single {
+		if err := b.copies(x, len(list)-1, e.Offset); err != nil {
+			return nil, err
+		}
 		if e.Not {
 			return not(logic(true, tests)), nil
 		}
@@ -389,6 +392,15 @@ func (b *binder) between(e *parse.Between) (Expr, error) {
 	bounds, err := b.exprs([]parse.Expr{e.X, e.Low, e.High})
 	if err != nil {
 		return nil, err
+	}
+	for _, x := range bounds {
+		copies := 1
+		if e.Symmetric {
+			copies = 3
+		}
+		if err := b.copies(x, copies, e.Offset); err != nil {
+			return nil, err
+		}
 	}
 	within := func(low, high Expr) (Expr, error) {
 		ge, err := b.compare(operator(">="), bounds[0], low, e.Offset, e.X.Pos(), e.Low.Pos())
@@ -486,6 +498,9 @@ func (b *binder) arm(operand Expr, written, when parse.Expr) (Expr, error) {
 	}
 	if operand == nil {
 		return b.truth(x, when.Pos(), "the condition of WHEN")
+	}
+	if err := b.copies(operand, 1, when.Pos()); err != nil {
+		return nil, err
 	}
 	return b.compare(operator("="), operand, x, when.Pos(), written.Pos(), when.Pos())
 }

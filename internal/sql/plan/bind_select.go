@@ -96,6 +96,9 @@ func (b *binder) shape(q *Query, s *parse.Select) error {
 	if err != nil {
 		return err
 	}
+	if b.tree != nil {
+		b.extra.places = list
+	}
 	b.outputTexts = make([]string, len(q.Outputs))
 	order, err := b.orderBy(q, s.OrderBy, "ORDER BY", s.Offset)
 	if err != nil {

@@ -14,6 +14,8 @@ const (
 	maxSources = 256
 	// maxNested bounds how deeply queries stand in each other, views included.
 	maxNested = 64
+	// maxQueries bounds how many queries there are, wherever they stand.
+	maxQueries = 1024
 )
 
 // tree is what all queries of one Analytic share.
@@ -23,6 +25,7 @@ type tree struct {
 	sources int
 	queries int // numbers of WITH queries
 	depth   int // of queries in each other
+	selects int // queries so far
 	inside  int // subqueries of expressions around
 	// within are the views around, outermost first.
 	within []*schema.View
@@ -65,6 +68,16 @@ type rows struct {
 	project *Project
 	// sorted says that the query asks for an order, stored that it reads tables.
 	sorted, stored bool
+	// places are where the columns stand in the text, if that is known.
+	places []int
+}
+
+// place is where a column stands, or at.
+func (r *rows) place(i, at int) int {
+	if i < len(r.places) && r.places[i] >= 0 {
+		return r.places[i]
+	}
+	return at
 }
 
 // extra is what a SELECT of the tree has beside a Query.
@@ -81,6 +94,8 @@ type extra struct {
 	definitions []parse.Window
 	// on are the expressions of DISTINCT ON.
 	on []Expr
+	// places are where the outputs stand.
+	places []int
 	// sets and groupings are those of the Aggregation, groups its number.
 	sets, groupings [][]int
 	groups          int
@@ -158,15 +173,22 @@ func (b *binder) finish(r *rows) *Analytic {
 // query binds a query that stands in outer; ordered says that the order of its
 // rows must not be left to chance.
 func (b *binder) query(s *parse.Select, outer *frame, ordered bool) (*rows, error) {
+	return b.queryWith(s, outer, ordered, false)
+}
+
+// queryWith binds a query whose outputs may stay without a type if it is loose.
+func (b *binder) queryWith(s *parse.Select, outer *frame, ordered, loose bool) (*rows, error) {
 	if s.Refused != "" {
 		return nil, fault.At(fault.NotImplemented, s.Offset, "%s is not supported", s.Refused)
 	}
 	b.tree.depth++
 	defer func() { b.tree.depth-- }()
+	if b.tree.selects++; b.tree.selects > maxQueries {
+		return nil, fault.At(fault.LimitExceeded, s.Offset, "a statement has at most %d queries, counting those of views and subqueries", maxQueries)
+	}
 	if b.tree.depth > maxNested {
 		return nil, fault.At(fault.LimitExceeded, s.Offset, "queries stand in each other more than %d deep, counting those of views", maxNested)
 	}
-	loose := b.loose
 	defer b.enter()()
 	b.loose = loose
 	b.from = &frame{outer: outer}
@@ -260,7 +282,7 @@ func (b *binder) lower(q *Query, node Node) *rows {
 	}
 	r := end.over(&Project{b.tree.next(), node, q.Outputs})
 	r.sorted = len(q.Order) > 0 || b.from.sorted && !q.Grouped && !q.Distinct
-	r.stored = b.from.stored
+	r.stored, r.places = b.from.stored, e.places
 	return r
 }
 

@@ -203,7 +203,7 @@ func (b *binder) view(v *schema.View, s *parse.TableName) (*relation, error) {
 	if !ok {
 		return nil, fault.At(fault.InvalidDefinition, s.Name.Offset, "view '%s' is no SELECT", v.QualifiedName())
 	}
-	if !slices.Contains(b.tree.views, v) {
+	if !contains(b.tree.views, v) {
 		b.tree.views = append(b.tree.views, v)
 	}
 	q, err := b.viewQuery(v, sel)
@@ -224,10 +224,14 @@ func (b *binder) view(v *schema.View, s *parse.TableName) (*relation, error) {
 	return r, err
 }
 
+func contains(views []*schema.View, v *schema.View) bool {
+	return slices.ContainsFunc(views, func(o *schema.View) bool { return o.QualifiedName() == v.QualifiedName() })
+}
+
 // viewQuery binds it where the view was defined: nothing of the statement
 // around it is in scope.
 func (b *binder) viewQuery(v *schema.View, s *parse.Select) (*rows, error) {
-	if slices.Contains(b.tree.within, v) {
+	if contains(b.tree.within, v) {
 		return nil, fault.New(fault.InvalidDefinition, "it reads itself")
 	}
 	b.tree.within = append(b.tree.within, v)

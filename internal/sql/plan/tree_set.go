@@ -41,10 +41,9 @@ func (b *binder) operands(s *parse.SetOperation) (l, r *rows, err error) {
 
 // operand binds a query whose outputs may stay without a type.
 func (b *binder) operand(s *parse.Select) (*rows, error) {
-	loose := b.loose
-	b.loose = s.Set == nil
-	defer func() { b.loose = loose }()
-	return b.query(s, b.from.outer, false)
+	b.tree.depth-- // a chain of them is bounded by what the grammar takes
+	defer func() { b.tree.depth++ }()
+	return b.queryWith(s, b.from.outer, false, s.Set == nil)
 }
 
 // setOf combines two bound queries.
@@ -58,13 +57,13 @@ func (b *binder) setOf(s *parse.SetOperation, l, r *rows, at int) (*SetOp, error
 		tl, tr := l.columns[i].T, r.columns[i].T
 		t, ok := datum.CommonType(tl, tr)
 		if !ok {
-			return nil, fault.At(fault.TypeMismatch, at, "column %d of %s cannot be both %s and %s", i+1, op, typeName(tl), typeName(tr))
+			return nil, fault.At(fault.TypeMismatch, r.place(i, at), "column %d of %s cannot be both %s and %s", i+1, op, typeName(tl), typeName(tr))
 		}
 		if t.Kind == datum.Null {
 			t = textType
 		}
 		if f := familyOf(t.Kind); (f == vectorFamily || f == noFamily) && !(s.All && s.Op == "union") {
-			return nil, fault.At(fault.TypeMismatch, at, "%s does not take %s, which cannot be compared; UNION ALL does", op, typeName(t))
+			return nil, fault.At(fault.TypeMismatch, r.place(i, at), "%s does not take %s, which cannot be compared; UNION ALL does", op, typeName(t))
 		}
 		n.Columns[i] = RelColumn{l.columns[i].Name, t}
 	}
@@ -89,7 +88,7 @@ func (b *binder) typed(r *rows, to []RelColumn, at int) (Node, []Ref, error) {
 			continue
 		}
 		o := &r.project.Outputs[c.Position]
-		x, err := b.coerce(o.X, to[i].Type, at)
+		x, err := b.coerce(o.X, to[i].Type, r.place(i, at))
 		if err != nil {
 			return nil, nil, err
 		}

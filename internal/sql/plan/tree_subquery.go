@@ -128,24 +128,59 @@ func (b *binder) rowComparison(e *parse.Binary) (Expr, error) {
 	case len(left) == 0:
 		return nil, fault.At(fault.Syntax, e.Offset, "rows without values cannot be compared")
 	}
-	one := func(op string, i int) (Expr, error) {
-		return b.binary(&parse.Binary{At: parse.At{Offset: e.Offset}, Op: op, L: left[i], R: right[i]})
+	l, err := b.exprs(left)
+	if err != nil {
+		return nil, err
 	}
-	switch e.Op {
+	r, err := b.exprs(right)
+	if err != nil {
+		return nil, err
+	}
+	return b.compareRows(rowPair{e.Op, e.Offset, l, r, placesOf(left), placesOf(right)})
+}
+
+// rowPair is two rows that are compared.
+type rowPair struct {
+	op             string
+	at             int
+	l, r           []Expr
+	placeL, placeR []int
+}
+
+func placesOf(list []parse.Expr) []int {
+	out := make([]int, len(list))
+	for i, e := range list {
+		out[i] = e.Pos()
+	}
+	return out
+}
+
+func (b *binder) compareRows(p rowPair) (Expr, error) {
+	one := func(op string, i int) (Expr, error) {
+		return b.compare(operator(op), p.l[i], p.r[i], p.at, p.placeL[i], p.placeR[i])
+	}
+	switch p.op {
 	case "=", "is not distinct from", "<>", "is distinct from":
-		tests := make([]Expr, len(left))
-		for i := range left {
-			x, err := one(e.Op, i)
+		tests := make([]Expr, len(p.l))
+		for i := range p.l {
+			x, err := one(p.op, i)
 			if err != nil {
 				return nil, err
 			}
 			tests[i] = x
 		}
-		return logic(e.Op == "<>" || e.Op == "is distinct from", tests), nil
+		return logic(p.op == "<>" || p.op == "is distinct from", tests), nil
 	case "<", "<=", ">", ">=":
-		return b.rowOrder(e.Op, len(left), one)
+		for i := range p.l {
+			for _, x := range []Expr{p.l[i], p.r[i]} {
+				if err := b.copies(x, 1, p.at); err != nil {
+					return nil, err
+				}
+			}
+		}
+		return b.rowOrder(p.op, len(p.l), one)
 	}
-	return nil, fault.At(fault.NotImplemented, e.Offset, "operator %s is not supported over rows", strings.ToUpper(e.Op))
+	return nil, fault.At(fault.NotImplemented, p.at, "operator %s is not supported over rows", strings.ToUpper(p.op))
 }
 
 // rowOrder compares rows by their first items, and by the others where those
@@ -182,13 +217,29 @@ func itemsOf(q *parse.Subquery, n int) []parse.Expr {
 
 // rowIn binds (a, b) IN ((1, 2), (3, 4)).
 func (b *binder) rowIn(e *parse.In) (Expr, error) {
+	items := rowOf(e.X)
+	left, err := b.exprs(items)
+	if err != nil {
+		return nil, err
+	}
+	for _, x := range left {
+		if err := b.copies(x, len(e.List)-1, e.Offset); err != nil {
+			return nil, err
+		}
+	}
 	tests := make([]Expr, len(e.List))
 	for i, item := range e.List {
-		x, err := b.rowComparison(&parse.Binary{At: e.At, Op: "=", L: e.X, R: item})
+		list := rowOf(item)
+		if len(list) != len(items) || len(list) == 0 {
+			return nil, fault.At(fault.TypeMismatch, item.Pos(), "IN can compare a row of %d values with rows of as many only", len(items))
+		}
+		right, err := b.exprs(list)
 		if err != nil {
 			return nil, err
 		}
-		tests[i] = x
+		if tests[i], err = b.compareRows(rowPair{"=", e.Offset, left, right, placesOf(items), placesOf(list)}); err != nil {
+			return nil, err
+		}
 	}
 	x := logic(true, tests)
 	if e.Not {

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"kalamdb/internal/datum"
+	"kalamdb/internal/fault"
 )
 
 // Walk calls each for e and everything below it, parents first, until each
@@ -15,6 +16,36 @@ func Walk(e Expr, each func(Expr) bool) {
 	for _, x := range e.operands() {
 		Walk(x, each)
 	}
+}
+
+// maxCopied bounds how many nodes a statement may have of which the text shows
+// one: x BETWEEN a AND b holds x twice, and so does each that is nested in it.
+const maxCopied = 1 << 18
+
+// copies counts n further places where an operand stands.
+func (b *binder) copies(x Expr, n, at int) error {
+	b.copied += n * sizeOf(x, maxCopied)
+	if b.copied > maxCopied {
+		return fault.At(fault.LimitExceeded, at, "the operand here stands in too many comparisons; nested BETWEEN, CASE and comparisons of rows repeat theirs")
+	}
+	return nil
+}
+
+// sizeOf counts the nodes of an expression, at most most and a little more.
+func sizeOf(x Expr, most int) int {
+	n := 0
+	Walk(x, func(x Expr) bool {
+		n++
+		if q, ok := x.(*Subquery); ok && n < most {
+			Nodes(q.Root, func(node Node) {
+				if n < most {
+					visit(node, func(y Expr) { n += sizeOf(y, most-n) })
+				}
+			})
+		}
+		return n < most
+	})
+	return n
 }
 
 // Columns returns the positions of the columns that e reads, ascending.

@@ -356,7 +356,7 @@ func TestTreeBounds(t *testing.T) {
 		"nested BETWEEN":      "SELECT id FROM note WHERE " + nest("n", "(", " BETWEEN SYMMETRIC 1 AND 2)::int", 30) + " = 1",
 		"nested CASE":         "SELECT " + nest("n", "(CASE ", " WHEN 1 THEN 2 WHEN 2 THEN 3 WHEN 3 THEN 4 WHEN 4 THEN 5 WHEN 5 THEN 6 END)", 20) + " FROM note",
 		"nested rows":         "SELECT " + nest("n", "((", ", 1) < (2, 3))::int", 40) + " FROM note",
-		"nested IN":           "SELECT " + nest("price", "(", " IN (1, 2e0, 3e0, 4e0, 5e0))::decimal(5,1)", 20) + " FROM note",
+		"nested IN":           "SELECT " + nest("price", "(", " IN (1, 2e0, 3e0, 4e0, 5e0))::int::decimal(5,1)", 20) + " FROM note",
 		"grouping sets":       "SELECT count(*) FROM pair GROUP BY CUBE (" + list(12, "a + %d") + ")",
 		"views":               "SELECT 1 FROM " + list(200, "cheap c%d"),
 		"outputs":             "SELECT " + list(4200, "n + %d") + " FROM note, pair",

@@ -181,7 +181,7 @@ func (b *binder) lateral(left *relation) *frame {
 
 // relation makes an item of FROM of a query.
 func (r *rows) relation(name string, alias parse.Alias, at int) (*relation, error) {
-	out := &relation{node: r.node, stored: r.stored, unkeyed: r.stored, sorted: r.sorted}
+	out := &relation{node: r.node, stored: r.stored, unkeyed: true, sorted: r.sorted}
 	columns := make([]named, len(r.columns))
 	for i := range r.columns {
 		c := r.columns[i]
@@ -266,7 +266,7 @@ func (b *binder) recall(q *queryName, s *parse.TableName) (*relation, error) {
 	for i, c := range q.columns {
 		columns[i] = named{c.Name, &Ref{n.Rel, i, c.Name, c.Type}}
 	}
-	r := &relation{node: n, rels: []int{n.Rel}, stored: q.stored, unkeyed: q.stored, sorted: q.sorted}
+	r := &relation{node: n, rels: []int{n.Rel}, stored: q.stored, unkeyed: true, sorted: q.sorted}
 	return r, r.under(&item{name: q.name, columns: columns}, s.Alias, s.Name.Offset)
 }
 
@@ -449,7 +449,7 @@ func (b *binder) tableFunction(s *parse.TableFunction, left *relation) (*relatio
 	if s.Ordinality {
 		n.Columns = append(n.Columns, RelColumn{"ordinality", bigintType})
 	}
-	r := &relation{node: n, rels: []int{n.Rel}}
+	r := &relation{node: n, rels: []int{n.Rel}, unkeyed: true}
 	names := make([]named, len(n.Columns))
 	for i, c := range n.Columns {
 		names[i] = named{c.Name, &Ref{n.Rel, i, c.Name, c.Type}}

@@ -33,6 +33,8 @@ var samples = map[string][]string{
 	"TEXT|integer": {"'k'", "0", "''"},
 	"UUID":         {"'0190163d-8694-739b-aea5-966c26f8ad90'::uuid"},
 	"EMBEDDING":    {"'[1,2]'::embedding(2)", "'[0,0]'::embedding(2)"},
+	"JSON":         {`'{"k":[1,"x"],"n":null}'::json`, "'[]'::json", "'7'::json"},
+	"path":         {"'{k,0}'", "'{}'", "'{'"},
 }
 
 // wrong is an argument that a function does not take.
@@ -50,6 +52,7 @@ var special = map[string][]string{
 	"make_date": {"2024", "2", "29"}, "make_time": {"23", "59", "58.5e0"}, "make_timestamp": {"2024", "2", "29", "23", "59", "58.5e0"},
 	"to_date": {"'2024-02-29'"}, "date_bin": {"INTERVAL '15 minutes'", "", ""}, "regexp_replace": {"", "'o'", "'0'", "'g'"}, "json_build_object": {"'a'", "1"},
 	"regexp_like": {"", "'o'", "'i'"}, "regexp_count": {"", "'o'", "'i'"}, "regexp_substr": {"", "'o'", "'i'"}, "regexp_instr": {"", "'o'", "'i'"},
+	"convert_from": {"'\\x414243'::bytes", "'utf8'"}, "convert_to": {"", "'latin1'"}, "make_interval": {"1", "2", "3", "4", "5", "6", "7.5e0"},
 	"like": {"", "'Hel%'", "'#'"}, "ilike": {"", "'hel%'", "'#'"}, "asin": {"0.5e0"}, "acos": {"0.5e0"}, "atanh": {"0.5e0"},
 }
 

@@ -12,7 +12,11 @@ var operators = map[string]bool{
 	"=": true, "<>": true, "<": true, "<=": true, ">": true, ">=": true, "+": true, "-": true, "*": true, "/": true,
 	"%": true, "||": true, "->": true, "->>": true, "#>": true, "#>>": true, "?": true, "@>": true, "<@": true, "~": true,
 	"~*": true, "!~": true, "!~*": true, "^": true, "&": true, "|": true, "#": true, "<<": true, ">>": true,
+	"?|": true, "?&": true, "#-": true, "&&": true, "^@": true, "<->": true, "<=>": true, "<#>": true,
 }
+
+// prefixes are the operators that stand before their one operand.
+var prefixes = map[string]bool{"-": true, "+": true, "~": true, "@": true, "|/": true, "||/": true}
 
 // expr converts an expression. It never returns nil.
 func (c *converter) expr(n *pg.Node) Expr {
@@ -200,7 +204,7 @@ func (c *converter) similar(e *pg.A_Expr, op string) Expr {
 func (c *converter) plainOperator(e *pg.A_Expr, op string) Expr {
 	at := At{c.at(e.GetLocation())}
 	if e.GetLexpr().GetNode() == nil {
-		if op != "-" && op != "+" && op != "~" {
+		if !prefixes[op] {
 			return c.unsupported(e.GetLocation(), "operator "+op+" before its operand")
 		}
 		return &Unary{at, op, c.expr(e.GetRexpr())}

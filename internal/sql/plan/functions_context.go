@@ -48,26 +48,49 @@ func vectorFunctions() []Function {
 		return Function{Name: name, Doc: doc, args: []pattern{vectorArg, vectorArg}, result: floatType,
 			call2: func(_ *Env, a, b value) (value, error) {
 				if a.Dim() != b.Dim() {
-					return value{}, fault.New(fault.InvalidValue, "embeddings of %d and %d numbers cannot be compared", a.Dim(), b.Dim())
+					return value{}, differentDims(a, b)
 				}
 				return datum.NewFloat(float32(f(a.Embedding(), b.Embedding()))), nil
 			}}
 	}
 	return []Function{
 		measure("cosine_distance", "1 minus the cosine of the angle between two embeddings.", cosineDistance),
-		measure("l2_distance", "The straight distance between two embeddings.", func(a, b []float32) float64 {
-			sum := 0.0
-			for i := range a {
-				d := float64(a[i]) - float64(b[i])
-				sum += d * d
-			}
-			return math.Sqrt(sum)
-		}),
+		measure("l2_distance", "The straight distance between two embeddings.", straightDistance),
 		measure("inner_product", "The sum of the products of the numbers of two embeddings.", func(a, b []float32) float64 {
 			dot, _, _ := products(a, b)
 			return dot
 		}),
+		vectorOperator("<=>", cosineDistance, "The cosine distance."),
+		vectorOperator("<->", straightDistance, "The straight distance."),
+		vectorOperator("<#>", func(a, b []float32) float64 {
+			dot, _, _ := products(a, b)
+			return -dot
+		}, "The negative inner product, so that the least is the nearest."),
 	}
+}
+
+// vectorOperator is a distance with a sign of its own.
+func vectorOperator(name string, f func(a, b []float32) float64, doc string) Function {
+	return Function{Name: name, Operator: true, Doc: doc, args: []pattern{vectorArg, vectorArg}, result: floatType,
+		call2: func(_ *Env, a, b value) (value, error) {
+			if a.Dim() != b.Dim() {
+				return value{}, differentDims(a, b)
+			}
+			return datum.NewFloat(float32(f(a.Embedding(), b.Embedding()))), nil
+		}}
+}
+
+func differentDims(a, b value) error {
+	return fault.New(fault.InvalidValue, "embeddings of %d and %d numbers cannot be compared", a.Dim(), b.Dim())
+}
+
+func straightDistance(a, b []float32) float64 {
+	sum := 0.0
+	for i := range a {
+		d := float64(a[i]) - float64(b[i])
+		sum += d * d
+	}
+	return math.Sqrt(sum)
 }
 
 func products(a, b []float32) (dot, aa, bb float64) {
@@ -86,5 +109,5 @@ func cosineDistance(a, b []float32) float64 {
 	if aa == 0 || bb == 0 {
 		return 1
 	}
-	return 1 - dot/(math.Sqrt(aa)*math.Sqrt(bb))
+	return 1 - min(max(dot/(math.Sqrt(aa)*math.Sqrt(bb)), -1), 1)
 }

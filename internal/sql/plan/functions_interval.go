@@ -2,6 +2,7 @@ package plan
 
 import (
 	"math"
+	"slices"
 
 	"kalamdb/internal/datum"
 	"kalamdb/internal/fault"
@@ -23,9 +24,13 @@ func intervalFunctions() []Function {
 			return sameSigns(justifyDays(justifyHours(months, days, micros)))
 		}, "24 hours become a day and 30 days a month, all fields of one sign."),
 	}
-	for n := range 7 {
-		args := append([]pattern{intArg, intArg, intArg, intArg, intArg, intArg}[:n:n], []pattern{doubleArg}[:n/6]...)
-		all = append(all, Function{Name: "make_interval", Doc: "The interval of years, months, weeks, days, hours, minutes and seconds; those left out are 0.", args: args, result: intervalType, calls: makeInterval, call0: func(env *Env) (value, error) { return makeInterval(env, nil) }})
+	for n := range 8 {
+		args := slices.Repeat([]pattern{intArg}, min(n, 6))
+		if n == 7 {
+			args = append(args, doubleArg)
+		}
+		all = append(all, Function{Name: "make_interval", Doc: "The interval of years, months, weeks, days, hours, minutes and seconds; those left out are 0.", args: args, result: intervalType,
+			calls: makeInterval})
 	}
 	return append(all, finiteFunctions()...)
 }

@@ -267,6 +267,8 @@ func searchFunctions() []Function {
 			call2: func(_ *Env, s, part value) (value, error) { return position(part, s) }},
 		{Name: "position", Doc: "POSITION(part IN text): the position of the part, counted from 1; 0 if it is not there.", args: []pattern{textArg, textArg}, result: intType,
 			call2: func(_ *Env, part, s value) (value, error) { return position(part, s) }},
+		{Name: "^@", Operator: true, Doc: "Whether the first text begins with the second.", args: []pattern{textArg, textArg}, result: boolType,
+			call2: func(_ *Env, s, part value) (value, error) { return boolean(strings.HasPrefix(s.Text(), part.Text())) }},
 		test("starts_with", strings.HasPrefix, "Whether the first text begins with the second."),
 		test("ends_with", strings.HasSuffix, "Whether the first text ends with the second."),
 		test("contains", strings.Contains, "Whether the second text occurs in the first."),

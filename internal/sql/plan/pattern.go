@@ -27,6 +27,8 @@ const (
 	stepArg                     // a key as TEXT or an index as integer
 	uuidArg                     // UUID
 	vectorArg                   // EMBEDDING
+	docArg                      // JSON; TEXT only when it is untyped
+	pathArg                     // a JSON path as TEXT
 	patternEnd
 )
 
@@ -34,7 +36,7 @@ var patternNames = [patternEnd]string{
 	anyArg: "any", sameArg: "same", textArg: "TEXT", bytesArg: "BYTES", blobArg: "BYTES|TEXT", boolArg: "BOOLEAN",
 	intArg: "integer", decimalArg: "DECIMAL", doubleArg: "DOUBLE", numberArg: "number", dateArg: "DATE", timeArg: "TIME",
 	timestampArg: "TIMESTAMP", datetimeArg: "DATETIME", intervalArg: "INTERVAL", jsonArg: "JSON|TEXT",
-	stepArg: "TEXT|integer", uuidArg: "UUID", vectorArg: "EMBEDDING",
+	stepArg: "TEXT|integer", uuidArg: "UUID", vectorArg: "EMBEDDING", docArg: "JSON", pathArg: "path",
 }
 
 // String names the pattern in documentation and sentences.
@@ -87,6 +89,10 @@ func (p pattern) cost(t datum.Type) int {
 		return costIf(kind == datum.UUID, 0, false, 0)
 	case vectorArg:
 		return costIf(kind == datum.Embedding, 0, false, 0)
+	case docArg:
+		return costIf(kind == datum.JSON, 0, false, 0)
+	case pathArg:
+		return costIf(kind == datum.Text, 0, false, 0)
 	}
 	return noMatch
 }
@@ -103,7 +109,7 @@ func costIf(exact bool, cost int, near bool, nearCost int) int {
 
 func (p pattern) costOfUntyped() int {
 	switch p {
-	case textArg, jsonArg, stepArg, blobArg:
+	case textArg, jsonArg, stepArg, blobArg, pathArg:
 		return 1
 	case anyArg, sameArg:
 		return 2
@@ -150,6 +156,10 @@ func (p pattern) target(t datum.Type) (to datum.Type, ok bool) {
 		return uuidType, untyped
 	case vectorArg:
 		return datum.Type{Kind: datum.Embedding}, untyped
+	case docArg:
+		return jsonType, untyped
+	case pathArg:
+		return textType, untyped
 	}
 	return datum.Type{}, false
 }

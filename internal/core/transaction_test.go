@@ -308,6 +308,38 @@ func TestTransactionLimits(t *testing.T) {
 	nothingIsOpen(t, db)
 }
 
+// TestTransactionSize: what a transaction is charged is what it holds, whatever
+// way it came there.
+func TestTransactionSize(t *testing.T) {
+	db := openAccounts(t, nil)
+	mustRun(t, db, root, "CREATE SHARED TABLE x.w (id BIGINT PRIMARY KEY, v TEXT); INSERT INTO x.w VALUES (1, 'old')")
+	wide := strings.Repeat("w", 500)
+	size := func(sql string) string {
+		t.Helper()
+		c := converse(t, db)
+		mustSay(t, c, "BEGIN; "+sql, "")
+		got := one(t, db, "SELECT write_count FROM system.transactions") + " " + one(t, db, "SELECT write_bytes FROM system.transactions")
+		mustSay(t, c, "ROLLBACK", "")
+		return got
+	}
+	empty, updated, inserted := size("SELECT 1"), size("UPDATE x.w SET v = 'new' WHERE id = 1"), size("INSERT INTO x.w VALUES (2, 'new')")
+	for sql, want := range map[string]string{
+		"UPDATE x.w SET v = '" + wide + "' WHERE id = 1; UPDATE x.w SET v = 'new' WHERE id = 1":                                                           updated,
+		"DELETE FROM x.w WHERE id = 1; INSERT INTO x.w VALUES (1, 'new')":                                                                                 updated,
+		"SAVEPOINT a; UPDATE x.w SET v = '" + wide + "' WHERE id = 1; UPDATE x.w SET v = 'new' WHERE id = 1; RELEASE a":                                   updated,
+		"SAVEPOINT a; UPDATE x.w SET v = '" + wide + "' WHERE id = 1; SAVEPOINT b; DELETE FROM x.w WHERE id = 1; ROLLBACK TO a; RELEASE a":                empty,
+		"SAVEPOINT a; UPDATE x.w SET v = 'new' WHERE id = 1; SAVEPOINT b; DELETE FROM x.w WHERE id = 1; ROLLBACK TO b; RELEASE a":                         updated,
+		"INSERT INTO x.w VALUES (2, '" + wide + "'); UPDATE x.w SET v = 'new' WHERE id = 2":                                                               inserted,
+		"INSERT INTO x.w VALUES (2, 'new'); DELETE FROM x.w WHERE id = 2":                                                                                 empty,
+		"SAVEPOINT a; INSERT INTO x.w VALUES (2, 'new'); DELETE FROM x.w WHERE id = 2; INSERT INTO x.w VALUES (2, 'new'); SAVEPOINT long_name; RELEASE a": inserted,
+	} {
+		if got := size(sql); got != want {
+			t.Errorf("%.200s: %s, want %s", sql, got, want)
+		}
+	}
+	nothingIsOpen(t, db)
+}
+
 // TestNothingOfTransactionsIsLeft: requests that fail, that are given up, and
 // doors that close leave neither rows nor views.
 func TestNothingOfTransactionsIsLeft(t *testing.T) {

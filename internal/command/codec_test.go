@@ -47,6 +47,11 @@ func samples() map[string]*command.Command {
 		command.LosePositions{From: 5, To: 1 << 40},
 		command.DropWindows{Table: 7, Scope: "al"},
 		command.PutAudit{},
+		command.AmendTable{Table: table, FromVersion: 2},
+		command.PutView{View: schema.View{Namespace: "app", Name: "v", Version: 1, Text: "SELECT id FROM note", Default: "app",
+			Columns: []string{"n"}, Reads: []schema.ObjectName{{Namespace: "app", Name: "note"}}, Outputs: []schema.ViewColumn{{Name: "n"}},
+			CreatedAt: 5, UpdatedAt: 6}, Replace: true},
+		command.DropView{Namespace: "app", Name: "v"},
 	}
 	all := map[string]*command.Command{}
 	for i, body := range bodies {
@@ -54,6 +59,7 @@ func samples() map[string]*command.Command {
 		durability := []schema.Durability{schema.DurabilityDefault, schema.Sync, schema.Relaxed}[i%3]
 		all[name] = &command.Command{Time: 1_000_000, Durability: durability, Actor: "root", Body: body}
 	}
+	all["AlterEmptyTable"] = &command.Command{Time: 1, Actor: "root", Body: command.AlterTable{Table: table, FromVersion: 1, Empty: true}}
 	all["PutAudit"].Trail = &command.Trail{Keep: 300, Entries: []schema.AuditEntry{
 		{Time: 1_000_000, Actor: "root", Subject: "al", Action: "EXECUTE_AS_USER_DENIED", Target: "al", Details: "role_not_allowed", IP: "::1"},
 		{Time: 1_000_001, Actor: "root", Action: "LOGIN", Target: "root"},

@@ -131,6 +131,12 @@ func entryOf(stmt parse.Statement, namespace string) (schema.AuditEntry, bool) {
 		return entry("ALTER_TABLE", in(stmt.Table), alterDetails(stmt))
 	case *parse.DropTable:
 		return entry("DROP_TABLE", in(stmt.Table))
+	case *parse.CreateView:
+		return entry("CREATE_VIEW", in(stmt.View))
+	case *parse.DropView:
+		return entry("DROP_VIEW", in(stmt.View))
+	case *parse.Comment:
+		return entry("COMMENT", in(stmt.Name), stmt.On)
 	}
 	return userEntry(stmt)
 }

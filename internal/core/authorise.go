@@ -54,13 +54,7 @@ func (o *overlay) note(s parse.Statement) {
 			o.noteTable(s.Table, &schema.Table{Namespace: o.qualified(s.Table), Name: s.Table.Name, Kind: kind, Options: schema.Options{Access: accessOf(s.Options)}})
 		}
 	case *parse.AlterTable:
-		if t := o.table(s.Table); t != nil {
-			next := *t
-			if access := accessOf(s.Properties); access != "" {
-				next.Options.Access = access
-			}
-			o.noteTable(s.Table, &next)
-		}
+		o.noteAltered(s)
 	case *parse.DropTable:
 		o.noteTable(s.Table, nil)
 	case *parse.CreateNamespace:
@@ -135,6 +129,8 @@ func authorise(s *auth.Session, stmt parse.Statement, o *overlay) error {
 		return auth.Allow(s, auth.CreateTable, kind, accessOf(stmt.Options))
 	case *parse.AlterTable:
 		return authoriseTables(s, auth.Modify, auth.AlterTable, []parse.Name{stmt.Table}, o)
+	case *parse.Comment:
+		return authoriseComment(s, stmt, o)
 	case *parse.DropTable:
 		if s.Role < schema.RoleDBA {
 			return fault.New(fault.PermissionDenied, "Admin privileges (DBA or System role) required for table removal")
@@ -230,6 +226,8 @@ func classOf(stmt parse.Statement) auth.Action {
 		return auth.Inspect
 	case *parse.ShowColumns, *parse.SetOption:
 		return auth.Inspect
+	case *parse.CreateView, *parse.DropView:
+		return auth.ManageViews
 	case *parse.CreateUser, *parse.DropUser:
 		return auth.ManageUsers
 	case *parse.StorageFlush:

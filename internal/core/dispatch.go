@@ -99,6 +99,12 @@ func (db *DB) define(ctx context.Context, s *auth.Session, stmt parse.Statement,
 			message += ". Cleanup job: " + id
 		}
 		return message, nil
+	case *parse.CreateView:
+		return db.createView(ctx, s, stmt, in(stmt.View), namespace)
+	case *parse.DropView:
+		return db.definer.DropView(ctx, s.UserID, in(stmt.View), stmt)
+	case *parse.Comment:
+		return db.definer.Comment(ctx, s.UserID, in(stmt.Name), stmt)
 	case *parse.CreateUser:
 		return db.definer.CreateUserStatement(ctx, s, stmt)
 	case *parse.AlterUser:

@@ -8,7 +8,8 @@ import "kalamdb/internal/datum"
 type View struct {
 	Namespace string `json:"namespace"`
 	Name      string `json:"name"`
-	// Version counts from 1 and grows with each CREATE OR REPLACE.
+	// Version counts from 1 and grows with each CREATE OR REPLACE that says
+	// something else.
 	Version uint32 `json:"version"`
 	// Text is the SELECT as it was written, without parameters.
 	Text string `json:"text"`
@@ -17,12 +18,20 @@ type View struct {
 	// Columns are the names of the columns, where the statement has listed them;
 	// those behind the list, or all without one, keep the names of the SELECT.
 	Columns []string `json:"columns,omitempty"`
+	// Reads are the tables and views that Text names.
+	Reads []ObjectName `json:"reads,omitempty"`
 	// Outputs are the columns as they were when the view was made, for catalogs.
 	Outputs []ViewColumn `json:"outputs"`
 	Comment string       `json:"comment,omitempty"`
 	// CreatedAt and UpdatedAt are microseconds since the Unix epoch.
 	CreatedAt int64 `json:"created_at"`
 	UpdatedAt int64 `json:"updated_at"`
+}
+
+// ObjectName names a table or a view.
+type ObjectName struct {
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`
 }
 
 // ViewColumn is one column of a view.

@@ -213,12 +213,23 @@ func schemaRows(ctx context.Context, v *View, c Caller, b *keyBounds) ([][]datum
 			return nil, err
 		}
 		for _, version := range versions {
+			version.Name = t.Name // what it was called once, another may be called now
 			row, err := schemaRow(version, version.Version == t.Version)
 			if err != nil {
 				return nil, err
 			}
 			rows = append(rows, row)
 		}
+	}
+	for _, w := range v.readableViews(c) {
+		if !b.mayHold(textOf(w.Namespace + ":" + w.Name)) {
+			continue
+		}
+		row, err := viewSchemaRow(w)
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, row)
 	}
 	return rows, nil
 }

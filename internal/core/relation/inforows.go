@@ -134,7 +134,7 @@ func infoTableRows(_ context.Context, v *View, c Caller, _ *keyBounds) ([][]datu
 			optional(t.Comment), timeOf(t.UpdatedAt), timeOf(t.CreatedAt),
 		})
 	}
-	for _, s := range v.storedViews() {
+	for _, s := range v.readableViews(c) {
 		rows = append(rows, []datum.Value{
 			textOf(catalogName), textOf(s.Namespace), textOf(s.Name), textOf("VIEW"), textOf(s.Namespace), textOf("view"),
 			{}, bigOf(s.Version), {}, optional(s.Comment), timeOf(s.UpdatedAt), timeOf(s.CreatedAt),
@@ -180,7 +180,7 @@ func infoColumnRows(_ context.Context, v *View, c Caller, b *keyBounds) ([][]dat
 			rows = append(rows, infoColumn(t, i))
 		}
 	}
-	for _, s := range v.storedViews() {
+	for _, s := range v.readableViews(c) {
 		if !b.mayHold(textOf(s.Namespace), textOf(s.Name)) {
 			continue
 		}

@@ -115,8 +115,7 @@ func viewTable(v *schema.View) *schema.Table {
 	return t
 }
 
-// storedViews returns the views of every namespace. A view shows its reader what
-// he may read of its tables, so everybody may know its name.
+// storedViews returns the views of every namespace.
 func (v *View) storedViews() []*schema.View {
 	var views []*schema.View
 	d := v.moment.Definitions()
@@ -136,7 +135,7 @@ func (v *View) objects(c Caller) []object {
 		}
 		all = append(all, object{oid: tableOID(t), kind: kind, def: t, name: t.Name})
 	}
-	for _, s := range v.storedViews() {
+	for _, s := range v.readableViews(c) {
 		all = append(all, object{oid: nameOID("view", s.QualifiedName()), kind: "v", def: viewTable(s), view: s, name: s.Name})
 	}
 	return all

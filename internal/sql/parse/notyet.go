@@ -5,11 +5,8 @@ import "strings"
 // known are the beginnings of statements that this version does not run, each
 // with the area whose rights it needs.
 var known = []struct{ words, area string }{
-	{"CREATE OR REPLACE VIEW", "view"},
-	{"CREATE VIEW", "view"},
 	{"CREATE MATERIALIZED VIEW", "view"},
 	{"ALTER VIEW", "view"},
-	{"DROP VIEW", "view"},
 	{"CREATE STORAGE", "storage"},
 	{"ALTER STORAGE", "storage"},
 	{"DROP STORAGE", "storage"},
@@ -53,7 +50,6 @@ var known = []struct{ words, area string }{
 	{"DROP SCHEDULE", "routine"},
 	{"DROP TYPE", "routine"},
 	{"DROP DOMAIN", "routine"},
-	{"COMMENT ON", "routine"},
 	{"CALL", "routine"},
 	{"GRANT", "routine"},
 	{"REVOKE", "routine"},

@@ -65,6 +65,8 @@ func (p *printer) statement(st Statement) {
 		p.createTable(s)
 	case *AlterTable:
 		p.alterTable(s)
+	case *CreateView:
+		p.createView(s)
 	default:
 		v := reflect.ValueOf(st).Elem()
 		p.line("%s", v.Type().Name())

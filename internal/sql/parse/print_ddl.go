@@ -82,3 +82,17 @@ func (p *printer) alterTable(s *AlterTable) {
 	p.indent--
 	p.options("option", s.Properties)
 }
+
+func (p *printer) createView(s *CreateView) {
+	p.line("CreateView %s", nameText(s.View))
+	if s.Replace {
+		p.WriteString(" or replace")
+	}
+	if s.Columns != nil {
+		fmt.Fprintf(p, " (%s)", namesText(s.Columns))
+	}
+	fmt.Fprintf(p, " %q", s.Text)
+	p.indent++
+	p.statement(s.Select)
+	p.indent--
+}

@@ -54,6 +54,10 @@ func (p *statementParser) statement() (Statement, error) {
 		return p.cluster()
 	case "EXECUTE":
 		return p.executeAs()
+	case "COMMENT":
+		if p.at("COMMENT", "ON") {
+			return p.comment()
+		}
 	}
 	return p.notYet()
 }

@@ -144,6 +144,27 @@ type (
 		Properties []Option
 	}
 
+	// CreateView is CREATE [OR REPLACE] VIEW.
+	CreateView struct {
+		View    Name
+		Replace bool
+		Columns []Name // as listed, or nil
+		Select  *Select
+		Text    string // of Select, as written
+	}
+	// DropView is DROP VIEW [IF EXISTS].
+	DropView struct {
+		View     Name
+		IfExists bool
+	}
+	// Comment is COMMENT ON.
+	Comment struct {
+		On     string  // "TABLE", "COLUMN", "VIEW" or "NAMESPACE"
+		Name   Name    // of the table, the view or the namespace
+		Column Name    // of COLUMN
+		Text   *string // nil removes the comment
+	}
+
 	// CreateUser is CREATE USER.
 	CreateUser struct {
 		User        string
@@ -213,6 +234,9 @@ func (*SetOption) statement()       {}
 func (*CreateTable) statement()     {}
 func (*DropTable) statement()       {}
 func (*AlterTable) statement()      {}
+func (*CreateView) statement()      {}
+func (*DropView) statement()        {}
+func (*Comment) statement()         {}
 func (*CreateUser) statement()      {}
 func (*AlterUser) statement()       {}
 func (*DropUser) statement()        {}

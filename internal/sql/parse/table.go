@@ -24,6 +24,10 @@ func (p *statementParser) create() (Statement, error) {
 		return p.createTable("stream")
 	case p.accept("CREATE", "USER"):
 		return p.createUser()
+	case p.accept("CREATE", "VIEW"):
+		return p.createView(false)
+	case p.accept("CREATE", "OR", "REPLACE", "VIEW"):
+		return p.createView(true)
 	}
 	return p.notYet()
 }
@@ -45,6 +49,8 @@ func (p *statementParser) drop() (Statement, error) {
 		return p.dropTable("stream")
 	case p.accept("DROP", "USER"):
 		return p.dropUser()
+	case p.accept("DROP", "VIEW"):
+		return p.dropView()
 	}
 	return p.notYet()
 }

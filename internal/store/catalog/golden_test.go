@@ -33,6 +33,7 @@ func TestGoldenBytes(t *testing.T) {
 			StorageID: "local", FlushPolicy: schema.FlushPolicy{Rows: 5, IntervalSeconds: 60}, Compression: "zstd",
 			DeletedRetentionSeconds: -1, Durability: schema.Relaxed, Location: "{namespace}/x/{userId}",
 		},
+		Checks:    []schema.Check{{Name: "note_price_check", Text: "price > 0", Columns: []schema.ColumnID{4}, Unproven: true}},
 		CreatedAt: 1_000_001, UpdatedAt: 2_000_002, CreatedSeq: 77,
 	}
 	d.must(func(e *catalog.Edit) error {
@@ -42,6 +43,11 @@ func TestGoldenBytes(t *testing.T) {
 		return e.InsertStorage(schema.Storage{ID: "local", Name: "Local", Type: "filesystem", SharedTemplate: "{namespace}/{tableName}", UserTemplate: "{namespace}/{tableName}/{userId}", CreatedAt: 3, UpdatedAt: 4})
 	})
 	d.must(func(e *catalog.Edit) error { return e.InsertTable(table) })
+	d.must(func(e *catalog.Edit) error {
+		return e.PutView(&schema.View{Namespace: "app", Name: "v", Text: "SELECT id FROM note", Default: "app", Columns: []string{"n"},
+			Reads: []schema.ObjectName{{Namespace: "app", Name: "note"}}, Outputs: []schema.ViewColumn{{Name: "n", Type: big, Comment: "c"}},
+			Comment: "one", CreatedAt: 5, UpdatedAt: 6}, false)
+	})
 	d.must(func(e *catalog.Edit) error {
 		return catalog.Users().Insert(e.Reader, e.Batch, schema.UserRecord{ID: "alice", PasswordHash: "$2b$", Role: schema.RoleDBA, Email: "a@b.c",
 			AuthType: schema.AuthPassword, StorageMode: "table", FailedLoginAttempts: 2, LockedUntil: 5, LastLoginAt: 6, CreatedAt: 7, UpdatedAt: 8, LastSeen: 9, DeletedAt: 10})

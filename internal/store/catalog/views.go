@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"iter"
+	"slices"
 
 	"kalamdb/internal/fault"
 	"kalamdb/internal/schema"
@@ -61,7 +62,10 @@ func (e *Edit) PutView(v *schema.View, replace bool) error {
 	old, ok := e.Definitions.View(v.Namespace, v.Name)
 	v.Version = 1
 	if ok && replace {
-		v.Version, v.CreatedAt = old.Version+1, old.CreatedAt
+		v.Version, v.CreatedAt = old.Version, old.CreatedAt
+		if old.Text != v.Text || old.Default != v.Default || !slices.Equal(old.Columns, v.Columns) {
+			v.Version++
+		}
 	} else if err := e.Definitions.free(v.Namespace, v.Name); err != nil {
 		return err
 	}

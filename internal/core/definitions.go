@@ -1,0 +1,79 @@
+package core
+
+import (
+	"context"
+
+	"kalamdb/internal/auth"
+	"kalamdb/internal/core/relation"
+	"kalamdb/internal/schema"
+	"kalamdb/internal/sql/parse"
+	"kalamdb/internal/sql/plan"
+)
+
+// createView binds the SELECT of a view, so that it is known to work, and
+// stores it.
+func (db *DB) createView(ctx context.Context, s *auth.Session, stmt *parse.CreateView, in, namespace string) (string, error) {
+	view := db.relations.Applied()
+	defer view.Release()
+	outputs, err := viewColumns(stmt.Select, view, namespace)
+	if err != nil {
+		return "", err
+	}
+	return db.definer.CreateView(ctx, s.UserID, in, namespace, stmt, outputs)
+}
+
+// viewColumns returns the columns that a SELECT gives.
+func viewColumns(query *parse.Select, view *relation.View, namespace string) ([]schema.ViewColumn, error) {
+	q, tree, err := plan.Bind(query, scope{view, namespace}, plan.Options{})
+	if err != nil {
+		return nil, err
+	}
+	var columns []schema.ViewColumn
+	if tree != nil {
+		for _, o := range tree.Outputs {
+			columns = append(columns, schema.ViewColumn{Name: o.Name, Type: o.Type})
+		}
+		return columns, nil
+	}
+	for _, o := range q.Outputs {
+		columns = append(columns, schema.ViewColumn{Name: o.Name, Type: o.Type})
+	}
+	return columns, nil
+}
+
+// authoriseComment asks for the right to change what the comment is about.
+func authoriseComment(s *auth.Session, stmt *parse.Comment, o *overlay) error {
+	switch {
+	case stmt.On == "NAMESPACE":
+		return auth.Allow(s, auth.ManageNamespaces, 0, "")
+	case stmt.On == "VIEW", o.isView(stmt.Name):
+		return auth.Allow(s, auth.ManageViews, 0, "")
+	}
+	return authoriseTables(s, auth.Modify, auth.AlterTable, []parse.Name{stmt.Name}, o)
+}
+
+// isView reports whether a name means a view.
+func (o *overlay) isView(n parse.Name) bool {
+	_, ok := o.view.StoredView(o.qualified(n), n.Name)
+	return ok
+}
+
+// noteAltered records what ALTER TABLE will have changed as far as rights go:
+// the access level, and the name.
+func (o *overlay) noteAltered(stmt *parse.AlterTable) {
+	t := o.table(stmt.Table)
+	if t == nil {
+		return
+	}
+	next := *t
+	if access := accessOf(stmt.Properties); access != "" {
+		next.Options.Access = access
+	}
+	if stmt.Action != parse.RenameTable {
+		o.noteTable(stmt.Table, &next)
+		return
+	}
+	next.Name = stmt.NewName.Name
+	o.noteTable(stmt.Table, nil)
+	o.noteTable(parse.Name{Namespace: t.Namespace, Name: next.Name}, &next)
+}

@@ -101,6 +101,9 @@ type RowWrite struct {
 	Row []byte
 	// Old is the superseded version when the writer read it from a cold file.
 	Old []byte
+	// Index is what the change means for each index of the table, in the order
+	// of its definition.
+	Index []schema.IndexEntry
 }
 
 // PutNamespace creates a namespace, or changes one when Create is false.

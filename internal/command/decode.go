@@ -10,8 +10,9 @@ import (
 
 // A reader consumes fields; after the first error all of them are zero.
 type reader struct {
-	b   []byte
-	err error
+	b       []byte
+	err     error
+	indexed bool // rows carry entries of indexes
 }
 
 func (r *reader) fail(format string, args ...any) {
@@ -157,6 +158,9 @@ func (r *reader) body(kind byte) Body {
 	if b := r.definition(kind); b != nil {
 		return b
 	}
+	if b := r.index(kind); b != nil {
+		return b
+	}
 	return r.maintenance(kind)
 }
 
@@ -244,6 +248,9 @@ func (r *reader) row(rows []RowWrite, i int) {
 	row.Row = r.bytes()
 	if head&rowHasOld != 0 {
 		row.Old = r.bytes()
+	}
+	if r.indexed {
+		row.Index = r.entries()
 	}
 }
 

@@ -42,7 +42,7 @@ func plainDefinition(b Body) Body {
 	case *DropView:
 		return *b
 	}
-	return b
+	return plainIndex(b)
 }
 
 // definition writes the bodies of this file; 0 means that b is none of them.

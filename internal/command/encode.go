@@ -10,8 +10,9 @@ import (
 
 // A writer appends fields; the first error stays.
 type writer struct {
-	b   []byte
-	err error
+	b       []byte
+	err     error
+	indexed bool // rows carry entries of indexes
 }
 
 func (w *writer) byte(b byte)      { w.b = append(w.b, b) }
@@ -67,6 +68,11 @@ func (w *writer) json(v any) {
 func (w *writer) body(b Body) byte {
 	switch b := b.(type) {
 	case *Write:
+		if b.indexed() {
+			w.indexed = true
+			w.write(b)
+			return kindWriteIndexed
+		}
 		w.write(b)
 		return kindWrite
 	case PutNamespace:
@@ -107,6 +113,9 @@ func (w *writer) body(b Body) byte {
 		return kindPutJob
 	}
 	if kind := w.definition(b); kind != 0 {
+		return kind
+	}
+	if kind := w.index(b); kind != 0 {
 		return kind
 	}
 	return w.maintenance(b)
@@ -205,6 +214,9 @@ func (w *writer) row(rows []RowWrite, i int) {
 	w.bytes(row.Row)
 	if len(row.Old) > 0 {
 		w.bytes(row.Old)
+	}
+	if w.indexed {
+		w.entries(row.Index)
 	}
 }
 

@@ -366,3 +366,7 @@ func keyDecimalLength(src []byte) (int, error) {
 	}
 	return i + 2, nil
 }
+
+// IsNullKey reports whether the key bytes of a value, which may be followed by
+// others, are those of NULL.
+func IsNullKey(src []byte) bool { return len(src) > 0 && src[0] == keyNull }

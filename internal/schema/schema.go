@@ -227,7 +227,9 @@ type Table struct {
 	Key          []ColumnID `json:"key,omitempty"`
 	NextColumnID ColumnID   `json:"next_column_id"`
 	// Checks are the CHECK constraints by name.
-	Checks  []Check `json:"checks,omitempty"`
+	Checks []Check `json:"checks,omitempty"`
+	// Indexes are the secondary indexes in the order of their making.
+	Indexes []Index `json:"indexes,omitempty"`
 	Options Options `json:"options"`
 	Comment string  `json:"comment,omitempty"`
 	// CreatedAt and UpdatedAt are microseconds since the Unix epoch.
@@ -273,5 +275,6 @@ func (t *Table) Clone() *Table {
 	c.Columns = slices.Clone(t.Columns)
 	c.Key = slices.Clone(t.Key)
 	c.Checks = slices.Clone(t.Checks)
+	c.Indexes = slices.Clone(t.Indexes)
 	return &c
 }

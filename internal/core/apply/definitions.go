@@ -1,6 +1,8 @@
 package apply
 
 import (
+	"slices"
+
 	"kalamdb/internal/command"
 	"kalamdb/internal/fault"
 	"kalamdb/internal/schema"
@@ -33,6 +35,7 @@ func (m *Machine) dropNamespace(edit *catalog.Edit, name string, o *Outcome) err
 		if err := m.rows.DropTable(t.ID, edit.Position); err != nil {
 			return err
 		}
+		m.dropIndexes(t.Indexes)
 		o.Commit.Dropped = append(o.Commit.Dropped, t.ID)
 	}
 	o.Receipt.Dropped = dropped
@@ -54,10 +57,15 @@ func (m *Machine) createTable(edit *catalog.Edit, b *command.CreateTable, o *Out
 	default:
 		return fault.New(fault.InvalidDefinition, "table %s has no kind that can be created", t.QualifiedName())
 	}
+	next, err := m.newIndexes(edit, nil, t)
+	if err != nil {
+		return err
+	}
 	if err := edit.InsertTable(t); err != nil {
 		return err
 	}
 	store.SetNextNumber(m.batch, store.NumberTable, number+1)
+	m.numberIndexes(next)
 	o.Receipt.Table = t
 	return nil
 }
@@ -79,7 +87,16 @@ func (m *Machine) alterTable(edit *catalog.Edit, b *command.AlterTable, o *Outco
 	}
 	t := b.Table.Clone()
 	t.Version = old.Version + 1
-	return m.redefine(edit, old, t, o)
+	next, err := m.newIndexes(edit, old, t)
+	if err != nil {
+		return err
+	}
+	if err := m.redefine(edit, old, t, o); err != nil {
+		return err
+	}
+	m.numberIndexes(next)
+	m.dropIndexes(without(old.Indexes, t))
+	return nil
 }
 
 // amendTable settles constraints of the version in force.
@@ -89,7 +106,7 @@ func (m *Machine) amendTable(edit *catalog.Edit, b *command.AmendTable, o *Outco
 		return command.ErrStaleSchema
 	}
 	t := b.Table.Clone()
-	t.Version = old.Version
+	t.Version, t.Indexes = old.Version, slices.Clone(old.Indexes)
 	return m.redefine(edit, old, t, o)
 }
 
@@ -116,6 +133,7 @@ func (m *Machine) dropTable(edit *catalog.Edit, id schema.TableID, o *Outcome) e
 	}
 	o.Receipt.Dropped = []*schema.Table{t}
 	o.Commit.Dropped = []schema.TableID{id}
+	m.dropIndexes(t.Indexes)
 	return m.rows.DropTable(id, edit.Position)
 }
 

@@ -171,6 +171,8 @@ func (m *Machine) alone(c *command.Command, body command.Body) (Outcome, error) 
 		err = m.amendTable(edit, &b, &o)
 	case command.DropTable:
 		err = m.dropTable(edit, b.Table, &o)
+	case command.SettleIndex:
+		err = m.settleIndex(edit, &b, &o)
 	case command.PutView:
 		err = edit.PutView(&b.View, b.Replace)
 	case command.DropView:
@@ -204,6 +206,8 @@ func (m *Machine) maintain(c *command.Command, body command.Body, o *Outcome) (e
 		o.Receipt.File, err = m.beginFile(c, b.File)
 	case command.Adopt:
 		err = m.adopt(c, &b, o)
+	case command.FillIndex:
+		err = m.fillIndex(&b, o)
 	case command.DropFiles:
 		err = m.rows.DropFiles(b.Numbers)
 		o.Receipt.Rows = int64(len(b.Numbers))

@@ -138,6 +138,10 @@ func measure(body command.Body) (rows int, bytes int64) {
 		bytes += measureAdopt(&b)
 	case *command.Adopt:
 		bytes += measureAdopt(b)
+	case command.FillIndex:
+		bytes += measureFill(&b)
+	case *command.FillIndex:
+		bytes += measureFill(b)
 	case command.PurgeRows:
 		bytes += measurePurge(&b)
 	case *command.PurgeRows:
@@ -164,6 +168,9 @@ func measureWrite(b *command.Write) (rows int, bytes int64) {
 		for j := range list {
 			r := &list[j]
 			bytes += int64(rowOverhead + len(r.Scope) + len(r.Key) + len(r.Row) + len(r.Old))
+			for k := range r.Index {
+				bytes += int64(entryOverhead + len(r.Index[k].Old) + len(r.Index[k].New))
+			}
 		}
 	}
 	return rows, bytes

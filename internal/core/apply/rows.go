@@ -34,6 +34,10 @@ func (m *Machine) write(c *command.Command, b *command.Write) (Outcome, error) {
 			at++
 		}
 	}
+	if err := m.unique(b); err != nil {
+		m.rows.Reject()
+		return Outcome{}, err
+	}
 	m.rows.Accept()
 	position := schema.SeqAt(first, max(rows, 1)-1)
 	changes := make([]command.Change, rows)
@@ -69,7 +73,7 @@ func (m *Machine) change(t *schema.Table, w *command.RowWrite, i int, seq, posit
 }
 
 func rowChange(w *command.RowWrite) table.RowChange {
-	return table.RowChange{Op: table.Op(w.Op), Scope: w.Scope, Key: w.Key, ReadSeq: w.ReadSeq, Fresh: w.Fresh, Row: w.Row, Old: w.Old}
+	return table.RowChange{Op: table.Op(w.Op), Scope: w.Scope, Key: w.Key, ReadSeq: w.ReadSeq, Fresh: w.Fresh, Row: w.Row, Old: w.Old, Index: w.Index}
 }
 
 // rowRefusal words what the row store has refused.

@@ -213,6 +213,10 @@ func (c *composer) delete(old []datum.Value) error {
 // supersede adds the version that follows old.
 func (c *composer) supersede(op command.Op, old, row []datum.Value) error {
 	change := command.RowWrite{Op: op, Scope: c.to.Scope, Row: c.table.AppendRow(nil, row), Old: c.table.AppendRow(nil, old)}
+	var err error
+	if change.Index, err = entries(c.table, op, old, row); err != nil {
+		return err
+	}
 	if c.table.Kind != schema.Stream {
 		change.Key = c.table.KeyOf(nil, old)
 	}
@@ -228,7 +232,7 @@ func (c *composer) add(r command.RowWrite) error {
 	if len(c.rows) >= c.writer.o.MaxRows {
 		return c.writer.tooManyRows(len(c.rows) + 1)
 	}
-	c.bytes += int64(len(r.Key) + len(r.Row) + len(r.Old) + len(r.Scope))
+	c.bytes += int64(len(r.Key)+len(r.Row)+len(r.Old)+len(r.Scope)) + entryBytes(r.Index)
 	if c.bytes > c.writer.o.MaxBytes {
 		return c.writer.tooManyBytes()
 	}

@@ -105,8 +105,12 @@ func (c *composer) present(ctx context.Context, view *relation.View, n *candidat
 
 // insertCandidate adds a row whose place is free.
 func (c *composer) insertCandidate(n *candidate) error {
-	err := c.add(command.RowWrite{
-		Op: command.Insert, Scope: c.to.Scope, Key: n.key, Fresh: n.fresh, Row: c.table.AppendRow(nil, n.row),
+	index, err := entries(c.table, command.Insert, nil, n.row)
+	if err != nil {
+		return err
+	}
+	err = c.add(command.RowWrite{
+		Op: command.Insert, Scope: c.to.Scope, Key: n.key, Fresh: n.fresh, Row: c.table.AppendRow(nil, n.row), Index: index,
 	})
 	if err != nil {
 		return err

@@ -158,7 +158,7 @@ func (t *Transaction) unique(ctx context.Context, def *schema.Table, r *command.
 func (t *Transaction) room(r *command.RowWrite, before *relation.StagedRow) int64 {
 	n := cost(r)
 	if before != nil {
-		n += int64(len(before.Write.Old)) // which the net change keeps
+		n += int64(len(before.Write.Old)) + entryBytes(before.Write.Index) // which the net change keeps
 	}
 	if len(t.savepoints) > 0 {
 		n += stagedRowBytes // of the note that undoes it
@@ -214,7 +214,7 @@ func (t *Transaction) give(n int64) {
 
 // cost is about what a staged change takes.
 func cost(w *command.RowWrite) int64 {
-	return stagedRowBytes + int64(len(w.Key)+len(w.Row)+len(w.Old)+len(w.Scope))
+	return stagedRowBytes + int64(len(w.Key)+len(w.Row)+len(w.Old)+len(w.Scope)) + entryBytes(w.Index)
 }
 
 // costOf is cost of a change that may not be there.
@@ -229,6 +229,7 @@ func costOf(r *relation.StagedRow) int64 {
 // when they come to none.
 func merged(first, second *command.RowWrite) command.RowWrite {
 	net := *first
+	net.Index = mergedEntries(first.Index, second.Index)
 	switch {
 	case second.Op == command.Delete && first.Op == command.Insert:
 		net.Op = 0

@@ -54,6 +54,8 @@ func (d *dumper) line(key []byte, seq uint64, value []byte) string {
 		text, ok = d.str(key, value)
 	case engine.KeyspaceCnt:
 		text, ok = d.cnt(key, value)
+	case engine.KeyspaceIdx:
+		text, ok = d.idx(key, value)
 	case engine.KeyspaceLoc, engine.KeyspaceSeg, engine.KeyspaceFile, engine.KeyspaceDel:
 		text, ok = d.coldLine(key, value)
 	}

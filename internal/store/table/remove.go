@@ -85,6 +85,9 @@ func (w *Writer) Purge(t *schema.Table, scope schema.Scope, keys [][]byte, befor
 		if t.Kind == schema.Stream && len(key) != 8 || len(key) == 0 {
 			return 0, false, ErrMalformed
 		}
+		if err := w.refuseIndexed(t, scope, key, before); err != nil {
+			return 0, false, err
+		}
 	}
 	budget, newest := purgeVersions, uint64(0)
 	for _, key := range keys {
@@ -125,6 +128,7 @@ func (w *Writer) purgeKey(t *schema.Table, scope schema.Scope, key []byte, befor
 	}
 	var seqs []uint64 // newest first
 	var top byte
+	var live []byte // the row, when an index has it
 	size := 0
 	ok, err := w.seek(t, scope, key)
 	for ; ok && err == nil; ok = w.rows.Next() {
@@ -132,6 +136,9 @@ func (w *Writer) purgeKey(t *schema.Table, scope schema.Scope, key []byte, befor
 			var body []byte
 			top, body, err = w.here()
 			size = len(body)
+			if top == rowLive && len(t.Indexes) > 0 {
+				live = append(live, body...)
+			}
 		}
 		seqs = append(seqs, w.rows.Seq())
 	}
@@ -159,6 +166,9 @@ func (w *Writer) purgeKey(t *schema.Table, scope schema.Scope, key []byte, befor
 		return false, 0, budget + 1, nil
 	}
 	w.uncount(t, scope, top, size, isCold)
+	if top == rowLive {
+		w.purgeEntries(t, scope, key, live)
+	}
 	if isCold {
 		engine.Delete(w.batch, appendLoc(w.key[:0], t.ID, scope, key))
 		w.mark(place, position)

@@ -1,6 +1,7 @@
 package table
 
 import (
+	"errors"
 	"fmt"
 
 	"kalamdb/internal/schema"
@@ -23,17 +24,21 @@ type RowChange struct {
 	Row []byte
 	// Old is the superseded version, if the proposer knows it.
 	Old []byte
+	// Index has an entry for each index of the table.
+	Index []schema.IndexEntry
 }
 
 // Writer changes rows for one group of commands at a time: Begin, then per
-// command Check for each row and Accept with Write for each row, or Reject,
-// then Finish. Checks see what the group has changed before.
+// command Check and then CheckUnique for each row and Accept with Write for each
+// row, or Reject, then Finish. Checks see what the group has changed before.
 type Writer struct {
 	cold    map[schema.TableID]bool // tables that have windows of cold rows
 	reader  store.Reader
 	batch   *engine.Batch
 	rows    *engine.Iter // over all rows, opened when the group first looks
+	entries *engine.Iter // over all entries of indexes, the same
 	touched overlay
+	owners  owners
 	marked  int // touched rows of the commands before the present one
 	priors  []prior
 	counts  countDeltas
@@ -88,6 +93,7 @@ func NewWriter(r store.Reader) (*Writer, error) {
 func (w *Writer) Begin(r store.Reader, b *store.Batch) {
 	w.reader, w.batch = r, b.Engine()
 	w.touched.reset()
+	w.owners.reset()
 	w.marked = 0
 	w.priors = w.priors[:0]
 }
@@ -102,13 +108,17 @@ func (w *Writer) Finish() error {
 	}
 	w.windows = w.windows[:0]
 	w.touched.reset()
+	w.owners.reset()
 	w.reader, w.batch = nil, nil
-	if w.rows == nil {
-		return nil
+	var errs [2]error
+	if w.rows != nil {
+		errs[0] = w.rows.Close()
 	}
-	err := w.rows.Close()
-	w.rows = nil
-	return err
+	if w.entries != nil {
+		errs[1] = w.entries.Close()
+	}
+	w.rows, w.entries = nil, nil
+	return errors.Join(errs[:]...)
 }
 
 // Check judges the next row of a command, which will get this seq. It returns
@@ -134,6 +144,9 @@ func (w *Writer) Check(t *schema.Table, c *RowChange, seq uint64) error {
 	case p.state != live && p.state != cold, p.seq != c.ReadSeq, p.old == nil:
 		return ErrStale
 	}
+	if err := w.checkEntries(t, c); err != nil {
+		return err
+	}
 	w.priors = append(w.priors, p)
 	w.touched.add(touchedRow{table: t.ID, scope: c.Scope, key: c.Key, body: c.Row, seq: seq, dead: c.Op == Delete})
 	return nil
@@ -141,11 +154,12 @@ func (w *Writer) Check(t *schema.Table, c *RowChange, seq uint64) error {
 
 // Accept keeps what the checks of a command have noted; Write follows for each
 // of its rows.
-func (w *Writer) Accept() { w.marked = len(w.touched.rows) }
+func (w *Writer) Accept() { w.marked, w.owners.kept = len(w.touched.rows), len(w.owners.log) }
 
 // Reject forgets what the checks of a command have noted.
 func (w *Writer) Reject() {
 	w.touched.cut(w.marked)
+	w.owners.reject()
 	w.priors = w.priors[:0]
 }
 
@@ -294,6 +308,7 @@ func (w *Writer) Write(t *schema.Table, c *RowChange, i int, seq, position uint6
 	w.key = appendChg(w.key[:0], t.ID, c.Scope, seq)
 	w.value = appendChgValue(w.value[:0], seq, chgEntry{op: c.Op, position: position, prev: prev, key: c.Key})
 	engine.Set(w.batch, w.key, w.value)
+	w.writeEntries(t, c, seq)
 	return prev, old
 }
 

@@ -47,16 +47,13 @@ func samples() map[string]*command.Command {
 		command.LosePositions{From: 5, To: 1 << 40},
 		command.DropWindows{Table: 7, Scope: "al"},
 		command.PutAudit{},
-<<<<<<< /work/main/internal/command/codec_test.go
 		command.FillIndex{Table: 7, Index: 2, Scope: "al", Rows: []command.IndexedRow{{Key: []byte{1}, Seq: 300, Values: []byte{0x1a, 5}}}},
 		command.SettleIndex{Table: 7, Index: 2},
-=======
 		command.AmendTable{Table: table, FromVersion: 2},
 		command.PutView{View: schema.View{Namespace: "app", Name: "v", Version: 1, Text: "SELECT id FROM note", Default: "app",
 			Columns: []string{"n"}, Reads: []schema.ObjectName{{Namespace: "app", Name: "note"}}, Outputs: []schema.ViewColumn{{Name: "n"}},
 			CreatedAt: 5, UpdatedAt: 6}, Replace: true},
 		command.DropView{Namespace: "app", Name: "v"},
->>>>>>> /tmp/m_n
 	}
 	all := map[string]*command.Command{}
 	for i, body := range bodies {
@@ -64,7 +61,6 @@ func samples() map[string]*command.Command {
 		durability := []schema.Durability{schema.DurabilityDefault, schema.Sync, schema.Relaxed}[i%3]
 		all[name] = &command.Command{Time: 1_000_000, Durability: durability, Actor: "root", Body: body}
 	}
-<<<<<<< /work/main/internal/command/codec_test.go
 	all["WriteIndexed"] = &command.Command{Time: 1_000_000, Actor: "root", Body: &command.Write{Tables: []command.TableWrite{{
 		Table: 7, SchemaVersion: 2, Rows: []command.RowWrite{
 			{Op: command.Insert, Scope: "al", Key: []byte{1}, Row: []byte("row"), Index: []schema.IndexEntry{{New: []byte{0x1a, 5}}, {New: []byte{0xf8}}}},
@@ -72,9 +68,7 @@ func samples() map[string]*command.Command {
 				Index: []schema.IndexEntry{{Old: []byte{0x1a, 5}, New: []byte{0x1a, 6}}, {Old: []byte{0xf8}, New: []byte{0xf8}}}},
 			{Op: command.Delete, Scope: "bo", Key: []byte{4}, ReadSeq: 1, Row: []byte("gone"), Index: []schema.IndexEntry{{Old: []byte{0x1a, 7}}, {Old: []byte{0xf8}}}},
 		}}}}}
-=======
 	all["AlterEmptyTable"] = &command.Command{Time: 1, Actor: "root", Body: command.AlterTable{Table: table, FromVersion: 1, Empty: true}}
->>>>>>> /tmp/m_n
 	all["PutAudit"].Trail = &command.Trail{Keep: 300, Entries: []schema.AuditEntry{
 		{Time: 1_000_000, Actor: "root", Subject: "al", Action: "EXECUTE_AS_USER_DENIED", Target: "al", Details: "role_not_allowed", IP: "::1"},
 		{Time: 1_000_001, Actor: "root", Action: "LOGIN", Target: "root"},

@@ -3,6 +3,7 @@ package core
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"kalamdb/internal/auth"
 	"kalamdb/internal/fault"
@@ -18,8 +19,54 @@ func (db *DB) executeAs(ctx context.Context, c *Conversation, stmt *parse.Execut
 	if err != nil {
 		return nil, within(stmt, err)
 	}
-	result, err := db.runOne(ctx, c.as(actor(c.session, stmt)), n, env.Params[:explicit])
-	return result, within(stmt, err)
+	as := actor(c.session, stmt)
+	if as == c.session {
+		result, err := db.runOne(ctx, c, n, env.Params[:explicit])
+		return result, within(stmt, err)
+	}
+	entry := schema.AuditEntry{Action: "EXECUTE_AS_USER", Target: stmt.User, Details: verbOf(stmt.Inner), Subject: as.UserID}
+	pending := &pendingTrail{trail: db.trail(c.session, entry)}
+	result, err := db.runOne(context.WithValue(ctx, trailKey{}, pending), c.as(as), n, env.Params[:explicit])
+	if err != nil || pending.told {
+		return result, within(stmt, err)
+	}
+	if err := db.Audit(ctx, c.session, entry); err != nil {
+		result.Close()
+		return nil, err
+	}
+	return result, nil
+}
+
+// verbOf returns the first word of a statement.
+func verbOf(text string) string {
+	for i, r := range text {
+		if r < 'A' || r > 'z' {
+			return strings.ToUpper(text[:i])
+		}
+	}
+	return strings.ToUpper(text)
+}
+
+// denial is the cause of a refusal to act as another.
+type denial struct{ entry schema.AuditEntry }
+
+func (d *denial) Error() string { return d.entry.Details }
+
+// deny makes a refusal to act as a user one that the audit log hears of.
+func deny(s *auth.Session, target schema.UserID, role schema.Role, refusal error) error {
+	f := fault.Of(refusal)
+	return fault.Wrap(f.Code, &denial{schema.AuditEntry{
+		Action: "EXECUTE_AS_USER_DENIED", Target: string(target), Subject: target,
+		Details: "reason: role_not_allowed, role: " + s.Role.String() + ", target role: " + role.String(),
+	}}, "%s", f.Message)
+}
+
+// heard writes the audit entry of a refusal that has one.
+func (db *DB) heard(ctx context.Context, s *auth.Session, err error) {
+	var d *denial
+	if errors.As(err, &d) {
+		db.tell(context.WithoutCancel(ctx), s, d.entry)
+	}
 }
 
 // actor is the session that the inner statement of EXECUTE AS runs in.
@@ -59,7 +106,7 @@ func authoriseAs(s *auth.Session, stmt *parse.ExecuteAs, o *overlay) error {
 		role = record.Role
 	}
 	if err := auth.AllowActAs(s, schema.UserID(stmt.User), role); err != nil {
-		return err
+		return deny(s, schema.UserID(stmt.User), role, err)
 	}
 	inner, err := (parse.Options{}).Parse(stmt.Inner)
 	if err != nil {

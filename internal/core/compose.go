@@ -36,7 +36,7 @@ func (db *DB) compose() error {
 	o.Live.Now, o.Live.Logger = o.Now, o.Logger
 	db.hub = live.NewHub(o.Live)
 	db.writer = write.New(write.Options{
-		Relations: db.relations, Committer: local, MaxRows: o.Commit.MaxRows, MaxBytes: o.Commit.MaxBytes,
+		Relations: db.relations, Committer: auditor{local}, MaxRows: o.Commit.MaxRows, MaxBytes: o.Commit.MaxBytes,
 		Durability: o.Commit.Durability, Limits: db.execLimits(), Analytics: db.analytics,
 	})
 	db.transactions = newTransactions(o.Transactions, o.Now, db.writer)

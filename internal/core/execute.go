@@ -55,6 +55,15 @@ func (db *DB) Execute(ctx context.Context, s *auth.Session, r Request) ([]*Resul
 }
 
 func (c *Conversation) execute(ctx context.Context, sql string, params []datum.Value) ([]*Result, error) {
+	results, err := c.statements(ctx, sql, params)
+	if err != nil {
+		c.db.heard(ctx, c.session, err)
+	}
+	return results, err
+}
+
+// statements runs a text as one statement or as a batch.
+func (c *Conversation) statements(ctx context.Context, sql string, params []datum.Value) ([]*Result, error) {
 	if limit := c.db.o.Limits.MaxSQLBytes; len(sql) > limit {
 		return nil, fault.New(fault.Syntax, "SQL query too long: %d bytes (maximum %d bytes)", len(sql), limit)
 	}

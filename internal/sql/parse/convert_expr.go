@@ -221,7 +221,7 @@ func (c *converter) anyOf(e *pg.A_Expr, op string) Expr {
 	if list := e.GetRexpr().GetAArrayExpr(); list != nil && (isAny && op == "=" || !isAny && op == "<>") {
 		return &In{At{c.at(e.GetLocation())}, c.expr(e.GetLexpr()), c.exprs(list.GetElements()), !isAny}
 	}
-	if !operators[op] {
+	if !operators[op] && !strings.Contains(op, "~~") {
 		return c.unsupported(e.GetLocation(), "operator "+op)
 	}
 	return &Quantified{At{c.at(e.GetLocation())}, c.expr(e.GetLexpr()), c.expr(e.GetRexpr()), op, !isAny}

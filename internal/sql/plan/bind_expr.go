@@ -46,6 +46,8 @@ func (b *binder) expr(e parse.Expr) (Expr, error) {
 		return b.groupingOf(e)
 	case *parse.Collate:
 		return b.collate(e)
+	case *parse.Quantified:
+		return b.ofArray(e)
 	case *parse.Row:
 		return nil, fault.At(fault.NotImplemented, e.Offset, "a row as one value is not supported; rows can be compared")
 	case *parse.Unsupported:
@@ -56,18 +58,13 @@ func (b *binder) expr(e parse.Expr) (Expr, error) {
 
 // formName names a form of expression that has no node.
 func formName(e parse.Expr) string {
-	switch e := e.(type) {
+	switch e.(type) {
 	case *parse.Array:
 		return "ARRAY"
 	case *parse.ArrayCast:
 		return "an array type"
 	case *parse.Subscript, *parse.Field:
 		return "a subscript or field of a value"
-	case *parse.Quantified:
-		if e.All {
-			return e.Op + " ALL"
-		}
-		return e.Op + " ANY"
 	}
 	return "an expression of this form"
 }

@@ -284,7 +284,7 @@ func (b *binder) conflict(t *schema.Table, s *parse.Insert) (*Conflict, error) {
 	}
 	if e.Target != nil {
 		if out.Target = arbiter(t, out.Target); out.Target == nil {
-			return nil, fault.At(fault.InvalidOperation, e.Offset, "ON CONFLICT only supports the primary key conflict target (%s)", strings.Join(keys, ", "))
+			return nil, fault.At(fault.InvalidOperation, e.Offset, "ON CONFLICT only supports the primary key conflict target (%s)%s", strings.Join(keys, ", "), uniqueHint(t))
 		}
 	}
 	if out.Nothing {
@@ -299,18 +299,31 @@ func (b *binder) conflict(t *schema.Table, s *parse.Insert) (*Conflict, error) {
 	return out, err
 }
 
-// arbiter returns the columns of the key that has the given ones, in its order.
+// arbiter returns the columns of the key, or else of the unique index, that has
+// just the given ones, in its order.
 func arbiter(t *schema.Table, columns []int) []int {
-	key := t.KeyPositions()
-	if len(key) != len(columns) || len(key) == 0 {
-		return nil
+	same := func(of []int) bool {
+		return len(of) == len(columns) && !slices.ContainsFunc(of, func(p int) bool { return !slices.Contains(columns, p) })
 	}
-	for _, p := range key {
-		if !slices.Contains(columns, p) {
-			return nil
+	if key := t.KeyPositions(); len(key) > 0 && same(key) {
+		return key
+	}
+	for i := range t.Indexes {
+		if x := &t.Indexes[i]; x.Unique && same(t.IndexPositions(x)) {
+			return t.IndexPositions(x)
 		}
 	}
-	return key
+	return nil
+}
+
+// uniqueHint says that unique indexes can be a target too, if there is one.
+func uniqueHint(t *schema.Table) string {
+	for i := range t.Indexes {
+		if t.Indexes[i].Unique {
+			return " or the columns of a unique index"
+		}
+	}
+	return ""
 }
 
 // conflictUpdate binds DO UPDATE over the row that is there and EXCLUDED.

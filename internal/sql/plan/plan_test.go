@@ -100,12 +100,20 @@ func testTables(t testing.TB) tables {
 		"app.note": table(t, "note", schema.User, "id", append([]string{
 			"id BIGINT", "body TEXT not null", "n INT", "price DECIMAL(10,2)", "f DOUBLE", "r FLOAT", "ok BOOLEAN", "at TIMESTAMP",
 			"due DATE", "clock TIME", "z DATETIME", "doc JSON", "u UUID", "b BYTES", "e EMBEDDING(3)", "s SMALLINT"}, system...)...),
+		"app.marked": marked(t),
 		"app.pair":   table(t, "pair", schema.Shared, "a b", append([]string{"v INT", "b TEXT", "a INT"}, system...)...),
 		"app.event":  table(t, "event", schema.Stream, "", append([]string{"kind TEXT", "v INT"}, system...)...),
 		"app.keyed":  table(t, "keyed", schema.Stream, "id", append([]string{"id BIGINT", "v INT"}, system...)...),
 		"app.byuuid": table(t, "byuuid", schema.Shared, "u", append([]string{"u UUID", "v INT"}, system...)...),
 		"app.sys":    table(t, "sys", schema.System, "id", "id TEXT", "v INT"),
 	}
+}
+
+// marked is a table with a unique index.
+func marked(t testing.TB) *schema.Table {
+	def := table(t, "marked", schema.Shared, "id", "id INT", "code TEXT", "place INT", "_seq BIGINT not null", "_deleted BOOLEAN not null")
+	def.Indexes = []schema.Index{{ID: 1, Name: "spots", Columns: []schema.ColumnID{2, 3}, Unique: true}, {ID: 2, Name: "codes", Columns: []schema.ColumnID{2}}}
+	return def
 }
 
 // show prints a fault as its code, its sentence and its place.

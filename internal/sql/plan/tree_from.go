@@ -416,6 +416,9 @@ func sideColumn(r *relation, n parse.Name, side string) (Expr, error) {
 func (b *binder) tableFunction(s *parse.TableFunction, left *relation) (*relation, error) {
 	name := s.Call.Name
 	entries := tableFunctions[name]
+	if arrays := arraysOf(s.Call); arrays != nil {
+		return b.unnest(s, arrays, left)
+	}
 	if len(entries) == 0 {
 		if len(catalog.functions[name]) > 0 {
 			return nil, fault.At(fault.NotImplemented, s.Offset, "function %s gives one value and cannot stand in FROM", name)
@@ -425,13 +428,7 @@ func (b *binder) tableFunction(s *parse.TableFunction, left *relation) (*relatio
 	if c := s.Call; c.Star || c.Distinct || c.Filter != nil || len(c.OrderBy)+len(c.Within) > 0 || c.Over != nil || c.Variadic {
 		return nil, fault.At(fault.TypeMismatch, s.Offset, "%s is not an aggregate and takes no *, DISTINCT, FILTER, OVER or ORDER BY", name)
 	}
-	old := b.from
-	b.from, b.clause = b.lateral(left), "a function in FROM"
-	if b.from == nil {
-		b.from = &frame{}
-	}
-	args, err := b.exprs(s.Call.Args)
-	b.from = old
+	args, err := b.lateralArgs(s.Call.Args, left)
 	if err != nil {
 		return nil, err
 	}
@@ -455,6 +452,18 @@ func (b *binder) tableFunction(s *parse.TableFunction, left *relation) (*relatio
 		names[i] = named{c.Name, &Ref{n.Rel, i, c.Name, c.Type}}
 	}
 	return r, r.under(&item{name: name, columns: names}, s.Alias, s.Offset)
+}
+
+// lateralArgs binds the arguments of a function in FROM, which see the items
+// before it.
+func (b *binder) lateralArgs(list []parse.Expr, left *relation) ([]Expr, error) {
+	old := b.from
+	defer func() { b.from = old }()
+	b.from, b.clause = b.lateral(left), "a function in FROM"
+	if b.from == nil {
+		b.from = &frame{}
+	}
+	return b.exprs(list)
 }
 
 // tableCall chooses the overload and converts its arguments.

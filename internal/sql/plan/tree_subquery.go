@@ -264,6 +264,42 @@ func (b *binder) rowIsNull(e *parse.Is, items []parse.Expr) (Expr, error) {
 	return logic(false, tests), nil
 }
 
+// likes are the operators that LIKE and its kin are named by in the grammar.
+var likes = map[string]parse.Like{
+	"~~": {}, "!~~": {Not: true}, "~~*": {Insensitive: true}, "!~~*": {Insensitive: true, Not: true},
+}
+
+// ofArray binds X op ANY|ALL (ARRAY[…]): one comparison for each element.
+func (b *binder) ofArray(e *parse.Quantified) (Expr, error) {
+	word := "ANY"
+	if e.All {
+		word = "ALL"
+	}
+	array, ok := e.Y.(*parse.Array)
+	if !ok {
+		return nil, fault.At(fault.NotImplemented, e.Offset, "%s %s takes ARRAY[…] or a subquery; a value of an array type is not supported yet", strings.ToUpper(e.Op), word)
+	}
+	tests := make([]Expr, len(array.Items))
+	for i, item := range array.Items {
+		var one parse.Expr = &parse.Binary{At: e.At, Op: e.Op, L: e.X, R: item}
+		if like, ok := likes[e.Op]; ok {
+			like.At, like.X, like.Pattern = e.At, e.X, item
+			one = &like
+		}
+		x, err := b.expr(one)
+		if err != nil {
+			return nil, err
+		}
+		if err := b.copies(x, 1, e.Offset); err != nil {
+			return nil, err
+		}
+		if tests[i], err = b.truth(x, item.Pos(), e.Op+" "+word); err != nil {
+			return nil, err
+		}
+	}
+	return logic(!e.All, tests), nil
+}
+
 // collate binds X COLLATE "C", which is how all text is compared.
 func (b *binder) collate(e *parse.Collate) (Expr, error) {
 	x, err := b.expr(e.X)

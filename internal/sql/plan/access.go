@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"kalamdb/internal/schema"
@@ -175,6 +176,13 @@ func (a *Access) keys(t *schema.Table, conjuncts []Expr, tests []*test) {
 			}
 		}
 	}
+	if len(key) > 1 {
+		for _, x := range conjuncts {
+			if a.Keys = rowKeys(x, key); a.Keys != nil {
+				return
+			}
+		}
+	}
 	a.Low, a.High = KeyBound{prefix, true}, KeyBound{prefix, true}
 	next := key[len(prefix)]
 	if s := take(tests, next, Gt, Ge); s != nil {
@@ -185,6 +193,35 @@ func (a *Access) keys(t *schema.Table, conjuncts []Expr, tests []*test) {
 		s.used = true
 		a.High = KeyBound{append(prefix[:len(prefix):len(prefix)], s.x), s.code == Le}
 	}
+}
+
+// rowKeys returns the keys that a condition lists, or nil: from rows IN a list,
+// which is an OR of equalities on all key columns.
+func rowKeys(x Expr, key []int) [][]Expr {
+	either, ok := x.(*Logic)
+	if !ok || !either.Or {
+		return nil
+	}
+	var all [][]Expr
+	for _, arg := range either.Args {
+		both, ok := arg.(*Logic)
+		if !ok || both.Or || len(both.Args) != len(key) {
+			return nil
+		}
+		values := make([]Expr, len(key))
+		for _, y := range both.Args {
+			s := testOf(y)
+			if s == nil || s.code != Eq || !slices.Contains(key, s.column) {
+				return nil
+			}
+			values[slices.Index(key, s.column)] = s.x
+		}
+		if slices.Contains(values, nil) {
+			return nil
+		}
+		all = append(all, values)
+	}
+	return all
 }
 
 // keyList returns what the column must be one of, or nil: from IN, and from OR

@@ -16,6 +16,8 @@ func Cast(v Value, to Type) (Value, error) {
 	switch {
 	case v.kind == Null:
 		return v, nil
+	case v.kind == Array && to.Kind == Array:
+		return castArray(v, to, Cast)
 	case v.kind == to.Kind && v.kind != Decimal && v.kind != Embedding:
 		return v, nil
 	case v.kind == Text:
@@ -202,6 +204,8 @@ func Assign(v Value, to Type) (Value, error) {
 		return v, nil
 	case to.Kind.IsString() && v.kind.IsString():
 		return assignString(v, to)
+	case v.kind == Array && to.Kind == Array:
+		return castArray(v, to, Assign)
 	case v.kind == to.Kind && v.kind != Decimal && v.kind != Embedding, v.kind == Text, to.Kind == Text:
 		return Cast(v, to)
 	case v.kind.IsNumeric() && to.Kind.IsTemporal():
@@ -246,6 +250,12 @@ func CommonType(a, b Type) (t Type, ok bool) {
 		return Type{Kind: max(a.Kind, b.Kind)}, true
 	case (a.Kind == Time || a.Kind == Interval) && (b.Kind == Time || b.Kind == Interval):
 		return Type{Kind: Interval}, true
+	case a.Kind == Array && b.Kind == Array:
+		element, ok := CommonType(a.Element(), b.Element())
+		if !ok {
+			return Type{}, false
+		}
+		return ArrayType(element), true
 	}
 	return Type{}, false
 }

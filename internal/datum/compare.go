@@ -29,6 +29,8 @@ func (k Kind) family() uint8 {
 		return 8
 	case Embedding:
 		return 9
+	case Array:
+		return 10
 	}
 	return 255
 }
@@ -72,6 +74,8 @@ func Compare(a, b Value) int {
 		days1, clock1 := a.length()
 		days2, clock2 := b.length()
 		return cmp.Or(cmp.Compare(days1, days2), cmp.Compare(clock1, clock2))
+	case a.kind == Array:
+		return compareArrays(a, b)
 	}
 	return compareEmbeddings(a, b)
 }

@@ -191,6 +191,10 @@ func typed(v Value) string {
 
 // typeOf reads NAME or NAME(n,…).
 func typeOf(text string) (Type, error) {
+	if element, ok := strings.CutSuffix(text, "[]"); ok {
+		t, err := typeOf(element)
+		return ArrayType(t), err
+	}
 	name, rest, found := strings.Cut(text, "(")
 	var args []int
 	if found {

@@ -44,6 +44,8 @@ func AppendValue(dst []byte, v Value) []byte {
 	case Embedding:
 		dst = binary.AppendUvarint(append(dst, tag), uint64(v.Dim()))
 		return append(dst, v.s...)
+	case Array:
+		return appendArrayValue(dst, tag, v)
 	case Interval:
 		dst = binary.AppendVarint(append(dst, tag), int64(v.months))
 		dst = binary.AppendVarint(dst, int64(v.days()))
@@ -87,6 +89,9 @@ func decodeValue[S []byte | string](src S) (v Value, rest S, err error) {
 		return decodeDecimalValue(head, payload, rest)
 	case Text, JSON, File, Bytes, UUID, Embedding:
 		v.s = string(payload)
+	case Array:
+		v, err = decodeArray(payload)
+		return v, rest, err
 	case Interval:
 		months, n := takeVarint(payload)
 		days, m := takeVarint(payload[n:])
@@ -160,6 +165,11 @@ func splitValue[S []byte | string](src S) (head byte, payload, rest S, err error
 			if length <= len(src) {
 				length += varintLength(src[length:])
 			}
+		}
+	case Array:
+		var ok bool
+		if length, ok = arrayLength(src); !ok {
+			return 0, none, none, errShortValue
 		}
 	case Text, JSON, File, Bytes, Embedding:
 		count, n := takeUvarint(src)

@@ -45,5 +45,8 @@ func (t Type) name() string {
 	if t.Kind == Decimal && t.Precision == 0 || t.Kind == Embedding && t.Dim == 0 {
 		return t.Kind.String()
 	}
+	if t.Kind == Array {
+		return t.Element().name() + "[]"
+	}
 	return t.String()
 }

@@ -19,6 +19,7 @@ const (
 	hashTime
 	hashInterval
 	hashEmbedding
+	hashArray
 )
 
 // AppendHash appends bytes that are equal exactly when Equal says the values
@@ -55,6 +56,8 @@ func AppendHash(dst []byte, v Value) []byte {
 			dst = binary.BigEndian.AppendUint32(dst, uint32(orderedFloat32(v.embeddingAt(i))))
 		}
 		return dst
+	case Array:
+		return appendHashArray(dst, v)
 	}
 	return append(dst, hashNull)
 }

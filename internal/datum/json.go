@@ -10,7 +10,7 @@ import (
 
 // AppendJSON appends v as a cell of results and events: BIGINT, DECIMAL, UUID
 // and strings quoted, BYTES and EMBEDDING as arrays of numbers, temporal values
-// as raw units, INTERVAL as its text. NaN and infinities are out of range.
+// as raw units, INTERVAL as its text, ARRAY as an array of cells. NaN and infinities are out of range.
 func AppendJSON(dst []byte, v Value) ([]byte, error) {
 	switch v.kind {
 	case Null:
@@ -46,6 +46,8 @@ func AppendJSON(dst []byte, v Value) ([]byte, error) {
 			}
 		}
 		return appendEmbedding(dst, v), nil
+	case Array:
+		return appendArrayJSON(dst, v)
 	}
 	dst = AppendText(append(dst, '"'), v)
 	return append(dst, '"'), nil
@@ -122,6 +124,8 @@ func FromJSON(raw []byte, to Type) (Value, error) {
 		}
 	case c == '[' && to.Kind == Embedding:
 		return parseEmbedding(text, to)
+	case c == '[' && to.Kind == Array:
+		return arrayFromJSON(text, to)
 	case c == '[' && to.Kind == Bytes:
 		return bytesFromJSON(text)
 	case c == '-' || c-'0' <= 9:

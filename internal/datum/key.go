@@ -21,6 +21,7 @@ const (
 	keyUUID      byte = 0x32
 	keyInterval  byte = 0x3C
 	keyEmbedding byte = 0x40
+	keyArray     byte = 0x44
 	keyNull      byte = 0xF8
 )
 
@@ -60,6 +61,8 @@ func AppendKey(dst []byte, v Value) []byte {
 			dst = binary.BigEndian.AppendUint32(append(dst, 1), orderedFloat32(v.embeddingAt(i)))
 		}
 		return append(dst, 0)
+	case Array:
+		return appendKeyArray(dst, v)
 	}
 	return append(dst, keyNull)
 }

@@ -53,6 +53,8 @@ func DecodeKey(src []byte, t Type) (v Value, rest []byte, err error) {
 		return Value{kind: UUID, s: string(rest[:16])}, rest[16:], nil
 	case Interval:
 		return decodeKeyInterval(rest)
+	case Array:
+		return decodeKeyArray(rest, t)
 	}
 	return decodeKeyEmbedding(rest)
 }
@@ -78,6 +80,8 @@ func tagFits(tag byte, k Kind) bool {
 		return tag == keyInterval
 	case Embedding:
 		return tag == keyEmbedding
+	case Array:
+		return tag == keyArray
 	}
 	return false
 }
@@ -339,6 +343,8 @@ func SkipKey(src []byte) (rest []byte, err error) {
 		}
 	case tag == keyEmbedding:
 		return skipKeyEmbedding(src)
+	case tag == keyArray:
+		return skipKeyArray(src)
 	default:
 		return nil, corrupt("unknown key tag 0x%02x", tag)
 	}

@@ -15,7 +15,7 @@ import (
 // TestKinds fixes what is on disk and how large a value is.
 func TestKinds(t *testing.T) {
 	want := []string{"NULL", "BOOLEAN", "SMALLINT", "INT", "BIGINT", "FLOAT", "DOUBLE", "DECIMAL", "TEXT", "BYTES", "JSON",
-		"UUID", "DATE", "TIME", "TIMESTAMP", "DATETIME", "EMBEDDING", "FILE", "INTERVAL"}
+		"UUID", "DATE", "TIME", "TIMESTAMP", "DATETIME", "EMBEDDING", "FILE", "INTERVAL", "ARRAY"}
 	if len(want) != int(kindEnd) {
 		t.Errorf("there are %d kinds, want %d", kindEnd, len(want))
 	}

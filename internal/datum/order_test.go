@@ -50,6 +50,10 @@ func someValues() map[Kind][]Value {
 		NewInterval(math.MinInt32, math.MinInt32, math.MinInt64)}
 	all[Embedding] = []Value{NewEmbedding([]float32{0}), NewEmbedding([]float32{-1}), NewEmbedding([]float32{1}),
 		NewEmbedding([]float32{1, 0}), NewEmbedding([]float32{1, -2}), NewEmbedding([]float32{float32(math.NaN())})}
+	three := []Value{NewInt(Int, -1), NewInt(Int, 300), {}}
+	for n := range 4 {
+		all[Array] = append(all[Array], NewArray(Int, three[:n]), NewArray(Int, three[3-n:]))
+	}
 	return all
 }
 
@@ -174,6 +178,12 @@ func randomValue(kind, scale uint8, a, b int64, s string) Value {
 		return NewEmbedding([]float32{math.Float32frombits(uint32(a)), float32(b)})
 	case Interval:
 		return NewInterval(int32(b), int32(b>>32), a)
+	case Array:
+		items := []Value{{}}
+		for _, part := range strings.SplitAfter(s, "\x00") {
+			items = append(items, NewText(part))
+		}
+		return NewArray(Text, items[uint64(a)%2:])
 	}
 	return NullValue
 }
@@ -184,6 +194,7 @@ func FuzzKeyOrder(f *testing.F) {
 	f.Add(uint8(Double), uint8(0), int64(-1), int64(0), "", int64(math.MinInt64), int64(0), "")
 	f.Add(uint8(Text), uint8(0), int64(0), int64(0), "a\x00", int64(0), int64(0), "a\x00\xff")
 	f.Add(uint8(Interval), uint8(0), int64(math.MaxInt64), int64(math.MinInt64), "", int64(math.MinInt64), int64(math.MaxInt64), "")
+	f.Add(uint8(Array), uint8(0), int64(1), int64(0), "a\x00b", int64(0), int64(0), "a")
 	f.Add(uint8(Embedding), uint8(0), int64(0x7fc00001), int64(0), "", int64(0xffc00000), int64(1), "")
 	f.Fuzz(func(t *testing.T, kind, scale uint8, a1, b1 int64, s1 string, a2, b2 int64, s2 string) {
 		if len(s1) > 256 || len(s2) > 256 {
@@ -204,7 +215,7 @@ func FuzzKeyDecode(f *testing.F) {
 	f.Add([]byte{keyDecimal, 0xff, 0x02, 0x00}, uint8(Decimal), uint8(0))
 	f.Add([]byte{keyString, 0, 2}, uint8(Text), uint8(0))
 	f.Fuzz(func(t *testing.T, src []byte, kind, scale uint8) {
-		v, rest, err := DecodeKey(src, Type{Kind: Kind(kind), Scale: scale})
+		v, rest, err := DecodeKey(src, Type{Kind: Kind(kind), Scale: scale, Elem: Kind(scale)})
 		if err != nil {
 			if !errors.Is(err, ErrCorrupt) || fault.CodeOf(err) != fault.Internal {
 				t.Fatalf("DecodeKey(% x): %v", src, err)
@@ -232,6 +243,7 @@ func FuzzValueDecode(f *testing.F) {
 	f.Add([]byte{byte(Embedding), 0x81, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x40})
 	f.Add([]byte{byte(Text), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01})
 	f.Add([]byte{byte(Decimal) | valueFlag, 38})
+	f.Add([]byte{byte(Array), arrayForm, byte(Array), 1, 5, byte(Array), arrayForm, byte(Int), 0, 0})
 	f.Fuzz(func(t *testing.T, src []byte) {
 		v, rest, err := DecodeValue(src)
 		v2, rest2, err2 := DecodeValueString(string(src))

@@ -41,6 +41,8 @@ func parseText(text string, to Type) (Value, error) {
 		return ParseInterval(text)
 	case Embedding:
 		return parseEmbedding(text, to)
+	case Array:
+		return parseArray(text, to)
 	}
 	return Value{}, noCast(Type{Kind: Text}, to)
 }

@@ -50,6 +50,8 @@ func AppendText(dst []byte, v Value) []byte {
 		return appendEmbedding(dst, v)
 	case Interval:
 		return appendInterval(dst, v)
+	case Array:
+		return appendArrayText(dst, v)
 	}
 	return dst
 }

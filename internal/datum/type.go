@@ -11,7 +11,7 @@ import (
 // are on disk: a kind is never renumbered, new ones are added at the end.
 type Kind uint8
 
-// The kinds. Interval exists in expressions only, never as a column.
+// The kinds. Interval and Array exist in expressions only, never as a column.
 const (
 	Null Kind = iota
 	Bool
@@ -32,6 +32,7 @@ const (
 	Embedding
 	File
 	Interval
+	Array
 
 	kindEnd // one above the last kind
 )
@@ -66,6 +67,7 @@ var kindNames = [kindEnd]struct{ sql, wire string }{
 	Embedding: {"EMBEDDING", "Embedding"},
 	File:      {"FILE", "File"},
 	Interval:  {"INTERVAL", "Text"},
+	Array:     {"ARRAY", "Array"},
 }
 
 // String returns the SQL name without arguments.
@@ -97,8 +99,11 @@ func (k Kind) isInstant() bool { return k == Date || k == Timestamp || k == Date
 // Type is a kind with its arguments. Types are compared with ==.
 type Type struct {
 	Kind Kind
-	// Precision and Scale belong to DECIMAL and are 0 otherwise.
+	// Precision and Scale belong to DECIMAL, and to arrays of it, and are 0
+	// otherwise.
 	Precision, Scale uint8
+	// Elem is the kind of the elements of an ARRAY and Null otherwise.
+	Elem Kind
 	// Dim belongs to EMBEDDING and is 0 otherwise.
 	Dim uint16
 }
@@ -213,6 +218,8 @@ func (t Type) String() string {
 		return "DECIMAL(" + strconv.Itoa(int(t.Precision)) + "," + strconv.Itoa(int(t.Scale)) + ")"
 	case Embedding:
 		return "EMBEDDING(" + strconv.Itoa(int(t.Dim)) + ")"
+	case Array:
+		return t.Element().String() + "[]"
 	}
 	return t.Kind.String()
 }
@@ -230,6 +237,10 @@ func (t Type) AppendWire(dst []byte) []byte {
 	case Embedding:
 		dst = append(dst, `{"Embedding":`...)
 		dst = strconv.AppendUint(dst, uint64(t.Dim), 10)
+		return append(dst, '}')
+	case Array:
+		dst = append(dst, `{"Array":`...)
+		dst = t.Element().AppendWire(dst)
 		return append(dst, '}')
 	}
 	name := "Text"

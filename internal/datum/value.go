@@ -9,17 +9,18 @@ import (
 // must be compared with Compare or Equal, never with ==. The zero Value is NULL.
 type Value struct {
 	// s holds strings and bytes, the 16 bytes of a UUID, the floats of an
-	// embedding (little endian), the 16 bytes of a decimal coefficient beyond
-	// 64 bits (big endian two's complement), and the four bytes of an interval's
-	// days when there are any.
+	// embedding (little endian), the value bytes of an array's elements one after
+	// the other, the 16 bytes of a decimal coefficient beyond 64 bits (big endian
+	// two's complement), and the four bytes of an interval's days when there are
+	// any.
 	s string
 	// n holds integers, temporals, the bits of a float64, a decimal coefficient
-	// that fits, and the microseconds of an interval.
+	// that fits, the microseconds of an interval, and the length of an array.
 	n int64
 	// months belongs to intervals.
 	months int32
 	kind   Kind
-	// scale belongs to decimals.
+	// scale belongs to decimals; of an array it is the kind of the elements.
 	scale uint8
 }
 
@@ -98,13 +99,15 @@ func (v Value) Kind() Kind { return v.kind }
 func (v Value) IsNull() bool { return v.kind == Null }
 
 // Type returns the type of v: a decimal has the greatest precision and its own
-// scale, an embedding its dimension.
+// scale, an embedding its dimension, an array the kind of its elements.
 func (v Value) Type() Type {
 	switch v.kind {
 	case Decimal:
 		return DecimalType(MaxPrecision, v.scale)
 	case Embedding:
 		return Type{Kind: Embedding, Dim: uint16(len(v.s) / 4)}
+	case Array:
+		return Type{Kind: Array, Elem: v.ElementKind()}
 	}
 	return Type{Kind: v.kind}
 }
@@ -152,7 +155,7 @@ func (v Value) embeddingAt(i int) float32 {
 }
 
 // Size returns the bytes that a value holds beside its fixed part: those of
-// texts, byte strings and embeddings.
+// texts, byte strings, embeddings and arrays.
 func (v Value) Size() int { return len(v.s) }
 
 // Interval returns the parts of an INTERVAL.

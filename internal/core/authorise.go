@@ -61,8 +61,9 @@ func (o *overlay) note(s parse.Statement) {
 		o.noteNamespace(s.Name.Name, true)
 	case *parse.DropNamespace:
 		o.noteNamespace(s.Name.Name, false)
-	case *parse.Use:
-		o.namespace = s.Name.Name
+	}
+	if namespace, ok := chosen(s); ok {
+		o.namespace = namespace
 	}
 }
 
@@ -220,11 +221,15 @@ func classOf(stmt parse.Statement) auth.Action {
 	case *parse.Use, *parse.ShowNamespaces, *parse.ShowTables, *parse.ShowStorages:
 		return auth.Show
 	case *parse.Show:
-		if w := stmt.What; w == "manifest" || w == "export" || w == "search_path" {
+		if w := stmt.What; w == "manifest" || w == "export" {
 			return auth.Show
 		}
-		return auth.Inspect
-	case *parse.ShowColumns, *parse.SetOption:
+		return settingClass(stmt.What)
+	case *parse.SetOption:
+		return setClass(stmt.Name)
+	case *parse.ResetOption:
+		return setClass(stmt.Name)
+	case *parse.ShowColumns:
 		return auth.Inspect
 	case *parse.CreateView, *parse.DropView:
 		return auth.ManageViews

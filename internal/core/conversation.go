@@ -226,9 +226,11 @@ func (c *Conversation) allows(stmt parse.Statement) error {
 	}
 	switch stmt.(type) {
 	case *parse.ShowNamespaces, *parse.ShowTables, *parse.ShowStorages, *parse.ShowStats, *parse.ShowColumns, *parse.Show,
-		*parse.Describe, *parse.Explain, *parse.Use, *parse.SetOption, *parse.ExecuteAs, *parse.NotYet,
+		*parse.Describe, *parse.Explain, *parse.Use, *parse.SetOption, *parse.ResetOption, *parse.ExecuteAs, *parse.NotYet,
 		*parse.Select, *parse.Insert, *parse.Update, *parse.Delete:
 		return nil
+	case *parse.Cluster:
+		return fault.New(fault.ActiveTransaction, "CLUSTER is not allowed inside explicit transaction '%s'", c.tx.id)
 	case *parse.StorageFlush:
 		return fault.New(fault.ActiveTransaction, "STORAGE FLUSH is not allowed inside explicit transaction '%s'", c.tx.id)
 	case *parse.KillLive, *parse.KillJob:

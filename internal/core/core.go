@@ -61,6 +61,8 @@ type Options struct {
 	// AuditEntries is how many of the newest entries system.audit_log keeps; 0 is
 	// 100,000.
 	AuditEntries int
+	// Version is the server's, as VERSION() tells it.
+	Version string
 	// Cluster is what CLUSTER statements show and remove.
 	Cluster ClusterOptions
 	// Commit bounds and paces commits.

@@ -47,7 +47,9 @@ func (db *DB) dispatch(ctx context.Context, c *Conversation, p *prepared, view *
 	case *parse.ExecuteAs:
 		return db.executeAs(ctx, c, stmt, env, p.explicit)
 	case *parse.SetOption:
-		return nil, fault.New(fault.NotImplemented, "SET %s is not supported yet", stmt.Name)
+		return done(db.setOption(stmt))
+	case *parse.ResetOption:
+		return done(db.resetOption(stmt))
 	case *parse.KillJob:
 		return db.killJob(ctx, s, stmt)
 	}
@@ -123,14 +125,16 @@ func (db *DB) define(ctx context.Context, s *auth.Session, stmt parse.Statement,
 	return "", fault.New(fault.NotImplemented, "this statement is not supported yet")
 }
 
+// done is the result of a statement that answers with a sentence.
+func done(message string, err error) (*Result, error) {
+	if err != nil {
+		return nil, err
+	}
+	return &Result{Kind: Done, Buffered: true, Message: message}, nil
+}
+
 // storageFlush starts the jobs of STORAGE FLUSH.
 func (db *DB) storageFlush(ctx context.Context, s *auth.Session, stmt *parse.StorageFlush, view *relation.View, namespace string) (*Result, error) {
-	done := func(message string, err error) (*Result, error) {
-		if err != nil {
-			return nil, err
-		}
-		return &Result{Kind: Done, Buffered: true, Message: message}, nil
-	}
 	if stmt.All {
 		in := ""
 		if stmt.Namespace != nil {

@@ -147,21 +147,22 @@ func (c *Conversation) piece(ctx context.Context, text string, params []datum.Va
 	return c.run(ctx, n, params)
 }
 
-// useOf returns the namespace that a USE statement names.
+// useOf returns the namespace that a text chooses, if it is USE or its like.
 func (db *DB) useOf(text string) (string, bool) {
 	trimmed := strings.TrimSpace(text)
-	if len(trimmed) < 3 || !strings.EqualFold(trimmed[:3], "use") && !strings.EqualFold(trimmed[:3], "set") {
+	if len(trimmed) < 3 {
+		return "", false
+	}
+	switch strings.ToLower(trimmed[:3]) {
+	case "use", "set", "res":
+	default:
 		return "", false
 	}
 	stmt, err := db.parser().Parse(text)
 	if err != nil {
 		return "", false
 	}
-	use, ok := stmt.(*parse.Use)
-	if !ok {
-		return "", false
-	}
-	return use.Name.Name, true
+	return chosen(stmt)
 }
 
 // buffer reads a result of a batch into memory, so that later statements do
@@ -380,6 +381,7 @@ func (db *DB) environment(s *auth.Session, n *parse.Normalized, params []datum.V
 		Role:      s.Role,
 		Namespace: namespace,
 		NextID:    db.ids.next,
+		Version:   db.o.Version,
 		Entropy:   db.o.Entropy,
 	}
 }

@@ -58,16 +58,22 @@ func (db *DB) show(ctx context.Context, s *auth.Session, stmt parse.Statement, v
 			return db.internal(ctx, s, view, env, showManifest)
 		case "all":
 			return db.internal(ctx, s, view, env, showSettings)
+		case "export", "backup":
+			return nil, fault.New(fault.NotImplemented, "SHOW %s is not supported yet", strings.ToUpper(stmt.What))
 		}
-		return nil, fault.New(fault.NotImplemented, "SHOW %s is not supported yet", strings.ToUpper(stmt.What))
+		return db.showSetting(ctx, s, stmt.What, view, env)
 	}
 	return nil, fault.New(fault.NotImplemented, "this SHOW is not supported yet")
 }
 
 // describe runs one of the texts over the columns of a table.
 func (db *DB) describe(ctx context.Context, s *auth.Session, text string, n parse.Name, view *relation.View, env *exec.Env, namespace string) (*Result, error) {
-	t, err := (scope{view, namespace}).Table(n)
+	in := scope{view, namespace}
+	t, err := in.Table(n)
 	if err != nil {
+		if v, ok := in.View(n); ok {
+			return db.internal(ctx, s, view, env, text, v.Namespace, v.Name)
+		}
 		return nil, err
 	}
 	return db.internal(ctx, s, view, env, text, t.Namespace, t.Name)

@@ -190,7 +190,7 @@ func (s *Server) coreOptions(passwords *auth.Passwords) core.Options {
 		},
 		Analytics:        s.analyticsOptions(),
 		DeletedRetention: c.Retention.DefaultDeletedRetention, AuditEntries: c.Retention.AuditMaxEntries,
-		Cluster:    s.cluster(),
+		Cluster: s.cluster(), Version: s.o.Version,
 		HistoryAge: c.Live.HistoryAge, HistoryBytes: c.Live.HistoryBytes,
 		DropWithSubscribers: c.DDL.DropWithSubscribers, DropNonemptyNamespace: c.DDL.DropNonemptyNamespace,
 	}

@@ -16,7 +16,8 @@ const InformationSchema = "information_schema"
 const firstSystemID schema.TableID = 0xF000_0000
 
 // layout is a system table: its columns in order, each "name type", with " pk"
-// behind key columns and "?" behind the type of those that may be NULL.
+// behind key columns and "?" behind the type of those that may be NULL. Where
+// the key has another order than the columns, a number follows pk.
 type layout struct{ namespace, name, columns string }
 
 // layouts lists the tables and views of the server itself, with the columns
@@ -68,9 +69,9 @@ var layouts = [...]layout{
 		current_term bigint?, vote json?, last_log_index bigint?, last_applied bigint?, snapshot bigint?, purged bigint?,
 		committed bigint?, state text?, current_leader bigint?, millis_since_quorum_ack bigint?`},
 	{"system", "datatypes", `arrow_type text, kalam_type text pk, sql_name text, description text`},
-	{"system", "describe", `namespace_id text pk, table_name text pk, column_name text, ordinal_position int pk,
-		column_id bigint, data_type text, is_nullable boolean, is_primary_key boolean, column_default text?,
-		column_comment text?, schema_version int`},
+	{"system", "describe", `column_name text, ordinal_position int pk3, column_id bigint, data_type text, is_nullable boolean,
+		is_primary_key boolean, column_default text?, column_comment text?, schema_version int, namespace_id text pk1,
+		table_name text pk2`},
 	{"system", "tables", `namespace_id text pk, table_name text pk, table_type text, storage_id text?, version bigint,
 		options text?, comment text?, updated_at timestamp, created_at timestamp`},
 	{"system", "columns", `namespace_id text pk, table_name text pk, version bigint, column_id bigint, column_name text,
@@ -109,7 +110,12 @@ func (l layout) define(id schema.TableID) *schema.Table {
 		fault.Assert(err == nil, "system table %s has the type %q", l.name, kind)
 		c := schema.Column{ID: schema.ColumnID(len(t.Columns) + 1), Name: words[0], Type: typ, NotNull: !optional}
 		if len(words) > 2 {
-			t.Key = append(t.Key, c.ID)
+			place := len(t.Key)
+			if digit := strings.TrimPrefix(words[2], "pk"); digit != "" {
+				place = int(digit[0] - '1')
+			}
+			t.Key = append(t.Key, make([]schema.ColumnID, max(0, place+1-len(t.Key)))...)
+			t.Key[place] = c.ID
 		}
 		t.Columns = append(t.Columns, c)
 	}

@@ -38,15 +38,19 @@ func (v *View) usable(c Caller) []*schema.Table {
 // of DESCRIBE has been authorised for the one he names.
 func describeRows(_ context.Context, v *View, _ Caller, b *keyBounds) ([][]datum.Value, error) {
 	var rows [][]datum.Value
-	for _, t := range append(v.storedTables(), v.relations.registry.all()...) {
+	tables := append(v.storedTables(), v.relations.registry.all()...)
+	for _, s := range v.storedViews() {
+		tables = append(tables, viewTable(s))
+	}
+	for _, t := range tables {
 		if !b.mayHold(textOf(t.Namespace), textOf(t.Name)) {
 			continue
 		}
 		for i := range t.Columns {
 			c := &t.Columns[i]
 			rows = append(rows, []datum.Value{
-				textOf(t.Namespace), textOf(t.Name), textOf(c.Name), intOf(i + 1), bigOf(c.ID), textOf(c.Type.String()),
-				boolOf(!c.NotNull), boolOf(t.IsKey(i)), defaultCell(c), optional(c.Comment), intOf(int(t.Version)),
+				textOf(c.Name), intOf(i + 1), bigOf(c.ID), textOf(c.Type.String()), boolOf(!c.NotNull), boolOf(t.IsKey(i)),
+				defaultCell(c), optional(c.Comment), intOf(int(t.Version)), textOf(t.Namespace), textOf(t.Name),
 			})
 		}
 	}

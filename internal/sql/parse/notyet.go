@@ -54,7 +54,6 @@ var known = []struct{ words, area string }{
 	{"GRANT", "routine"},
 	{"REVOKE", "routine"},
 	{"ALTER SCHEMA", "namespace"},
-	{"RESET", "setting"},
 	{"MERGE", "write"},
 	{"REPLACE INTO", "write"},
 }

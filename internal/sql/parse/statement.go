@@ -50,6 +50,8 @@ func (p *statementParser) statement() (Statement, error) {
 		return p.kill()
 	case "BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "SAVEPOINT", "RELEASE":
 		return p.transaction()
+	case "RESET":
+		return p.reset()
 	case "CLUSTER":
 		return p.cluster()
 	case "EXECUTE":

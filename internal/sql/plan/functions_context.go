@@ -21,11 +21,12 @@ func contextFunctions() []Function {
 		about("current_role", "The role in effect.", func(e *Env) string { return e.Role.String() }, "kdb_current_role"),
 		about("current_schema", "The namespace of unqualified names.", func(e *Env) string { return e.Namespace }, "kdb_current_schema"),
 		about("current_database", "The name of the database.", func(*Env) string { return Database }, "kdb_current_database", "current_catalog"),
-		about("version", "The name and version of the server.", func(e *Env) string {
-			if e.Version == "" {
-				return "KalamDB"
+		about("version", "The name and version of the server, and of the PostgreSQL whose dialect it speaks.", func(e *Env) string {
+			name := "KalamDB"
+			if e.Version != "" {
+				name += " " + e.Version
 			}
-			return "KalamDB " + e.Version
+			return name + " (PostgreSQL " + ServerVersion + " compatible)"
 		}),
 		{Name: "pg_typeof", Aliases: []string{"typeof"}, Doc: "The name of the value's type; NULL for NULL.", args: []pattern{anyArg}, result: textType,
 			call1: func(_ *Env, v value) (value, error) { return textValue(v.Kind().String()) }},

@@ -58,7 +58,7 @@ func (o *Options) keys() []key {
 	for _, section := range [][]key{
 		o.Server.keys(), o.Storage.keys(), o.Commit.keys(), o.Transaction.keys(), o.Live.keys(), o.WebSocket.keys(),
 		o.Limits.keys(), o.Analytics.keys(), o.Execution.keys(), o.RateLimit.keys(), o.Security.keys(), o.Security.CORS.keys(),
-		o.Auth.keys(), o.Retention.keys(), o.DDL.keys(), o.Logging.keys(),
+		o.Auth.keys(), o.Retention.keys(), o.DDL.keys(), o.SQL.keys(), o.Logging.keys(),
 	} {
 		all = append(all, section...)
 	}
@@ -219,6 +219,12 @@ func (s *Retention) keys() []key {
 	return []key{
 		{"retention.default_deleted_retention_hours", &s.DefaultDeletedRetention, "168", "Hours deleted rows stay readable as such where a table does not say.", hours},
 		{"retention.audit_max_entries", &s.AuditMaxEntries, "100000", "Newest entries that system.audit_log keeps.", positive},
+	}
+}
+
+func (s *SQL) keys() []key {
+	return []key{
+		{"sql.ignore_foreign_keys", &s.IgnoreForeignKeys, "false", "Whether FOREIGN KEY and REFERENCES are passed over, which nothing enforces, instead of refused.", text},
 	}
 }
 

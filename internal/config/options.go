@@ -24,6 +24,7 @@ type Options struct {
 	Auth        Auth
 	Retention   Retention
 	DDL         DDL
+	SQL         SQL
 	Logging     Logging
 }
 
@@ -166,6 +167,11 @@ type Auth struct {
 type Retention struct {
 	DefaultDeletedRetention time.Duration
 	AuditMaxEntries         int
+}
+
+// SQL is section [sql].
+type SQL struct {
+	IgnoreForeignKeys bool
 }
 
 // DDL is section [ddl].

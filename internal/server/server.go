@@ -192,6 +192,7 @@ func (s *Server) coreOptions(passwords *auth.Passwords) core.Options {
 		DeletedRetention: c.Retention.DefaultDeletedRetention, AuditEntries: c.Retention.AuditMaxEntries,
 		Cluster: s.cluster(), Version: s.o.Version,
 		HistoryAge: c.Live.HistoryAge, HistoryBytes: c.Live.HistoryBytes,
+		IgnoreForeignKeys:   c.SQL.IgnoreForeignKeys,
 		DropWithSubscribers: c.DDL.DropWithSubscribers, DropNonemptyNamespace: c.DDL.DropNonemptyNamespace,
 	}
 }

@@ -350,3 +350,27 @@ func TestOneTablePerLocation(t *testing.T) {
 		t.Errorf("%d tables were made in one place", made)
 	}
 }
+
+// TestForeignKeys: with sql.ignore_foreign_keys a table is made as if its
+// foreign keys were not there, in every place where one can stand.
+func TestForeignKeys(t *testing.T) {
+	b := open(t, func(o *core.Options) { o.IgnoreForeignKeys = true })
+	defer b.close()
+	root := session("root:system")
+	for _, sql := range []string{
+		"CREATE NAMESPACE app",
+		"CREATE TABLE app.a (id INT PRIMARY KEY)",
+		"CREATE TABLE app.b (id INT PRIMARY KEY, a INT REFERENCES app.a (id) ON DELETE CASCADE, CONSTRAINT f FOREIGN KEY (a) REFERENCES app.nowhere)",
+		"ALTER TABLE app.b ADD COLUMN c INT REFERENCES app.a",
+		"ALTER TABLE app.b ADD CONSTRAINT g FOREIGN KEY (c) REFERENCES app.a (id)",
+		"INSERT INTO app.b VALUES (1, 99, 99)",
+	} {
+		if _, err := b.exec(root, sql); err != nil {
+			t.Fatalf("%s: %v", sql, err)
+		}
+	}
+	got, err := b.exec(root, "SELECT id, a, c FROM app.b")
+	if err != nil || got != "1 99 99" {
+		t.Errorf("the row is %q, %v", got, err)
+	}
+}

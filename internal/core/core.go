@@ -5,8 +5,13 @@
 // a whole before any of it runs, by the one function that live queries and
 // every other door call too. A caller who was answered reads his own write.
 //
-// Goroutines: those of the rooms that Run starts (apply, live, job), and none
-// of its own. Locks: the plan cache's, held for map operations only.
+// A Conversation keeps the transaction of one client open between his
+// statements; a request is one of its own.
+//
+// Goroutines: those of the rooms that Run starts (apply, live, job), and one of
+// its own, which ends transactions that have lasted too long. Locks: the plan
+// cache's and transactions.mu, held for map operations only; transaction.mu,
+// held while no statement runs, before transactions.mu.
 package core
 
 import (

@@ -59,6 +59,7 @@ func operations() []operation {
 			operation{verb: load.InsertParams, table: t, inFlight: 16, ceiling: c},
 			operation{verb: load.InsertRows, table: t, inFlight: 1, ceiling: c},
 			operation{verb: load.InsertRows, table: t, inFlight: 16, ceiling: c},
+			operation{verb: load.InsertTransaction, table: t, inFlight: 1, ceiling: c},
 		)
 		for _, v := range []load.Verb{load.Update, load.Delete} {
 			for _, n := range []int{1, 16} {
@@ -320,7 +321,7 @@ func (b *bench) prepare(ctx context.Context, m *measured, l *lane) (load.Job, er
 	switch m.verb {
 	case load.Update:
 		job.First, job.Updates = updateKeys, t.updates
-	case load.Insert, load.InsertParams, load.InsertRows:
+	case load.Insert, load.InsertParams, load.InsertRows, load.InsertTransaction:
 		job.First = t.next
 	case load.Delete:
 		return b.prepareDelete(ctx, l, job)
@@ -335,7 +336,7 @@ func (l *lane) settle(o operation, job load.Job, r load.Result) {
 	}
 	t := l.tables[job.Table]
 	switch job.Verb {
-	case load.Insert, load.InsertParams, load.InsertRows:
+	case load.Insert, load.InsertParams, load.InsertRows, load.InsertTransaction:
 		t.next += r.Acked * job.Verb.Keys()
 		t.inserted += r.Acked * job.Verb.Keys()
 	case load.Update:

@@ -12,7 +12,7 @@ import (
 func (b *bench) tabulate(title string, all []*measured) {
 	b.report.Section(title)
 	b.report.Linef("Latency in microseconds. KalamDB's rows are acknowledged after their fsync (sync) or before it (relaxed).")
-	b.report.Linef("An insert_rows request has %d rows. c2 and echo get and send as many bytes as KalamDB, from the same client, and show what that client can do.", load.RowsPerInsert)
+	b.report.Linef("An insert_rows request has %d rows, and so has an insert_transaction, by a statement each. c2 and echo get and send as many bytes as KalamDB, from the same client, and show what that client can do.", load.RowsPerInsert)
 	var rows [][]string
 	for _, m := range all {
 		for i, s := range m.samples {

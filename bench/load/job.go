@@ -22,6 +22,8 @@ const (
 	InsertParams Verb = "insert_params"
 	// InsertRows adds RowsPerInsert rows per request.
 	InsertRows Verb = "insert_rows"
+	// InsertTransaction adds as many by as many statements in one transaction.
+	InsertTransaction Verb = "insert_transaction"
 	// Select reads one of Job.Keys rows, chosen evenly.
 	Select Verb = "select"
 	// SelectParams is Select with the key beside the statement.
@@ -39,7 +41,7 @@ const RowsPerInsert = 50
 
 // Keys is how many keys one request of the verb takes.
 func (v Verb) Keys() int64 {
-	if v == InsertRows {
+	if v == InsertRows || v == InsertTransaction {
 		return RowsPerInsert
 	}
 	return 1

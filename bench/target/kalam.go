@@ -41,6 +41,13 @@ func (k *kalam) statement(b []byte, verb load.Verb, key, n int64) []byte {
 			}
 			b = appendRow(b, key+i)
 		}
+	case load.InsertTransaction:
+		b = append(b, "BEGIN; "...)
+		for i := range int64(load.RowsPerInsert) {
+			b = append(k.insert(b), " VALUES "...)
+			b = append(appendRow(b, key+i), "; "...)
+		}
+		b = append(b, "COMMIT"...)
 	case load.InsertParams:
 		b = append(k.insert(b), ` VALUES ($1, $2, $3)","params":[`...)
 		b = append(strconv.AppendInt(b, key, 10), `,"`...)
@@ -89,7 +96,7 @@ func (k *kalam) Check(verb load.Verb, key, n int64, status int, body []byte) err
 	switch verb {
 	case load.Insert, load.InsertParams, load.Update, load.Delete:
 		return expect(status, 200, body, oneRow)
-	case load.InsertRows:
+	case load.InsertRows, load.InsertTransaction:
 		return expect(status, 200, body, manyRows)
 	case load.Select, load.SelectParams:
 		w := append(strconv.AppendInt(append(k.want[:0], `"rows":[["`...), key, 10), `","`...)

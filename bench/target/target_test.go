@@ -13,7 +13,7 @@ import (
 	"kalamdb/bench/load"
 )
 
-var verbs = []load.Verb{load.Insert, load.InsertParams, load.InsertRows, load.Select, load.SelectParams, load.Update, load.Delete, load.Aggregate}
+var verbs = []load.Verb{load.Insert, load.InsertParams, load.InsertRows, load.InsertTransaction, load.Select, load.SelectParams, load.Update, load.Delete, load.Aggregate}
 
 // TestRequests: each verb is a whole request with a body of JSON, and as long
 // for every key.

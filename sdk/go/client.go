@@ -90,10 +90,11 @@ type Error struct {
 func (e *Error) Error() string { return e.Code + ": " + e.Message }
 
 // Temporary reports whether the same request may succeed later: the server was
-// busy, stopping, or had enough of this caller for now.
+// busy, stopping, or had enough of this caller for now; or another commit came
+// before that of a transaction, of which nothing was written.
 func (e *Error) Temporary() bool {
 	switch e.Code {
-	case codeRateLimit, "SERVER_BUSY", "SHUTTING_DOWN":
+	case codeRateLimit, codeConflict, "SERVER_BUSY", "SHUTTING_DOWN":
 		return true
 	}
 	return e.Status == http.StatusTooManyRequests || e.Status >= http.StatusInternalServerError
@@ -105,6 +106,7 @@ const (
 	codeSubscriptionLimit = "SUBSCRIPTION_LIMIT_EXCEEDED"
 	codeCredentials       = "INVALID_CREDENTIALS"
 	codeInternal          = "INTERNAL_ERROR"
+	codeConflict          = "CONFLICT"
 )
 
 // Column is one column of a result.

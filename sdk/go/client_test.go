@@ -104,6 +104,7 @@ func TestRefusals(t *testing.T) {
 	f(400, `{"status":"error","results":[],"error":{"code":"INVALID_SQL","message":"near","details":"SELECT"}}`, Error{400, "INVALID_SQL", "near", "SELECT"}, false)
 	f(401, `{"status":"error","error":{"code":"TOKEN_EXPIRED","message":"old"}}`, Error{401, "TOKEN_EXPIRED", "old", ""}, false)
 	f(429, `{"status":"error","error":{"code":"RATE_LIMIT_EXCEEDED","message":"slow"}}`, Error{429, "RATE_LIMIT_EXCEEDED", "slow", ""}, true)
+	f(409, `{"status":"error","error":{"code":"CONFLICT","message":"later"}}`, Error{409, "CONFLICT", "later", ""}, true)
 	f(503, `{"status":"error","error":{"code":"SHUTTING_DOWN","message":"bye"}}`, Error{503, "SHUTTING_DOWN", "bye", ""}, true)
 	f(502, `{}`, Error{502, "INTERNAL_ERROR", "Bad Gateway", ""}, true)
 

@@ -48,7 +48,7 @@ func (h *History) Fork(label string) *History {
 // the clone may have it or not.
 func (h *History) Include(from *History) {
 	from.mu.Lock()
-	next, units := from.next, maps.Clone(from.units)
+	next, units, lazy := from.next, maps.Clone(from.units), slices.Clip(from.lazy)
 	logs := make([][]entry, len(from.states))
 	fresh := make([]*Unit, len(from.states))
 	for i := range from.states {
@@ -57,7 +57,7 @@ func (h *History) Include(from *History) {
 	from.mu.Unlock()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.next, h.units = next, units
+	h.next, h.units, h.lazy = next, units, lazy // logs count what lies before them in lazy
 	for i, log := range logs {
 		if i == len(h.states) {
 			h.states = append(h.states, state{unit: fresh[i]})

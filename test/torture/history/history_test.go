@@ -538,6 +538,24 @@ func TestCrashes(t *testing.T) {
 	})
 }
 
+// TestForkIncludesWhatCameBefore finds in a clone an operation that was sent
+// after a relaxed one had been acknowledged, both after the fork.
+func TestForkIncludesWhatCameBefore(t *testing.T) {
+	for _, lost := range []bool{false, true} {
+		w := newWorld()
+		clone := &world{History: w.Fork("seed 1, clone")}
+		one := w.done(w.soft, history.Insert)
+		two := w.Begin(w.unit, history.Insert)
+		clone.Include(w.History)
+		looks, classes := w.look(lazy, rows(w.soft, one)...), []history.Class(nil)
+		if lost {
+			looks, classes = w.look(lazy), []history.Class{history.Lost}
+		}
+		clone.Crashed(append(w.look(alice, rows(w.unit, two.Number)...), looks...))
+		clone.expect(t, "what was acknowledged before a synced operation is there with it", classes...)
+	}
+}
+
 // TestForks judges a clone while its original goes on.
 func TestForks(t *testing.T) {
 	w := newWorld()

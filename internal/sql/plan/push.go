@@ -27,6 +27,7 @@ func pushConditions(root Node) {
 			}
 		}
 	})
+	spread(root, nil, given)
 	showDeleted(root)
 	Nodes(root, func(n Node) {
 		if s, ok := n.(*Scan); ok {
@@ -65,6 +66,11 @@ func push(n Node, x Expr, given map[*Scan][]Expr) {
 		if y, ok := through(x, n.Rel, func(i int) Expr { return n.Outputs[i].X }); ok {
 			push(n.Input, y, given)
 		}
+	case *Aggregation:
+		// A group has the rows that meet what its own columns have to.
+		if y, ok := through(x, n.Rel, n.group); ok && n.Sets == nil && len(n.Groups) > 0 {
+			push(n.Input, y, given)
+		}
 	case *SetOp:
 		if y, ok := through(x, n.Rel, func(i int) Expr { return &n.L[i] }); ok {
 			push(n.A, y, given)
@@ -86,17 +92,27 @@ func push(n Node, x Expr, given map[*Scan][]Expr) {
 	}
 }
 
+// group returns what gives a column, nil for an aggregate.
+func (n *Aggregation) group(i int) Expr {
+	if i < len(n.Groups) {
+		return n.Groups[i]
+	}
+	return nil
+}
+
 // through rewrites a condition over the columns of one node to what gives them;
 // ok is false when it reads anything else or must not be evaluated twice.
 func through(x Expr, rel int, column func(int) Expr) (Expr, bool) {
 	ok := true
 	y, _ := rewrite(x, func(e Expr) (Expr, error) {
 		if r, is := e.(*Ref); is {
-			if r.Rel != rel {
-				ok = false
-				return e, nil
+			if r.Rel == rel {
+				if given := column(r.Position); given != nil {
+					return given, nil
+				}
 			}
-			return column(r.Position), nil
+			ok = false
+			return e, nil
 		}
 		return nil, nil
 	})

@@ -178,11 +178,24 @@ func (p *printer) aggregation(n *Aggregation) {
 		p.line("  aggregate: ", a.String(), " ", a.Type.String())
 	}
 	if n.Sets != nil {
-		p.line("  sets: ", strings.Trim(fmt.Sprint(n.Sets), "[]"))
+		p.line("  sets: ", n.showSets(n.Sets))
 	}
 	if n.Groupings != nil {
-		p.line("  grouping: ", fmt.Sprint(n.Groupings))
+		p.line("  grouping: ", n.showSets(n.Groupings))
 	}
+}
+
+// showSets prints sets of groups.
+func (n *Aggregation) showSets(sets [][]int) string {
+	text := make([]string, len(sets))
+	for i, set := range sets {
+		var groups []Expr
+		for _, g := range set {
+			groups = append(groups, n.Groups[g])
+		}
+		text[i] = "(" + list(groups) + ")"
+	}
+	return strings.Join(text, " ")
 }
 
 func (p *printer) slice(n *Slice) {

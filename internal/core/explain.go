@@ -42,9 +42,19 @@ func (db *DB) explain(ctx context.Context, c *Conversation, stmt *parse.Explain,
 	x := &explaining{db: db, c: c, view: view, env: env}
 	switch {
 	case p.analytic != nil:
-		err = x.analytic(ctx, p.analytic, stmt.Analyze)
+		err = x.analytic(ctx, p.analytic, stmt.Analyze, p.analytic.Plan().Reason)
 	case p.query != nil:
-		err = x.query(ctx, p.query, stmt.Analyze)
+		large := false
+		if p.large != nil {
+			large, err = db.large(ctx, p.query.Query(), c.session, view, env)
+		}
+		switch {
+		case err != nil:
+		case large:
+			err = x.analytic(ctx, p.large, stmt.Analyze, "a grouping that calculates, over many rows")
+		default:
+			err = x.query(ctx, p.query, stmt.Analyze)
+		}
 	case p.table() != nil:
 		err = x.change(ctx, p, stmt.Analyze)
 	default:
@@ -145,12 +155,11 @@ func (x *explaining) count(ctx context.Context, rows *exec.Result, begin time.Ti
 }
 
 // analytic explains a SELECT of the analytic path.
-func (x *explaining) analytic(ctx context.Context, a *exec.Analytic, run bool) error {
+func (x *explaining) analytic(ctx context.Context, a *exec.Analytic, run bool, why string) error {
 	tree := a.Plan()
 	if err := authoriseTree(x.c.session, tree); err != nil {
 		return err
 	}
-	why := tree.Reason
 	if why == "" {
 		why = "the server sends every SELECT there"
 	}

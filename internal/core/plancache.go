@@ -19,9 +19,11 @@ type prepared struct {
 	// One of the five is set for statements that have a plan.
 	query    *exec.Program
 	analytic *exec.Analytic
-	insert   *write.Insert
-	update   *write.Update
-	delete   *write.Delete
+	// large is the analytic path of query, for a table with many rows; or nil.
+	large  *exec.Analytic
+	insert *write.Insert
+	update *write.Update
+	delete *write.Delete
 	// definitions is the version of the catalog it was bound under.
 	definitions uint64
 	// explicit is how many $n the text has.

@@ -26,6 +26,14 @@ func (db *DB) selects(ctx context.Context, s *auth.Session, p *prepared, view *r
 	if p.analytic != nil {
 		return db.analyse(ctx, s, p.analytic, view, env)
 	}
+	if p.large != nil {
+		switch large, err := db.large(ctx, p.query.Query(), s, view, env); {
+		case err != nil:
+			return nil, err
+		case large:
+			return db.analyse(ctx, s, p.large, view, env)
+		}
+	}
 	return db.query(ctx, s, p.query, view, env)
 }
 

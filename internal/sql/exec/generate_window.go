@@ -203,7 +203,6 @@ func negativeDistance(v datum.Value) bool {
 // it is a scan; else our code gathers the rows for each row around, and DuckDB
 // takes them apart.
 func (g *generator) tableCall(n *plan.TableCall) (*block, error) {
-	series := tableFunction(n.Fn.Rows)
 	types := make([]datum.Type, len(n.Columns))
 	for i, c := range n.Columns {
 		types[i] = c.Type
@@ -215,7 +214,7 @@ func (g *generator) tableCall(n *plan.TableCall) (*block, error) {
 		fixed = fixed && plan.Fixed(x)
 	}
 	if !fixed {
-		return b, g.lateralCall(n, series, types, b, alias)
+		return b, g.lateralCall(n, types, b, alias)
 	}
 	args := make([]datum.Value, len(n.Args))
 	for i, x := range n.Args {
@@ -228,15 +227,15 @@ func (g *generator) tableCall(n *plan.TableCall) (*block, error) {
 	for i, t := range types {
 		b.cols = append(b.cols, column{place{n.Rel, i}, term{text: alias + ".c" + strconv.Itoa(i), t: t, plain: true}})
 	}
-	b.from = g.addScan(duck.Scan{Types: types, Positions: upTo(len(types)), Open: openSeries(series, args, types)}, nil) + " AS " + alias
+	b.from = g.addScan(duck.Scan{Types: types, Positions: upTo(len(types)), Open: openSeries(n.Fn, args, types)}, nil) + " AS " + alias
 	return b, nil
 }
 
 // lateralCall writes a call whose arguments come from rows around it.
-func (g *generator) lateralCall(n *plan.TableCall, series tableFunction, types []datum.Type, b *block, alias string) error {
+func (g *generator) lateralCall(n *plan.TableCall, types []datum.Type, b *block, alias string) error {
 	text := datum.Type{Kind: datum.Text}
-	gathered, err := g.callingAll(nil, n.Args, text, "rows of "+n.Fn.Name+" "+strconv.Itoa(len(types)), func(args []datum.Value) (datum.Value, error) {
-		return gatherSeries(series, args, types)
+	gathered, err := g.callingAll(nil, n.Args, text, "rows of "+n.Fn.Signature()+" "+strconv.Itoa(len(types)), func(args []datum.Value) (datum.Value, error) {
+		return gatherSeries(n.Fn, args, types)
 	})
 	if err != nil {
 		return err

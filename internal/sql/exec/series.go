@@ -11,9 +11,6 @@ import (
 	"kalamdb/internal/sql/source"
 )
 
-// tableFunction starts a function in FROM.
-type tableFunction func(args []datum.Value) (plan.Next, error)
-
 // seriesRows delivers a function in FROM.
 type seriesRows struct {
 	next  plan.Next
@@ -23,9 +20,9 @@ type seriesRows struct {
 	cells []datum.Value
 }
 
-func openSeries(f tableFunction, args []datum.Value, types []datum.Type) func(context.Context) (source.Rows, error) {
+func openSeries(f *plan.TableFunction, args []datum.Value, types []datum.Type) func(context.Context) (source.Rows, error) {
 	return func(context.Context) (source.Rows, error) {
-		next, err := f(args)
+		next, err := f.Rows(args)
 		if err != nil {
 			return nil, err
 		}
@@ -83,8 +80,8 @@ func (r *seriesRows) Next(ctx context.Context) (*source.Batch, error) {
 func (r *seriesRows) Close() {}
 
 // gatherSeries writes all rows of a function as one text, NULL for none.
-func gatherSeries(f tableFunction, args []datum.Value, types []datum.Type) (datum.Value, error) {
-	next, err := f(args)
+func gatherSeries(f *plan.TableFunction, args []datum.Value, types []datum.Type) (datum.Value, error) {
+	next, err := f.Rows(args)
 	if err != nil {
 		return datum.Value{}, err
 	}

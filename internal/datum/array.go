@@ -235,12 +235,15 @@ func appendArrayItem(dst []byte, item Value) []byte {
 	return append(dst, '"')
 }
 
-// parseArray reads {1,NULL,"a b"}.
+// parseArray reads {1,NULL,"a b"}, or a JSON array, which is what clients have.
 func parseArray(text string, to Type) (Value, error) {
 	if !to.Elem.CanBeElement() {
 		return Value{}, noCast(Type{Kind: Text}, to)
 	}
 	p := arrayParser{rest: trim(text)}
+	if strings.HasPrefix(p.rest, "[") {
+		return arrayFromJSON(p.rest, to)
+	}
 	if !p.take('{') {
 		return Value{}, invalid(to, text)
 	}

@@ -22,14 +22,16 @@ const gatherMark = " "
 // gathers reports whether an aggregate is always gathered.
 func gathers(op plan.AggregateOp) bool {
 	switch op {
-	case plan.StringAgg, plan.JSONAgg, plan.JSONObjectAgg, plan.PercentileCont, plan.PercentileDisc, plan.Mode, plan.BitAnd, plan.BitOr, plan.BitXor:
+	case plan.StringAgg, plan.JSONAgg, plan.JSONObjectAgg, plan.ArrayAgg, plan.PercentileCont, plan.PercentileDisc, plan.Mode, plan.BitAnd, plan.BitOr, plan.BitXor:
 		return true
 	}
 	return false
 }
 
 // keepsNull reports whether an aggregate takes rows whose first argument is NULL.
-func keepsNull(op plan.AggregateOp) bool { return op == plan.JSONAgg || op == plan.JSONObjectAgg }
+func keepsNull(op plan.AggregateOp) bool {
+	return op == plan.JSONAgg || op == plan.JSONObjectAgg || op == plan.ArrayAgg
+}
 
 // ordersItself reports whether ORDER BY names the values and not a sequence.
 func ordersItself(op plan.AggregateOp) bool {
@@ -160,6 +162,8 @@ func (f *folding) fold(rows [][]datum.Value) (datum.Value, error) {
 		return f.json("json_build_array", rows)
 	case plan.JSONObjectAgg:
 		return f.json("json_build_object", rows)
+	case plan.ArrayAgg:
+		return arrayOf(f.a.Type.Elem, rows), nil
 	case plan.PercentileCont, plan.PercentileDisc, plan.Mode:
 		return f.ordered(rows)
 	case plan.BitAnd, plan.BitOr, plan.BitXor:
@@ -176,6 +180,15 @@ func (f *folding) fold(rows [][]datum.Value) (datum.Value, error) {
 		}
 	}
 	return one.result(&s)
+}
+
+// arrayOf gathers the first values of rows.
+func arrayOf(element datum.Kind, rows [][]datum.Value) datum.Value {
+	items := make([]datum.Value, len(rows))
+	for i, row := range rows {
+		items[i] = row[0]
+	}
+	return datum.NewArray(element, items)
 }
 
 // joinTexts puts each row's separator before it, but for the first.

@@ -10,13 +10,15 @@ import (
 )
 
 // later are functions that do not exist yet; naming them gets a clearer answer.
-var later = []string{"array_agg", "unnest", "vector_search", "to_char"}
+var later = []string{"vector_search"}
 
 // call binds a function, an aggregate or a special form written as one.
 func (b *binder) call(e *parse.Call) (Expr, error) {
 	name := strings.TrimPrefix(e.Name, "pg_catalog.")
 	entries := catalog.functions[name]
 	switch {
+	case len(entries) == 0 && len(tableFunctions[name]) > 0:
+		return b.rowsInList(e, name)
 	case len(entries) == 0:
 		return nil, b.noFunction(name, e.Offset)
 	case e.Variadic:
@@ -49,9 +51,6 @@ func (b *binder) call(e *parse.Call) (Expr, error) {
 func (b *binder) noFunction(name string, at int) error {
 	if slices.Contains(later, name) {
 		return fault.At(fault.NotImplemented, at, "function %s is not supported yet", name)
-	}
-	if len(tableFunctions[name]) > 0 {
-		return fault.At(fault.NotImplemented, at, "function %s gives rows and can only stand in FROM", name)
 	}
 	names := make([]string, 0, len(catalog.functions))
 	for n := range catalog.functions {
@@ -183,6 +182,11 @@ func (b *binder) bindCall(fn *Function, args []Expr, at int) (Expr, error) {
 func (b *binder) convertArgs(fn *Function, args []Expr, at int) error {
 	if slices.Contains(fn.args, sameArg) {
 		if err := b.convertSame(fn, args, at); err != nil {
+			return err
+		}
+	}
+	if slices.Contains(fn.args, arrayArg) {
+		if err := b.convertArrays(fn, args, at); err != nil {
 			return err
 		}
 	}

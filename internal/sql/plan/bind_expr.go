@@ -48,6 +48,12 @@ func (b *binder) expr(e parse.Expr) (Expr, error) {
 		return b.collate(e)
 	case *parse.Quantified:
 		return b.ofArray(e)
+	case *parse.Array:
+		return b.array(e)
+	case *parse.ArrayCast:
+		return b.arrayCast(e)
+	case *parse.Subscript:
+		return b.subscript(e)
 	case *parse.Row:
 		return nil, fault.At(fault.NotImplemented, e.Offset, "a row as one value is not supported; rows can be compared")
 	case *parse.Unsupported:
@@ -58,13 +64,8 @@ func (b *binder) expr(e parse.Expr) (Expr, error) {
 
 // formName names a form of expression that has no node.
 func formName(e parse.Expr) string {
-	switch e.(type) {
-	case *parse.Array:
-		return "ARRAY"
-	case *parse.ArrayCast:
-		return "an array type"
-	case *parse.Subscript, *parse.Field:
-		return "a subscript or field of a value"
+	if _, ok := e.(*parse.Field); ok {
+		return "a field of a value"
 	}
 	return "an expression of this form"
 }
@@ -263,6 +264,14 @@ func (b *binder) comparable(l, r Expr, op string, at, atL, atR int) (Expr, Expr,
 		r, err = b.coerce(r, doubleType, atR)
 	case tl.Kind == datum.Decimal && isFloat(tr.Kind):
 		l, err = b.coerce(l, doubleType, atL)
+	case tl.Kind == datum.Array && tr.Kind == datum.Array && tl != tr:
+		common, ok := datum.CommonType(tl, tr)
+		if !ok {
+			return l, r, fault.At(fault.TypeMismatch, at, "operator %s cannot compare %s with %s", strings.ToUpper(op), described(l), described(r))
+		}
+		if l, err = b.coerce(l, common, atL); err == nil {
+			r, err = b.coerce(r, common, atR)
+		}
 	case familyOf(tl.Kind) != familyOf(tr.Kind), familyOf(tl.Kind) == noFamily, tl.Kind == datum.Embedding:
 		err = fault.At(fault.TypeMismatch, at, "operator %s cannot compare %s with %s", strings.ToUpper(op), described(l), described(r))
 	}
@@ -600,6 +609,9 @@ func simplest(t datum.Type) (v value, ok bool) {
 		return datum.NewUUID([16]byte{}), true
 	case k == datum.Embedding:
 		return datum.NewEmbedding([]float32{0}), true
+	case k == datum.Array:
+		item, ok := simplest(t.Element())
+		return datum.NewArray(t.Elem, []value{item}), ok
 	}
 	return value{}, false
 }

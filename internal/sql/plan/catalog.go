@@ -195,6 +195,7 @@ func newCatalogue() *catalogue {
 	c.chapter("Patterns", patternOperators(), regexpFunctions(), similarFunctions())
 	c.chapter("Date and time", clockFunctions(), fieldFunctions(), makingFunctions(), zoneFunctions(), intervalFunctions())
 	c.chapter("JSON", jsonOperators(), jsonGetters(), jsonInspectors(), jsonBuilders(), jsonChangers())
+	c.chapter("Arrays", arrayOperators(), arrayInspectors(), arrayBuilders(), arrayTexts(), quantifiedOperators())
 	c.chapter("Hashes and encodings", hashFunctions())
 	c.chapter("Bytes", bytesFunctions())
 	c.chapter("Identifiers", idFunctions())

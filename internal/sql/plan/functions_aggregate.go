@@ -68,6 +68,8 @@ func gatheringFunctions() []Function {
 		{Name: "string_agg", Form: FormAggregate, Doc: "The bytes that are not NULL, with the second argument between them.", args: []pattern{bytesArg, bytesArg}, result: bytesType, op: StringAgg},
 		{Name: "json_agg", Aliases: []string{"jsonb_agg"}, Form: FormAggregate, Doc: "A JSON array of all values, NULL included; NULL for no row.", args: []pattern{anyArg}, result: jsonType, op: JSONAgg},
 		{Name: "json_object_agg", Aliases: []string{"jsonb_object_agg"}, Form: FormAggregate, Doc: "A JSON object of all pairs of key and value; a key that is NULL is a fault. NULL for no row.", args: []pattern{anyArg, anyArg}, result: jsonType, op: JSONObjectAgg},
+		{Name: "array_agg", Form: FormAggregate, Doc: "An array of all values, NULL included; NULL for no row.", args: []pattern{fillArg}, shows: "array", op: ArrayAgg,
+			typed: func(args []Expr) datum.Type { return datum.ArrayType(args[0].Type()) }},
 		same("any_value", AnyValue, anyArg, "Some value that is not NULL."),
 		{Name: "approx_count_distinct", Aliases: []string{"approx_distinct"}, Form: FormAggregate, Doc: "About how many different values there are.", args: []pattern{anyArg}, result: bigintType, op: ApproxCountDistinct},
 	}

@@ -36,11 +36,11 @@ func jsonOperators() []Function {
 			}}
 	}
 	path := func(name string, result datum.Type, doc string, give func(string) (value, error)) Function {
-		return Function{Name: name, Operator: true, Doc: doc, args: []pattern{jsonArg, textArg}, result: result,
+		return Function{Name: name, Operator: true, Doc: doc, args: []pattern{jsonArg, pathArg}, result: result,
 			call2: func(_ *Env, v, p value) (value, error) {
-				parts, ok := jsonPath(p.Text())
-				if !ok {
-					return value{}, fault.New(fault.InvalidValue, "a JSON path is written '{key,0}', not '%s'", shorten(p.Text()))
+				parts, err := pathOf(p)
+				if err != nil {
+					return value{}, err
 				}
 				doc, ok := document(v)
 				if !ok {
@@ -245,6 +245,15 @@ func appendJSON(dst []byte, v value) []byte {
 	switch k := v.Kind(); {
 	case k == datum.Null:
 		return append(dst, "null"...)
+	case k == datum.Array:
+		dst = append(dst, '[')
+		for i, item := range v.Elements() {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = appendJSON(dst, item)
+		}
+		return append(dst, ']')
 	case k == datum.JSON || k == datum.File || k == datum.Bool || k.IsInteger() || k == datum.Decimal || k == datum.Embedding:
 		return append(dst, plainText(v)...)
 	case k.IsNumeric():

@@ -3,6 +3,7 @@ package plan
 import (
 	"strings"
 
+	"kalamdb/internal/datum"
 	"kalamdb/internal/fault"
 )
 
@@ -16,6 +17,16 @@ func jsonGiven(doc string, err error) (value, error) {
 
 // pathOf reads the path argument of a function that changes a document.
 func pathOf(v value) ([]string, error) {
+	if v.Kind() == datum.Array {
+		var parts []string
+		for i, x := range v.Elements() {
+			if x.IsNull() {
+				return nil, fault.New(fault.InvalidValue, "part %d of a JSON path is NULL", i+1)
+			}
+			parts = append(parts, x.Text())
+		}
+		return parts, nil
+	}
 	parts, ok := jsonPath(v.Text())
 	if !ok {
 		return nil, fault.New(fault.InvalidValue, "a JSON path is written '{key,0}', not '%s'", shorten(v.Text()))
@@ -76,6 +87,18 @@ func jsonChangers() []Function {
 			call2: func(_ *Env, v, key value) (value, error) {
 				return jsonGiven(jsonWithout(strings.TrimSpace(v.Text()), []string{key.Text()}))
 			}},
+		Function{Name: "-", Operator: true, Doc: "The document without several keys, or without the strings of an array that are equal to one of them.", args: []pattern{docArg, textsArg}, result: jsonType,
+			call2: func(_ *Env, v, keys value) (value, error) {
+				var names []string
+				for _, k := range keys.Elements() {
+					if !k.IsNull() {
+						names = append(names, k.Text())
+					}
+				}
+				return jsonGiven(jsonWithout(strings.TrimSpace(v.Text()), names))
+			}},
+		hasKeys("?|", "Whether the document has one of the keys, or strings as elements.", true),
+		hasKeys("?&", "Whether the document has all of the keys, or strings as elements.", false),
 		Function{Name: "-", Operator: true, Doc: "The array without the element at an index; a negative one counts from the end.", args: []pattern{docArg, intArg}, result: jsonType, call2: withoutElement},
 		Function{Name: "#-", Operator: true, Doc: "The document without what is at a path.", args: []pattern{docArg, pathArg}, result: jsonType,
 			call2: func(_ *Env, v, path value) (value, error) {
@@ -105,4 +128,24 @@ func withoutElement(_ *Env, v, n value) (value, error) {
 		items = append(items[:at], items[at+1:]...)
 	}
 	return jsonGiven(writeItems(items))
+}
+
+// hasKeys makes the operators that ask for several keys.
+func hasKeys(name, doc string, one bool) Function {
+	return Function{Name: name, Operator: true, Doc: doc, args: []pattern{jsonArg, textsArg}, result: boolType,
+		call2: func(_ *Env, v, keys value) (value, error) {
+			doc, ok := document(v)
+			if !ok {
+				return value{}, nil
+			}
+			if err := checkSteps(len(doc), keys.Len()); err != nil {
+				return value{}, err
+			}
+			for _, k := range keys.Elements() {
+				if !k.IsNull() && jsonHas(doc, k.Text()) == one {
+					return boolean(one)
+				}
+			}
+			return boolean(!one)
+		}}
 }

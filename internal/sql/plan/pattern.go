@@ -28,7 +28,12 @@ const (
 	uuidArg                     // UUID
 	vectorArg                   // EMBEDDING
 	docArg                      // JSON; TEXT only when it is untyped
-	pathArg                     // a JSON path as TEXT
+	pathArg                     // a JSON path as TEXT, or as an array of TEXT
+	arrayArg                    // an array; all such arguments get a common type
+	elementArg                  // an element of it
+	textsArg                    // an array of TEXT
+	countsArg                   // an array of integers
+	fillArg                     // any type but arrays
 	patternEnd
 )
 
@@ -37,6 +42,7 @@ var patternNames = [patternEnd]string{
 	intArg: "integer", decimalArg: "DECIMAL", doubleArg: "DOUBLE", numberArg: "number", dateArg: "DATE", timeArg: "TIME",
 	timestampArg: "TIMESTAMP", datetimeArg: "DATETIME", intervalArg: "INTERVAL", jsonArg: "JSON|TEXT",
 	stepArg: "TEXT|integer", uuidArg: "UUID", vectorArg: "EMBEDDING", docArg: "JSON", pathArg: "path",
+	arrayArg: "array", elementArg: "element", textsArg: "TEXT[]", countsArg: "INT[]", fillArg: "element",
 }
 
 // String names the pattern in documentation and sentences.
@@ -92,7 +98,15 @@ func (p pattern) cost(t datum.Type) int {
 	case docArg:
 		return costIf(kind == datum.JSON, 0, false, 0)
 	case pathArg:
-		return costIf(kind == datum.Text, 0, false, 0)
+		return costIf(kind == datum.Text || kind == datum.Array && t.Elem.IsString(), 0, false, 0)
+	case arrayArg:
+		return costIf(kind == datum.Array, 1, false, 0)
+	case elementArg, fillArg:
+		return costIf(kind.CanBeElement(), 3, false, 0)
+	case textsArg:
+		return costIf(kind == datum.Array && t.Elem.IsString(), 0, false, 0)
+	case countsArg:
+		return costIf(kind == datum.Array && t.Elem.IsInteger(), 0, false, 0)
 	}
 	return noMatch
 }
@@ -111,7 +125,7 @@ func (p pattern) costOfUntyped() int {
 	switch p {
 	case textArg, jsonArg, stepArg, blobArg, pathArg:
 		return 1
-	case anyArg, sameArg:
+	case anyArg, sameArg, textsArg:
 		return 2
 	case doubleArg, numberArg, datetimeArg, timestampArg, boolArg:
 		return 3
@@ -158,8 +172,12 @@ func (p pattern) target(t datum.Type) (to datum.Type, ok bool) {
 		return datum.Type{Kind: datum.Embedding}, untyped
 	case docArg:
 		return jsonType, untyped
-	case pathArg:
+	case pathArg, fillArg:
 		return textType, untyped
+	case textsArg:
+		return datum.ArrayType(textType), untyped || t.Elem != datum.Text
+	case countsArg:
+		return datum.ArrayType(bigintType), untyped
 	}
 	return datum.Type{}, false
 }
@@ -195,6 +213,7 @@ const (
 	timeFamily
 	intervalFamily
 	vectorFamily
+	arrayFamily
 )
 
 func familyOf(k datum.Kind) family {
@@ -217,6 +236,8 @@ func familyOf(k datum.Kind) family {
 		return intervalFamily
 	case k == datum.Embedding:
 		return vectorFamily
+	case k == datum.Array:
+		return arrayFamily
 	}
 	return noFamily
 }
@@ -229,6 +250,9 @@ func typeName(t datum.Type) string {
 	}
 	if t.Kind == datum.Decimal {
 		return "DECIMAL"
+	}
+	if t.Kind == datum.Array {
+		return typeName(t.Element()) + "[]"
 	}
 	return t.String()
 }

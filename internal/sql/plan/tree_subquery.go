@@ -44,7 +44,7 @@ func (b *binder) subquery(e *parse.Subquery) (Expr, error) {
 	case "scalar":
 		return scalarQuery(e, r)
 	case "array":
-		return nil, fault.At(fault.NotImplemented, e.Offset, "ARRAY with a subquery is not supported yet")
+		return b.arrayQuery(e, r)
 	}
 	return b.quantified(e, r)
 }
@@ -58,6 +58,37 @@ func scalarQuery(e *parse.Subquery, r *rows) (Expr, error) {
 		return nil, fault.At(fault.Syntax, e.Offset, "the subquery gives too few columns: %d", n)
 	}
 	return &Subquery{Kind: ScalarQuery, Root: r.node, Columns: r.columns[at : at+1], T: r.columns[at].T}, nil
+}
+
+// arrayQuery binds ARRAY(SELECT …): all values in the order of the query, none as
+// an empty array.
+func (b *binder) arrayQuery(e *parse.Subquery, r *rows) (Expr, error) {
+	if len(r.columns) != 1 {
+		return nil, fault.At(fault.Syntax, e.Offset, "a subquery that makes an array must give one column, not %d", len(r.columns))
+	}
+	c := r.columns[0]
+	t, err := arrayOf(c.T, e.Offset)
+	if err != nil {
+		return nil, err
+	}
+	n := &Aggregation{Rel: b.tree.next(), Input: r.node, Aggregates: []Aggregate{{Op: ArrayAgg, X: &c, Order: orderOf(r.node), Type: t}}}
+	all := Ref{n.Rel, 0, "array", t}
+	x := &Coalesce{[]Expr{&all, &Const{datum.NewArray(t.Elem, nil), t}}, t}
+	p := &Project{b.tree.next(), n, []Output{{Name: "array", X: x, Type: t, Column: -1}}}
+	return &Subquery{Kind: ScalarQuery, Root: p, Columns: []Ref{{p.Rel, 0, "array", t}}, T: t}, nil
+}
+
+// orderOf returns the order of the rows of a query, nil for none.
+func orderOf(n Node) []OrderItem {
+	switch n := n.(type) {
+	case *Sort:
+		return n.Order
+	case *Slice:
+		return orderOf(n.Input)
+	case *With:
+		return orderOf(n.Input)
+	}
+	return nil
 }
 
 // quantified binds IN, op ANY and op ALL.
@@ -277,7 +308,7 @@ func (b *binder) ofArray(e *parse.Quantified) (Expr, error) {
 	}
 	array, ok := e.Y.(*parse.Array)
 	if !ok {
-		return nil, fault.At(fault.NotImplemented, e.Offset, "%s %s takes ARRAY[…] or a subquery; a value of an array type is not supported yet", strings.ToUpper(e.Op), word)
+		return b.ofArrayValue(e, word)
 	}
 	tests := make([]Expr, len(array.Items))
 	for i, item := range array.Items {

@@ -58,7 +58,7 @@ func (o *Options) keys() []key {
 	for _, section := range [][]key{
 		o.Server.keys(), o.Storage.keys(), o.Commit.keys(), o.Transaction.keys(), o.Live.keys(), o.WebSocket.keys(),
 		o.Limits.keys(), o.Analytics.keys(), o.Execution.keys(), o.RateLimit.keys(), o.Security.keys(), o.Security.CORS.keys(),
-		o.Auth.keys(), o.Retention.keys(), o.DDL.keys(), o.SQL.keys(), o.Logging.keys(),
+		o.Auth.keys(), o.Retention.keys(), o.DBA.keys(), o.DDL.keys(), o.SQL.keys(), o.Logging.keys(),
 	} {
 		all = append(all, section...)
 	}
@@ -219,6 +219,14 @@ func (s *Retention) keys() []key {
 	return []key{
 		{"retention.default_deleted_retention_hours", &s.DefaultDeletedRetention, "168", "Hours deleted rows stay readable as such where a table does not say.", hours},
 		{"retention.audit_max_entries", &s.AuditMaxEntries, "100000", "Newest entries that system.audit_log keeps.", positive},
+		{"retention.dba_stats_retention_days", &s.DBAStats, "7", "Days that samples of dba.stats are kept.", limits{unit: 24 * time.Hour, min: 1, max: 36_500}},
+	}
+}
+
+func (s *DBA) keys() []key {
+	return []key{
+		{"dba.tables", &s.Tables, "true", "Whether the namespace dba with notifications and stats is made at start where it is missing.", text},
+		{"dba.stats_interval", &s.StatsInterval, "30s", "Time between two samples of dba.stats; 0s takes none.", lasting(0)},
 	}
 }
 

@@ -23,6 +23,7 @@ type Options struct {
 	Security    Security
 	Auth        Auth
 	Retention   Retention
+	DBA         DBA
 	DDL         DDL
 	SQL         SQL
 	Logging     Logging
@@ -167,6 +168,13 @@ type Auth struct {
 type Retention struct {
 	DefaultDeletedRetention time.Duration
 	AuditMaxEntries         int
+	DBAStats                time.Duration
+}
+
+// DBA is section [dba].
+type DBA struct {
+	Tables        bool
+	StatsInterval time.Duration
 }
 
 // SQL is section [sql].

@@ -68,6 +68,8 @@ type Options struct {
 	AuditEntries int
 	// Version is the server's, as VERSION() tells it.
 	Version string
+	// Recorder is what the server keeps of itself in the namespace dba.
+	Recorder RecorderOptions
 	// Cluster is what CLUSTER statements show and remove.
 	Cluster ClusterOptions
 	// Commit bounds and paces commits.
@@ -226,6 +228,7 @@ func (db *DB) Run(ctx context.Context) error {
 	rooms.Go(func() error { return db.hub.Run(roomsContext) })
 	rooms.Go(func() error { return db.jobs.Run(roomsContext) })
 	rooms.Go(func() error { return db.maint.Run(roomsContext) })
+	rooms.Go(func() error { return db.record(roomsContext) })
 	rooms.Go(func() error { return db.transactions.run(roomsContext) })
 	rooms.Go(func() error {
 		<-roomsContext.Done()
@@ -257,7 +260,10 @@ func (db *DB) bootstrap(ctx context.Context) error {
 			return err
 		}
 	}
-	return db.definer.Recover(ctx)
+	if err := db.definer.Recover(ctx); err != nil {
+		return err
+	}
+	return db.bootstrapTables(ctx)
 }
 
 // User returns the newest committed row of a user; it fulfils auth.Users.

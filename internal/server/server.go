@@ -191,6 +191,9 @@ func (s *Server) coreOptions(passwords *auth.Passwords) core.Options {
 		Analytics:        s.analyticsOptions(),
 		DeletedRetention: c.Retention.DefaultDeletedRetention, AuditEntries: c.Retention.AuditMaxEntries,
 		Cluster: s.cluster(), Version: s.o.Version,
+		Recorder: core.RecorderOptions{
+			Tables: c.DBA.Tables, Every: c.DBA.StatsInterval, Keep: c.Retention.DBAStats, Sample: s.sample,
+		},
 		HistoryAge: c.Live.HistoryAge, HistoryBytes: c.Live.HistoryBytes,
 		IgnoreForeignKeys:   c.SQL.IgnoreForeignKeys,
 		DropWithSubscribers: c.DDL.DropWithSubscribers, DropNonemptyNamespace: c.DDL.DropNonemptyNamespace,

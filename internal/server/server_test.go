@@ -342,3 +342,22 @@ func TestTail(t *testing.T) {
 	f(7, "three\n")
 	f(3, "")
 }
+
+// TestSamples: every figure that dba.stats keeps is one of the server's, and the
+// recorder writes them.
+func TestSamples(t *testing.T) {
+	r := start(t, t.TempDir(), "dba.stats_interval=20ms")
+	if got := r.sample(); len(got) != len(sampled) {
+		t.Errorf("%d figures are sampled, %d are named", len(got), len(sampled))
+	}
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		code, body := r.do(t, "POST", "/v1/api/sql", `{"sql":"SELECT COUNT(DISTINCT metric_name) FROM dba.stats"}`)
+		if code == http.StatusOK && strings.Contains(body, fmt.Sprintf(`"rows":[["%d"]]`, len(sampled))) {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("got %d %s", code, body)
+		}
+	}
+}

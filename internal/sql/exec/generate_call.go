@@ -164,7 +164,7 @@ func (g *generator) key(b *block, e plan.Expr) (term, error) {
 		return x, err
 	case ok:
 		return g.keyOf(x), nil
-	case natural(e.Type()) && e.Type().Kind != datum.Decimal:
+	case natural(e.Type()) && (e.Type().Kind != datum.Decimal || g.settled(e)):
 		return g.call(b, e)
 	}
 	return g.calling(b, e, bytesType, "key ", keyBytes)

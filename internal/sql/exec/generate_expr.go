@@ -304,8 +304,7 @@ func (g *generator) nativeCoalesce(b *block, e *plan.Coalesce) (term, bool, erro
 	return term{text: "coalesce(" + strings.Join(args, ", ") + ")", t: to}, true, nil
 }
 
-// unified writes alternatives of which one is taken, as one type. Decimals have
-// to be of one scale, because that shows.
+// unified writes alternatives of which one is taken, as one type.
 func (g *generator) unified(b *block, list []plan.Expr, t datum.Type) (out []string, to datum.Type, ok bool, err error) {
 	terms, ok, err := g.operands(b, list)
 	if !ok {
@@ -318,15 +317,18 @@ func (g *generator) unified(b *block, list []plan.Expr, t datum.Type) (out []str
 			continue
 		}
 		switch {
-		case x.t.Kind != t.Kind:
+		case t.Kind == datum.Decimal && exactNumber(*x):
+			if first {
+				t, first = asDecimal(*x), false
+				continue
+			}
+			both, ok := common(term{t: t}, term{t: asDecimal(*x)})
+			if !ok {
+				return nil, t, false, nil
+			}
+			t = both.t
+		case x.t.Kind != t.Kind || t.Kind == datum.Decimal:
 			return nil, t, false, nil
-		case t.Kind != datum.Decimal:
-		case first:
-			t, first = x.t, false
-		case x.t.Scale != t.Scale || x.t.Precision == 0 || t.Precision == 0:
-			return nil, t, false, nil
-		default:
-			t.Precision = max(t.Precision, x.t.Precision)
 		}
 	}
 	for i, x := range terms {

@@ -155,7 +155,7 @@ func (in *inner) group(e plan.Expr) (x, key term, err error) {
 	if err != nil {
 		return x, key, err
 	}
-	exact := ok || e.Type().Kind != datum.Decimal
+	exact := ok || e.Type().Kind != datum.Decimal || g.settled(e)
 	if !ok {
 		if v, err = g.call(in.b, e); err != nil {
 			return x, key, err

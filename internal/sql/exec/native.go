@@ -15,14 +15,15 @@ import (
 //	AND OR NOT, IS [NOT] NULL/TRUE/FALSE    all, where no part but the first can fail
 //	IN (list)                               elements that common brings together
 //	CASE, COALESCE                          the same, with arms of one type
-//	+ - *                                   integers; decimals of known scale
+//	+ - *                                   integers; decimals of known scale; columns of floats
 //	/ %                                     integers, by a constant that is neither 0 nor -1
 //	LIKE                                    a constant pattern without a backslash
 //	CAST                                    where lossless says that it cannot fail
 //	nullif, greatest, least                 nothing: they are called back, as is all else
 //
 // Comparison is by bytes for text, and -0.0 equals 0.0, NaN itself, in both.
-// Floating point arithmetic is called back: ours refuses results that overflow.
+// Floats are added and multiplied natively while the result is an ordinary
+// number, and else called back: ours refuses what overflows.
 
 // common returns what two terms can be compared as: a term of the type that
 // both are cast to.
@@ -162,6 +163,8 @@ func (g *generator) nativeCall(b *block, e *plan.Call) (term, bool, error) {
 		x, ok = compared(word, args[0], args[1])
 	case len(args) == 1:
 		x, ok = negative(args[0])
+	case isFloat(e.T.Kind):
+		return g.floating(b, e, args[0], args[1])
 	default:
 		x, ok = g.arithmetic(e, args[0], args[1])
 	}
@@ -174,11 +177,31 @@ func arithmeticOf(e *plan.Call) (op byte, ok bool) {
 		return 0, false
 	}
 	for _, x := range e.Args {
-		if t := x.Type().Kind; !t.IsInteger() && t != datum.Decimal {
+		if !x.Type().Kind.IsNumeric() {
 			return 0, false
 		}
 	}
 	return e.Fn.Name[0], true
+}
+
+// floating writes + - and * of floats. Ours refuse a result that overflows or
+// comes too close to zero, so that DuckDB leaves those to it.
+func (g *generator) floating(b *block, e *plan.Call, l, r term) (term, bool, error) {
+	op, _ := arithmeticOf(e)
+	number := func(x term) bool { return x.plain && (isFloat(x.t.Kind) || x.t.Kind.IsInteger()) }
+	if op == '/' || op == '%' || !number(l) || !number(r) {
+		return term{}, false, nil
+	}
+	result := "(CAST(" + l.text + " AS DOUBLE) " + string(op) + " CAST(" + r.text + " AS DOUBLE))"
+	good := "isfinite(" + result + ")"
+	if op == '*' {
+		good += " AND " + result + " <> 0"
+	}
+	ours, err := g.call(b, e)
+	if err != nil {
+		return term{}, false, err
+	}
+	return term{text: "CASE WHEN " + good + " THEN " + result + " ELSE " + ours.text + " END", t: doubleType}, true, nil
 }
 
 func negative(x term) (term, bool) {
@@ -339,7 +362,44 @@ func (g *generator) arithmeticFails(op byte, e *plan.Call) bool {
 	if (op == '/' || op == '%') && l.Kind.IsInteger() && r.Kind.IsInteger() {
 		return !g.divides(e.Args[1])
 	}
-	return true
+	_, _, ok := g.extent(e)
+	return !ok
+}
+
+// extent bounds the digits before and behind the decimal point that calculating
+// with + - and * gives; ok is false when it may need more than 38, or is not
+// about decimals.
+func (g *generator) extent(e plan.Expr) (whole, scale int, ok bool) {
+	if plan.Fixed(e) {
+		v, err := g.fixedOf(e)
+		if err != nil || !v.Kind().IsInteger() && v.Kind() != datum.Decimal {
+			return 0, 0, false
+		}
+		digits := int(digitsOf(v))
+		return digits - int(v.Scale()), int(v.Scale()), true
+	}
+	t := e.Type()
+	if c, called := e.(*plan.Call); called {
+		op, arithmetic := arithmeticOf(c)
+		if !arithmetic || len(c.Args) != 2 || t.Kind != datum.Decimal {
+			return 0, 0, false
+		}
+		w1, s1, ok1 := g.extent(c.Args[0])
+		w2, s2, ok2 := g.extent(c.Args[1])
+		switch op {
+		case '+', '-':
+			whole, scale = max(w1, w2)+1, max(s1, s2)
+		case '*':
+			whole, scale = w1+w2, s1+s2
+		default:
+			return 0, 0, false
+		}
+		return whole, scale, ok1 && ok2 && whole+scale <= datum.MaxPrecision
+	}
+	if _, column := e.(*plan.Ref); !column || !exactNumber(term{t: t}) {
+		return 0, 0, false
+	}
+	return int(wholeDigits(term{t: t})), int(t.Scale), true
 }
 
 // goodPattern reports whether a call matches a text with a constant pattern that
@@ -394,7 +454,7 @@ func (g *generator) settled(e plan.Expr) bool {
 	case *plan.Call:
 		op, ok := arithmeticOf(e)
 		if !ok || op == '/' {
-			return false
+			return e.Fn.Name == "extract"
 		}
 		scale := 0
 		for _, x := range e.Args {

@@ -17,6 +17,8 @@ func (b *binder) call(e *parse.Call) (Expr, error) {
 	name := strings.TrimPrefix(e.Name, "pg_catalog.")
 	entries := catalog.functions[name]
 	switch {
+	case len(entries) == 0 && len(tableFunctions[name]) > 0:
+		return b.rowsInList(e, name)
 	case len(entries) == 0:
 		return nil, b.noFunction(name, e.Offset)
 	case e.Variadic:

@@ -92,12 +92,9 @@ func (b *binder) shape(q *Query, s *parse.Select) error {
 	var aggregates []Aggregate
 	b.aggregates, b.aggregateAt = &aggregates, nil
 	b.windowsMayStand(true)
-	list, err := b.outputs(q, s.Outputs)
+	list, err := b.shownOutputs(q, s.Outputs)
 	if err != nil {
 		return err
-	}
-	if b.tree != nil {
-		b.extra.places = list
 	}
 	b.outputTexts = make([]string, len(q.Outputs))
 	order, err := b.orderBy(q, s.OrderBy, "ORDER BY", s.Offset)
@@ -128,6 +125,17 @@ func (b *binder) shape(q *Query, s *parse.Select) error {
 	}
 	q.Order = order
 	return b.checkDistinct(q, s)
+}
+
+// shownOutputs binds a select list, where functions that give rows may stand.
+func (b *binder) shownOutputs(q *Query, list []parse.Output) ([]int, error) {
+	if b.tree == nil {
+		return b.outputs(q, list)
+	}
+	b.extra.listing = true
+	places, err := b.outputs(q, list)
+	b.extra.listing, b.extra.places = false, places
+	return places, err
 }
 
 // regroup lets everything behind GROUP BY read groups instead of rows.
@@ -351,6 +359,9 @@ func (b *binder) groupTerm(q *Query, e parse.Expr) (x Expr, err error) {
 		case *Ref:
 			if b.extra.rel != 0 && x.Rel == b.extra.rel {
 				err = fault.At(fault.Syntax, e.Pos(), "window functions cannot stand in GROUP BY")
+			}
+			if b.extra.series != nil && x.Rel == b.extra.series.Rel {
+				err = fault.At(fault.NotImplemented, e.Pos(), "a function that gives rows cannot stand in GROUP BY; it can in FROM")
 			}
 		}
 		return err == nil

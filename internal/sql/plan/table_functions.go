@@ -18,7 +18,7 @@ var tableFunctions = newTableFunctions()
 
 func newTableFunctions() map[string][]*TableFunction {
 	out := map[string][]*TableFunction{}
-	for _, part := range [][]TableFunction{seriesFunctions(), jsonTableFunctions(), splittingFunctions()} {
+	for _, part := range [][]TableFunction{seriesFunctions(), arrayTableFunctions(), jsonTableFunctions(), splittingFunctions()} {
 		for i := range part {
 			f := &part[i]
 			f.call.Name = f.Name
@@ -136,9 +136,6 @@ func series(args []datum.Value) (Next, error) {
 
 // noTableFunction is the fault for a name that no table function has.
 func (b *binder) noTableFunction(name string, at int) error {
-	if name == "unnest" {
-		return fault.At(fault.NotImplemented, at, "unnest takes arrays that are written out, ARRAY[…]; a value of an array type is not supported yet")
-	}
 	if slices.Contains(later, name) {
 		return fault.At(fault.NotImplemented, at, "function %s is not supported yet", name)
 	}

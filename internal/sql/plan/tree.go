@@ -92,6 +92,10 @@ type extra struct {
 	windowing   bool
 	rel         int
 	definitions []parse.Window
+	// series is the function that gives rows in the select list, which may stand
+	// where listing says; nil without one.
+	series  *TableCall
+	listing bool
 	// on are the expressions of DISTINCT ON.
 	on []Expr
 	// places are where the outputs stand.
@@ -272,6 +276,7 @@ func (b *binder) lower(q *Query, node Node) *rows {
 	if len(e.windows) > 0 {
 		node = &Windowing{e.rel, node, e.windows}
 	}
+	node = e.withSeries(node)
 	end := ending{distinct: q.Distinct, on: e.on, order: q.Order, limit: q.Limit, offset: q.Offset}
 	if e.ordered {
 		end.ties = b.ties(q)
@@ -297,7 +302,7 @@ func (b *binder) ties(q *Query) []Expr {
 		for i, x := range q.Groups {
 			ties = append(ties, groupRef(b.extra.groups, i, x))
 		}
-		if b.extra.sets != nil {
+		if b.extra.sets != nil || b.extra.series != nil {
 			ties = append(ties, outputsOf(q)...)
 		}
 		return ties

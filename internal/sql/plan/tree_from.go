@@ -483,7 +483,7 @@ func (b *binder) tableCall(entries []*TableFunction, args []Expr, s *parse.Table
 	columns := f.columns(args)
 	for i, x := range args {
 		// A series is counted in the type that it gives.
-		if t := columns[0].Type; len(columns) == 1 && t.Kind.IsNumeric() && x.Type() != t {
+		if t := columns[0].Type; len(columns) == 1 && t.Kind.IsNumeric() && x.Type().Kind.IsNumeric() && x.Type() != t {
 			y, err := b.coerce(x, t, s.Offset)
 			if err != nil {
 				return nil, nil, err

@@ -117,6 +117,9 @@ func (b *binder) aggregation(q *Query, node Node) Node {
 	for i := range e.windows {
 		e.windows[i].change(each)
 	}
+	if e.series != nil {
+		e.series.Args = eachOf(e.series.Args, each)
+	}
 	return a
 }
 

@@ -346,5 +346,8 @@ func (b *binder) regroupExtra(g *grouping, s *parse.Select) (err error) {
 	for i, x := range b.extra.on {
 		b.extra.on[i] = over(x)
 	}
+	if b.extra.series != nil {
+		b.extra.series.Args = eachOf(b.extra.series.Args, over)
+	}
 	return err
 }

@@ -123,7 +123,7 @@ func (db *DB) authoriseBatch(ctx context.Context, s *auth.Session, pieces []pars
 	defer view.Release()
 	o := newOverlay(view, namespace)
 	for i, piece := range pieces {
-		stmt, err := db.parse(ctx, piece.Text)
+		stmt, err := db.known(ctx, piece.Text, o)
 		if err == nil {
 			err = authorise(s, stmt, o)
 		}
@@ -136,6 +136,17 @@ func (db *DB) authoriseBatch(ctx context.Context, s *auth.Session, pieces []pars
 		o.note(stmt)
 	}
 	return nil
+}
+
+// known returns the tree of a statement: that of its plan, if there is one, for
+// then it is not parsed when it runs either.
+func (db *DB) known(ctx context.Context, text string, o *overlay) (parse.Statement, error) {
+	if n, err := parse.Normalize(text); err == nil && !n.Several && !n.Unterminated {
+		if p := db.plans.look(planKey{o.namespace, n.Key}, o.view.DefinitionsVersion()); p != nil {
+			return p.statement, nil
+		}
+	}
+	return db.parse(ctx, text)
 }
 
 // piece runs one statement of a batch.

@@ -8,9 +8,10 @@ REWRITE ?=
 CYCLES ?= 50
 POINTS ?= 10000
 ONLY ?=
+SCALE ?= 0.1
 export CGO_ENABLED = 1
 
-.PHONY: all build fmt check test race logic e2e fuzz torture metamorphic bench arch demo run gen
+.PHONY: all build fmt check test race logic e2e fuzz torture metamorphic bench tpch arch demo run gen
 
 all: build
 
@@ -25,6 +26,7 @@ fuzz: ; $(GO) run ./test/runner fuzz -time=$(TIME) -sum=$(SUM) -run='$(ONLY)'
 torture: ; $(GO) run ./test/runner torture -cycles=$(CYCLES) -points=$(POINTS) -seed=$(or $(SEED),0)
 metamorphic: ; $(GO) test ./test/metamorphic -count=1 -timeout=0 -v -run=TestPrograms -args $(if $(SEED),-seed=$(SEED),-duration=$(TIME))
 bench: ; $(GO) run ./bench $(if $(ONLY),-only=$(ONLY)) $(ARGS)
+tpch: ; $(GO) run ./bench/tpch -scale=$(SCALE) $(ARGS)
 arch: ; $(GO) test ./internal/arch -count=1 -v -args -unused
 demo: build ; $(GO) run ./examples/demo $(if $(ROUNDS),-rounds=$(ROUNDS))
 run: build ; ./bin/kalamdb

@@ -44,6 +44,12 @@ func (r *relation) order() []Expr {
 	return r.keys
 }
 
+// joined reports whether a relation is several.
+func (r *relation) joined() bool {
+	_, ok := r.node.(*Join)
+	return ok
+}
+
 // item is what one qualifier stands for.
 type item struct {
 	namespace, name string // no namespace behind an alias

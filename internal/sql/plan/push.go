@@ -232,12 +232,17 @@ func prune(a *Analytic) {
 		}
 	}
 	Nodes(a.Root, func(n Node) {
-		if s, ok := n.(*Scan); ok {
-			s.Needed = []int{}
-			for i := range p.live[s.Rel] {
-				s.Needed = append(s.Needed, i)
+		switch n := n.(type) {
+		case *Scan:
+			n.Needed = []int{}
+			for i := range p.live[n.Rel] {
+				n.Needed = append(n.Needed, i)
 			}
-			slices.Sort(s.Needed)
+			slices.Sort(n.Needed)
+		case *TableCall:
+			if last := len(n.Columns) - 1; n.Ordinality && !p.live[n.Rel][last] {
+				n.Ordinality, n.Columns = false, n.Columns[:last]
+			}
 		}
 	})
 }

@@ -281,7 +281,7 @@ func (b *binder) lower(q *Query, node Node) *rows {
 	if e.ordered {
 		end.ties = b.ties(q)
 	}
-	if keys := b.from.order(); e.ordered && q.Distinct && !q.Grouped && keys != nil {
+	if keys := b.from.order(); e.ordered && q.Distinct && !q.Grouped && keys != nil && e.series == nil {
 		// As on the row path, the first of equal rows is kept and gives the order.
 		end.first, end.on, end.ties = true, outputsOf(q), keys
 	}
@@ -295,15 +295,18 @@ func (b *binder) lower(q *Query, node Node) *rows {
 // come alike wherever they are stored. What no table gives keeps its own order.
 func (b *binder) ties(q *Query) []Expr {
 	switch {
-	case !b.from.stored && len(q.Order) == 0, b.from.sorted && !q.Grouped && !q.Distinct && len(q.Order) == 0:
+	case !b.from.stored && !b.from.joined() && len(q.Order) == 0, b.from.sorted && !q.Grouped && !q.Distinct && len(q.Order) == 0:
 		return nil
 	case q.Grouped && !q.Distinct && b.extra.on == nil:
 		ties := make([]Expr, 0, len(q.Groups))
 		for i, x := range q.Groups {
 			ties = append(ties, groupRef(b.extra.groups, i, x))
 		}
-		if b.extra.sets != nil || b.extra.series != nil {
+		if b.extra.sets != nil {
 			ties = append(ties, outputsOf(q)...)
+		}
+		if b.extra.series != nil {
+			ties = append(ties, b.from.keys[len(b.from.keys)-1])
 		}
 		return ties
 	case !q.Distinct && !q.Grouped && !b.from.unkeyed:

@@ -439,19 +439,27 @@ func (b *binder) tableFunction(s *parse.TableFunction, left *relation) (*relatio
 	for i := range args {
 		args[i] = b.place(b.settle(args[i]))
 	}
-	n := &TableCall{Rel: b.tree.next(), Fn: fn, Args: args, Columns: columns, Ordinality: s.Ordinality}
 	if len(columns) == 1 && s.Alias.Name != "" && !fn.named {
-		n.Columns[0].Name = s.Alias.Name
+		columns[0].Name = s.Alias.Name
 	}
-	if s.Ordinality {
-		n.Columns = append(n.Columns, RelColumn{"ordinality", bigintType})
-	}
-	r := &relation{node: n, rels: []int{n.Rel}, unkeyed: true}
+	n, number := numbered(b.tree.next(), fn, args, columns)
+	r := &relation{node: n, rels: []int{n.Rel}, keys: []Expr{number}}
 	names := make([]named, len(n.Columns))
 	for i, c := range n.Columns {
 		names[i] = named{c.Name, &Ref{n.Rel, i, c.Name, c.Type}}
 	}
+	if !s.Ordinality {
+		names = names[:len(columns)]
+	}
 	return r, r.under(&item{name: name, columns: names}, s.Alias, s.Offset)
+}
+
+// numbered makes a call whose rows are counted, so that they keep their order; if
+// nothing asks for the number, it is left out in the end.
+func numbered(rel int, fn *TableFunction, args []Expr, columns []RelColumn) (*TableCall, *Ref) {
+	const name = "ordinality"
+	n := &TableCall{Rel: rel, Fn: fn, Args: args, Columns: append(columns[:len(columns):len(columns)], RelColumn{name, bigintType}), Ordinality: true}
+	return n, &Ref{rel, len(columns), name, bigintType}
 }
 
 // lateralArgs binds the arguments of a function in FROM, which see the items

@@ -36,8 +36,9 @@ func (b *binder) rowsInList(e *parse.Call, name string) (Expr, error) {
 		if err := b.tree.source(e.Offset); err != nil {
 			return nil, err
 		}
-		x.series = &TableCall{Rel: b.tree.next(), Fn: fn, Args: args, Columns: columns}
-		b.from.unkeyed = true
+		var number *Ref
+		x.series, number = numbered(b.tree.next(), fn, args, columns)
+		b.from.keys = append(b.from.keys[:len(b.from.keys):len(b.from.keys)], number)
 	}
 	return &Ref{x.series.Rel, 0, columns[0].Name, columns[0].Type}, nil
 }

@@ -129,6 +129,13 @@ func entryOf(stmt parse.Statement, namespace string) (schema.AuditEntry, bool) {
 		return entry("CREATE_TABLE", in(stmt.Table), tableDetails(stmt)...)
 	case *parse.AlterTable:
 		return entry("ALTER_TABLE", in(stmt.Table), alterDetails(stmt))
+	case *parse.CreateIndex:
+		return entry("CREATE_INDEX", in(stmt.Table), "Index: "+stmt.Index.Name)
+	case *parse.DropIndex:
+		if stmt.Table.Name != "" {
+			return entry("DROP_INDEX", in(stmt.Table), "Index: "+stmt.Index.Name)
+		}
+		return entry("DROP_INDEX", in(stmt.Index))
 	case *parse.DropTable:
 		return entry("DROP_TABLE", in(stmt.Table))
 	case *parse.CreateView:

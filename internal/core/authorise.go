@@ -132,6 +132,10 @@ func authorise(s *auth.Session, stmt parse.Statement, o *overlay) error {
 		return authoriseTables(s, auth.Modify, auth.AlterTable, []parse.Name{stmt.Table}, o)
 	case *parse.Comment:
 		return authoriseComment(s, stmt, o)
+	case *parse.CreateIndex:
+		return authoriseTables(s, auth.Modify, auth.AlterTable, []parse.Name{stmt.Table}, o)
+	case *parse.DropIndex:
+		return authoriseTables(s, auth.Modify, auth.AlterTable, indexedTables(stmt, o), o)
 	case *parse.DropTable:
 		if s.Role < schema.RoleDBA {
 			return fault.New(fault.PermissionDenied, "Admin privileges (DBA or System role) required for table removal")

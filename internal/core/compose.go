@@ -1,6 +1,7 @@
 package core
 
 import (
+	"context"
 	"fmt"
 
 	"kalamdb/internal/command"
@@ -11,6 +12,7 @@ import (
 	"kalamdb/internal/core/maint"
 	"kalamdb/internal/core/relation"
 	"kalamdb/internal/core/write"
+	"kalamdb/internal/schema"
 )
 
 // compose makes the rooms and joins them: apply is the one Committer, and every
@@ -42,15 +44,21 @@ func (db *DB) compose() error {
 	db.transactions = newTransactions(o.Transactions, o.Now, db.writer)
 	db.definer = ddl.New(ddl.Options{
 		Committer: auditor{local}, Definitions: local.Definitions, User: local.AppliedUser, Subscribers: db.hub.OnTable,
-		Now: o.Now, Passwords: o.Passwords, Verify: db.verify, Evaluate: db.evaluate, IgnoreForeignKeys: o.IgnoreForeignKeys,
+		Now: o.Now, Passwords: o.Passwords, Verify: db.verify, BuildIndex: db.buildIndex, Evaluate: db.evaluate, IgnoreForeignKeys: o.IgnoreForeignKeys,
 		DropWithSubscribers: o.DropWithSubscribers, DropNonemptyNamespace: o.DropNonemptyNamespace,
 	})
 	db.jobs = job.New(job.Options{Committer: local, View: local.View, NodeID: o.NodeID, Now: o.Now, Logger: o.Logger})
 	db.maint = maint.New(maint.Options{
-		Committer: local, View: local.View, OldestView: local.OldestView, Jobs: db.jobs, Cold: o.Cold,
+		Committer: local, View: local.View, OldestView: local.OldestView, Jobs: db.jobs, Cold: o.Cold, Relations: db.relations,
 		Now: o.Now, Logger: o.Logger, HistoryAge: o.HistoryAge, HistoryBytes: o.HistoryBytes,
 		DeletedRetention: o.DeletedRetention,
 	})
 	db.registerViews()
 	return nil
+}
+
+// buildIndex completes an index for the definer, which is made before the
+// maintainer.
+func (db *DB) buildIndex(ctx context.Context, actor schema.UserID, table schema.TableID, index schema.IndexID) error {
+	return db.maint.BuildIndex(ctx, actor, table, index)
 }

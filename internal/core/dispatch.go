@@ -92,6 +92,8 @@ func (db *DB) define(ctx context.Context, s *auth.Session, stmt parse.Statement,
 			return "", fault.New(fault.InvalidOperation, "system table '%s.%s' cannot be altered", in(stmt.Table), stmt.Table.Name)
 		}
 		return db.definer.AlterTable(ctx, s.UserID, in(stmt.Table), stmt)
+	case *parse.CreateIndex, *parse.DropIndex:
+		return db.defineIndex(ctx, s, stmt, in)
 	case *parse.DropTable:
 		message, dropped, err := db.definer.DropTable(ctx, s.UserID, in(stmt.Table), stmt)
 		if err != nil || dropped == nil {

@@ -31,6 +31,8 @@ type Index struct {
 	// Building says that rows older than the index may lack their entry: writers
 	// maintain it, readers pass it over.
 	Building bool `json:"building,omitempty"`
+	// Since is the table version that added it.
+	Since uint32 `json:"since,omitempty"`
 }
 
 // IndexEntry is what a change of a row means for one index: the encoded values

@@ -31,7 +31,11 @@ func (t *Table) AppendRow(dst []byte, row []datum.Value) []byte {
 // this table has written: values follow their column ids, columns added later
 // show what they were added with, dropped ones are skipped, widened types are
 // converted. System columns are left untouched. Malformed bytes give an error.
-func (t *Table) DecodeRow(body []byte, row []datum.Value) error {
+func (t *Table) DecodeRow(body []byte, row []datum.Value) error { return t.DecodeColumns(body, row, nil) }
+
+// DecodeColumns is DecodeRow for the positions for which wanted is true, nil for
+// all; others are left untouched and their bytes are only passed over.
+func (t *Table) DecodeColumns(body []byte, row []datum.Value, wanted []bool) error {
 	if len(body) == 0 || body[0] != rowFormat {
 		return fault.New(fault.Internal, "row of table %s has an unknown format", t.QualifiedName())
 	}
@@ -40,7 +44,7 @@ func (t *Table) DecodeRow(body []byte, row []datum.Value) error {
 		return t.malformed()
 	}
 	rest := body[1+n:]
-	if err := t.fillAbsent(uint32(version), row); err != nil {
+	if err := t.fillAbsent(uint32(version), row, wanted); err != nil {
 		return err
 	}
 	next := 0
@@ -49,16 +53,20 @@ func (t *Table) DecodeRow(body []byte, row []datum.Value) error {
 		if n <= 0 || id > math.MaxUint32 {
 			return t.malformed()
 		}
+		position := t.position(ColumnID(id), next)
+		if position < 0 || wanted != nil && !wanted[position] { // dropped since, or of no use
+			tail, err := datum.SkipValue(rest[n:])
+			if err != nil {
+				return err
+			}
+			rest, next = tail, max(next, position+1)
+			continue
+		}
 		v, tail, err := datum.DecodeValue(rest[n:])
 		if err != nil {
 			return err
 		}
-		rest = tail
-		position := t.position(ColumnID(id), next)
-		if position < 0 {
-			continue // the column was dropped since
-		}
-		next = position + 1
+		rest, next = tail, position+1
 		column := &t.Columns[position]
 		if column.System != NotSystem {
 			return t.malformed()
@@ -94,8 +102,11 @@ func (t *Table) position(id ColumnID, guess int) int {
 }
 
 // fillAbsent sets what a row shows for columns that its bytes do not carry.
-func (t *Table) fillAbsent(version uint32, row []datum.Value) error {
+func (t *Table) fillAbsent(version uint32, row []datum.Value, wanted []bool) error {
 	for i := range t.Columns {
+		if wanted != nil && !wanted[i] {
+			continue
+		}
 		c := &t.Columns[i]
 		if c.System != NotSystem {
 			continue

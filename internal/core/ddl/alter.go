@@ -166,6 +166,13 @@ func (a *alteration) addColumn() error {
 	if err := a.definer.refuseForeign(a.s.Foreign); err != nil {
 		return err
 	}
+	if len(a.s.Unique) > 0 && len(c.Missing) > 0 {
+		a.empty = fault.At(fault.InvalidOperation, def.Name.Offset,
+			"column '%s' cannot be added as UNIQUE with a default: every row of table %s would have the same value", name, a.old.QualifiedName())
+	}
+	if err := a.definer.addUnique(a.next, a.s.Unique, true); err != nil {
+		return err
+	}
 	return a.addChecks(a.s.Checks)
 }
 
@@ -198,6 +205,8 @@ func (a *alteration) dropColumn(at int) error {
 	switch {
 	case a.old.IsKey(at):
 		return fault.At(fault.InvalidOperation, a.s.Column.Offset, "Cannot drop column '%s': it is part of the PRIMARY KEY", c.Name)
+	case a.old.IndexOf(c.ID) != nil:
+		return a.refuseIndexed(c.ID, "drop", "")
 	case userColumns(a.old) == 1:
 		return fault.At(fault.InvalidOperation, a.s.Column.Offset, "Cannot drop column '%s': it is the last one of the table", c.Name)
 	}
@@ -251,6 +260,11 @@ func (a *alteration) setType(at int) error {
 			"column '%s' of type %s cannot become %s: a type can only be widened, such as INT to BIGINT, FLOAT to DOUBLE, DECIMAL to more digits, or anything to TEXT", c.Name, from, to)
 	case a.old.IsKey(at) && !sameKeyForm(from, to):
 		return fault.At(fault.InvalidOperation, def.Name.Offset, "column '%s' is part of the PRIMARY KEY and cannot become %s", c.Name, to)
+	}
+	if !sameKeyForm(from, to) {
+		if err := a.refuseIndexed(c.ID, "modify", " to "+to.String()); err != nil {
+			return err
+		}
 	}
 	c.Type = to
 	if err := retypeDefault(c, def.Name.Offset); err != nil {
@@ -394,11 +408,14 @@ func (a *alteration) commit(ctx context.Context) error {
 	d := a.definer
 	body := &command.AlterTable{Table: *a.next, FromVersion: a.old.Version, Empty: a.empty != nil}
 	if !a.proof {
-		_, err := d.commit(ctx, a.actor, body)
+		receipt, err := d.commit(ctx, a.actor, body)
 		if errors.Is(err, command.ErrNotEmpty) {
 			return a.empty
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return d.buildIndexes(ctx, a.actor, receipt.Table)
 	}
 	upTo, err := d.o.Verify(ctx, a.next, 0)
 	if err != nil {
@@ -417,7 +434,10 @@ func (a *alteration) commit(ctx context.Context) error {
 	if err := d.settle(context.WithoutCancel(ctx), a.actor, receipt.Table.ID, broken == nil); err != nil {
 		return err
 	}
-	return broken
+	if broken != nil {
+		return broken
+	}
+	return d.buildIndexes(ctx, a.actor, receipt.Table)
 }
 
 // settle ends the doubt about the unproven constraints of a table: they hold,
@@ -463,5 +483,5 @@ func (d *Definer) Recover(ctx context.Context) error {
 			return fmt.Errorf("settle the constraints of table %d: %w", id, err)
 		}
 	}
-	return nil
+	return d.recoverIndexes(ctx)
 }

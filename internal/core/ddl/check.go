@@ -84,6 +84,13 @@ func (a *alteration) addConstraint() error {
 		a.what = "ADD FOREIGN KEY"
 		return a.definer.refuseForeign(a.s.Foreign)
 	}
+	if len(a.s.Unique) > 0 {
+		err := a.definer.addUnique(a.next, a.s.Unique, true)
+		if err == nil {
+			a.what, a.changed = "ADD CONSTRAINT "+a.next.Indexes[len(a.next.Indexes)-1].Name, true
+		}
+		return err
+	}
 	err := a.addChecks(a.s.Checks)
 	if err == nil {
 		a.what = "ADD CONSTRAINT " + a.next.Checks[len(a.next.Checks)-1].Name
@@ -103,6 +110,9 @@ func (a *alteration) addChecks(checks []parse.CheckDef) error {
 func (a *alteration) dropConstraint() error {
 	n := a.s.Column
 	a.what = "DROP CONSTRAINT " + n.Name
+	if a.dropUnique(n.Name) {
+		return nil
+	}
 	at, err := a.constraint(n)
 	if err != nil && a.s.Guard {
 		return nil
@@ -118,6 +128,9 @@ func (a *alteration) dropConstraint() error {
 func (a *alteration) renameConstraint() error {
 	from, to := a.s.Column, a.s.NewName
 	a.what = fmt.Sprintf("RENAME CONSTRAINT %s TO %s", from.Name, to.Name)
+	if at := a.old.Index(from.Name); at >= 0 && a.old.Indexes[at].Constraint {
+		return a.renameUnique(at)
+	}
 	at, err := a.constraint(from)
 	if err != nil || from.Name == to.Name {
 		return err

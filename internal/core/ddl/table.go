@@ -91,6 +91,9 @@ func (d *Definer) define(namespace string, s *parse.CreateTable) (*schema.Table,
 		return nil, err
 	}
 	addSystemColumns(t)
+	if err := d.addUnique(t, s.Unique, false); err != nil {
+		return nil, err
+	}
 	if t.Options, err = d.tableOptions(kind, s.Options); err != nil {
 		return nil, err
 	}

@@ -21,6 +21,7 @@ import (
 	"kalamdb/internal/cold"
 	"kalamdb/internal/command"
 	"kalamdb/internal/core/job"
+	"kalamdb/internal/core/relation"
 	"kalamdb/internal/fault"
 	"kalamdb/internal/schema"
 	"kalamdb/internal/store"
@@ -43,6 +44,8 @@ type Options struct {
 	Jobs *job.Runner
 	// Cold reads and writes files; required.
 	Cold *cold.Tier
+	// Relations reads rows, hot and cold; required for building indexes.
+	Relations *relation.Relations
 	// Now is the clock; time.Now when nil.
 	Now func() time.Time
 	// Logger gets what operators should know; slog.Default when nil.

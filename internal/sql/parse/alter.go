@@ -14,8 +14,12 @@ func (p *statementParser) alterTable() (Statement, error) {
 	switch {
 	case p.accept("ADD"):
 		err = p.alterAdd(st)
-	case p.at("DROP", "INDEX"), p.at("DROP", "VECTOR", "INDEX"):
+	case p.at("CREATE", "INDEX"), p.at("CREATE", "UNIQUE", "INDEX"):
+		return p.alterCreateIndex(st)
+	case p.at("DROP", "VECTOR", "INDEX"):
 		return p.alterNotYet()
+	case p.accept("DROP", "INDEX"):
+		return p.alterDropIndex(st)
 	case p.accept("DROP"):
 		err = p.alterDrop(st)
 	case p.accept("MODIFY"):
@@ -71,7 +75,6 @@ func (p *statementParser) alterNotYet() (Statement, error) {
 
 // alterAdd reads what follows ADD: a column or a constraint.
 func (p *statementParser) alterAdd(st *AlterTable) error {
-	start := p.i
 	name, named, err := p.constraintName()
 	if err != nil {
 		return err
@@ -81,8 +84,10 @@ func (p *statementParser) alterAdd(st *AlterTable) error {
 	case p.at("PRIMARY", "KEY"):
 		return fault.At(fault.InvalidOperation, p.offset(), "the PRIMARY KEY of a table is given when it is created and cannot be changed")
 	case unique:
-		p.i = start - 1
-		return nil
+		st.Action = AddConstraint
+		u, err := p.unique(name)
+		st.Unique = []UniqueDef{u}
+		return err
 	case p.at("CHECK") && (named || p.punctAt(p.i+1, '(')):
 		st.Action = AddConstraint
 		check, err := p.check(name)
@@ -123,7 +128,7 @@ func (p *statementParser) alterDefinition(st *AlterTable) error {
 		return fault.At(fault.InvalidOperation, made.Columns[0].Name.Offset, "column '%s' cannot become a PRIMARY KEY: the key of a table is given when it is created", made.Columns[0].Name.Name)
 	}
 	st.Definition, st.Column = &made.Columns[0], made.Columns[0].Name
-	st.Checks, st.Foreign = made.Checks, made.Foreign
+	st.Checks, st.Foreign, st.Unique = made.Checks, made.Foreign, made.Unique
 	return nil
 }
 

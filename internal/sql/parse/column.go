@@ -122,7 +122,7 @@ func (p *statementParser) columnConstraint(st *CreateTable, col *ColumnDef) erro
 		col.Serial = true
 	case p.accept("UNIQUE"):
 		p.accept("KEY")
-		col.unenforced("UNIQUE")
+		st.Unique = append(st.Unique, UniqueDef{Name: name, Columns: []Name{col.Name}})
 	case p.at("CHECK"):
 		check, err := p.check(name)
 		st.Checks = append(st.Checks, check)

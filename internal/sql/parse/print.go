@@ -95,6 +95,8 @@ func (p *printer) fields(v reflect.Value) {
 			fmt.Fprintf(p, " %s", name)
 		case []Option:
 			p.options(name, x)
+		case []Name:
+			fmt.Fprintf(p, " %s=%s", name, namesText(x))
 		default:
 			fmt.Fprintf(p, " %s=%v", name, x)
 		}

@@ -21,8 +21,20 @@ func (p *printer) createTable(s *CreateTable) {
 		p.line("key %s", namesText(key))
 	}
 	p.constraints(s.Checks, s.Foreign)
+	p.uniques(s.Unique)
 	p.indent--
 	p.options("option", s.Options)
+}
+
+// uniques writes UNIQUE constraints.
+func (p *printer) uniques(list []UniqueDef) {
+	for _, u := range list {
+		p.line("unique ")
+		if u.Name.Name != "" {
+			fmt.Fprintf(p, "%s ", u.Name.Name)
+		}
+		p.WriteString(namesText(u.Columns))
+	}
 }
 
 // columnDef writes a column.
@@ -79,6 +91,7 @@ func (p *printer) alterTable(s *AlterTable) {
 		p.columnDef(s.Definition)
 	}
 	p.constraints(s.Checks, s.Foreign)
+	p.uniques(s.Unique)
 	p.indent--
 	p.options("option", s.Properties)
 }

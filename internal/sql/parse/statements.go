@@ -83,6 +83,8 @@ type (
 		Options []Option // TYPE included, names in upper case, as written order
 		// Checks are the CHECK constraints, those of columns too.
 		Checks []CheckDef
+		// Unique are the UNIQUE constraints, those of columns too.
+		Unique []UniqueDef
 		// Foreign are the tables that foreign keys point to.
 		Foreign []Name
 		// Unsupported names a table constraint that is not enforced yet.
@@ -105,7 +107,7 @@ type (
 		DefaultText string
 		Serial      bool // AUTO_INCREMENT, SERIAL, IDENTITY
 		// Unsupported names a column constraint that is not enforced yet:
-		// "UNIQUE", "COLLATE", …
+		// "COLLATE", …
 		Unsupported string
 	}
 	// Option is one KEY = value. Values are text, number text, "true"/"false"
@@ -139,6 +141,8 @@ type (
 		Definition *ColumnDef
 		// Checks are those of ADD COLUMN, or the one of ADD CONSTRAINT.
 		Checks []CheckDef
+		// Unique are those of ADD COLUMN, or the one of ADD CONSTRAINT.
+		Unique []UniqueDef
 		// Foreign are the tables that foreign keys of what is added point to.
 		Foreign    []Name
 		Properties []Option

@@ -22,6 +22,10 @@ func (p *statementParser) create() (Statement, error) {
 		return p.createTable("shared")
 	case p.accept("CREATE", "STREAM", "TABLE"):
 		return p.createTable("stream")
+	case p.accept("CREATE", "INDEX"):
+		return p.createIndex(false)
+	case p.accept("CREATE", "UNIQUE", "INDEX"):
+		return p.createIndex(true)
 	case p.accept("CREATE", "USER"):
 		return p.createUser()
 	case p.accept("CREATE", "VIEW"):
@@ -47,6 +51,8 @@ func (p *statementParser) drop() (Statement, error) {
 		return p.dropTable("shared")
 	case p.accept("DROP", "STREAM", "TABLE"):
 		return p.dropTable("stream")
+	case p.accept("DROP", "INDEX"):
+		return p.dropIndex()
 	case p.accept("DROP", "USER"):
 		return p.dropUser()
 	case p.accept("DROP", "VIEW"):
@@ -103,7 +109,7 @@ func (p *statementParser) createTable(kind string) (Statement, error) {
 
 // tableElement reads a column or a table constraint.
 func (p *statementParser) tableElement(st *CreateTable) error {
-	if len(st.Columns)+len(st.Keys)+len(st.Checks) >= maxColumns {
+	if len(st.Columns)+len(st.Keys)+len(st.Checks)+len(st.Unique) >= maxColumns {
 		return fault.At(fault.LimitExceeded, p.offset(), "a table definition takes at most %d columns, keys and checks", maxColumns)
 	}
 	name, named, err := p.constraintName()
@@ -123,8 +129,9 @@ func (p *statementParser) tableElement(st *CreateTable) error {
 		st.Foreign = append(st.Foreign, table)
 		return err
 	case p.at("UNIQUE") && (named || p.punctAt(p.i+1, '(')):
-		p.i++
-		return p.unenforced(st, "UNIQUE")
+		unique, err := p.unique(name)
+		st.Unique = append(st.Unique, unique)
+		return err
 	case p.at("CHECK") && (named || p.punctAt(p.i+1, '(')):
 		check, err := p.check(name)
 		st.Checks = append(st.Checks, check)

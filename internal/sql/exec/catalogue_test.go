@@ -54,9 +54,10 @@ var special = map[string][]string{
 	"extract": {"'year'", ""}, "date_part": {"'month'", ""}, "date_trunc": {"'month'", ""}, "timezone": {"'+01:00'", ""},
 	"encode": {"", "'hex'"}, "decode": {"'00ff'", "'hex'"}, "digest": {"", "'md5'"}, "#>": {"", "'{k,1}'"}, "#>>": {"", "'{k,1}'"},
 	"make_date": {"2024", "2", "29"}, "make_time": {"23", "59", "58.5e0"}, "make_timestamp": {"2024", "2", "29", "23", "59", "58.5e0"},
-	"to_date": {"'2024-02-29'"}, "date_bin": {"INTERVAL '15 minutes'", "", ""}, "regexp_replace": {"", "'o'", "'0'", "'g'"}, "json_build_object": {"'a'", "1"},
+	"date_bin": {"INTERVAL '15 minutes'", "", ""}, "regexp_replace": {"", "'o'", "'0'", "'g'"}, "json_build_object": {"'a'", "1"},
 	"regexp_like": {"", "'o'", "'i'"}, "regexp_count": {"", "'o'", "'i'"}, "regexp_substr": {"", "'o'", "'i'"}, "regexp_instr": {"", "'o'", "'i'"},
 	"convert_from": {"'\\x414243'::bytes", "'utf8'"}, "convert_to": {"", "'latin1'"}, "make_interval": {"1", "2", "3", "4", "5", "6", "7.5e0"},
+	"to_date": {"'2024-02-29'", "'YYYY-MM-DD'"}, "to_timestamp": {"", "'YYYY-MM-DD'"}, "to_number": {"'1,234.5-'", "'9,999.9S'"}, "to_char": {"", "'FM999'"}, "format": {"'%s|%I|%5$s'"},
 	"like": {"", "'Hel%'", "'#'"}, "ilike": {"", "'hel%'", "'#'"}, "asin": {"0.5e0"}, "acos": {"0.5e0"}, "atanh": {"0.5e0"},
 }
 

@@ -263,7 +263,7 @@ func (w *numberWriter) part(part string) {
 			if part == "th" {
 				form = 2
 			}
-			w.out = append(w.out, ordinal(w.digits, form)...)
+			w.out = append(w.out, ordinalEnd(w.digits, form)...)
 		}
 	case "L":
 		w.out = append(w.out, ' ')

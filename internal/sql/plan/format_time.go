@@ -126,7 +126,7 @@ func timeToText(_ *Env, v, format value) (value, error) {
 		}
 		out = append(out, text...)
 		if p.ordinal > 0 {
-			out = append(out, ordinal(text, p.ordinal)...)
+			out = append(out, ordinalEnd(text, p.ordinal)...)
 		}
 	}
 	if err := checkBuilt(len(out)); err != nil {
@@ -135,8 +135,8 @@ func timeToText(_ *Env, v, format value) (value, error) {
 	return textValue(string(out))
 }
 
-// ordinal is what makes a number written before it one of an order.
-func ordinal(number string, form int) string {
+// ordinalEnd is what makes a number written before it one of an order.
+func ordinalEnd(number string, form int) string {
 	end := "th"
 	if n := len(number); n > 0 && (n < 2 || number[n-2] != '1') {
 		switch number[n-1] {

@@ -51,10 +51,7 @@ func concat(separator string, args []value) (value, error) {
 		if a.IsNull() {
 			continue
 		}
-		s := plainText(a)
-		if a.Kind() == datum.Bool {
-			s = s[:1] // t and f, as PostgreSQL joins them here, and only here
-		}
+		s := concatText(a)
 		size += len(s) + len(separator)
 		if err := checkBuilt(size); err != nil {
 			return value{}, err
@@ -62,6 +59,16 @@ func concat(separator string, args []value) (value, error) {
 		parts = append(parts, s)
 	}
 	return textValue(strings.Join(parts, separator))
+}
+
+// concatText is the text of a value as PostgreSQL prints it: t and f for
+// BOOLEAN, unlike CAST.
+func concatText(v value) string {
+	s := plainText(v)
+	if v.Kind() == datum.Bool {
+		return s[:1]
+	}
+	return s
 }
 
 func repeat(_ *Env, s, n value) (value, error) {

@@ -226,10 +226,18 @@ func (x *explaining) change(ctx context.Context, p *prepared, run bool) error {
 	default:
 		text = p.delete.Plan().String()
 	}
-	x.add("path", "row path: rows of one table are changed")
+	if err := authoriseReads(x.c.session, p); err != nil {
+		return err
+	}
+	path := "row path: rows of one table are changed"
+	_, tree := p.reads()
+	if tree != nil {
+		path = "analytic path: " + tree.Reason + " finds the rows of one table that are changed"
+	}
+	x.add("path", path)
 	x.add("logical_plan", text)
-	if !run {
-		return nil
+	if err := x.source(ctx, tree); err != nil || !run {
+		return err
 	}
 	begin := time.Now()
 	r, err := x.db.modify(ctx, x.c, p, x.env)
@@ -240,6 +248,22 @@ func (x *explaining) change(ctx context.Context, p *prepared, run bool) error {
 	r.Close()
 	x.add("execution", fmt.Sprintf("rows: %d; time: %s", n, time.Since(begin).Round(time.Microsecond)))
 	return nil
+}
+
+// source says what the tree of an INSERT, UPDATE or DELETE reads, nil for none.
+func (x *explaining) source(ctx context.Context, tree *plan.Analytic) error {
+	if tree == nil {
+		return nil
+	}
+	a, err := exec.NewAnalytic(tree)
+	if err != nil {
+		return err
+	}
+	report, err := a.Report(ctx, opened(x.c.session, x.view, x.env), x.env)
+	if err == nil {
+		x.scans(report.Scans, report.Calls, false)
+	}
+	return err
 }
 
 // countedTable counts the rows that its scans deliver.

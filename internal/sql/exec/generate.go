@@ -4,6 +4,7 @@ import (
 	"context"
 	"strconv"
 	"strings"
+	"sync"
 
 	"kalamdb/internal/datum"
 	"kalamdb/internal/fault"
@@ -111,8 +112,10 @@ type generator struct {
 	statement duck.Statement
 	known     map[string]int // index of calls that may be shared
 	scans     []*scanned
-	fixed     map[plan.Expr]fixedValue
-	depth     int
+	// opening is held while a scan begins, for DuckDB may begin several at once.
+	opening sync.Mutex
+	fixed   map[plan.Expr]fixedValue
+	depth   int
 }
 
 // fixedValue is what an expression without rows gave.

@@ -48,9 +48,11 @@ func (noRows) Close()                                          {}
 func (g *generator) addScan(s duck.Scan, node *plan.Scan) string {
 	n := len(g.statement.Scans)
 	about := &scanned{node: node, estimate: s.Rows}
-	open := s.Open
+	open, opening := s.Open, &g.opening
 	s.Open = func(ctx context.Context) (source.Rows, error) {
+		opening.Lock()
 		rows, err := open(ctx)
+		opening.Unlock()
 		if err != nil {
 			return nil, err
 		}

@@ -54,6 +54,10 @@ func samples() map[string]*command.Command {
 			Columns: []string{"n"}, Reads: []schema.ObjectName{{Namespace: "app", Name: "note"}}, Outputs: []schema.ViewColumn{{Name: "n"}},
 			CreatedAt: 5, UpdatedAt: 6}, Replace: true},
 		command.DropView{Namespace: "app", Name: "v"},
+		command.CreateSequence{Sequence: schema.Sequence{Namespace: "app", Name: "s", Start: 1, Increment: -2, Min: -9, Max: 9, Cycle: true, Table: 7, Column: 1, CreatedAt: 5}},
+		command.DropSequence{Namespace: "app", Name: "s"},
+		command.AdvanceSequence{Namespace: "app", Name: "s", Count: 8},
+		command.SetSequence{Namespace: "app", Name: "s", Value: -3, Called: true},
 	}
 	all := map[string]*command.Command{}
 	for i, body := range bodies {

@@ -259,6 +259,8 @@ type Receipt struct {
 	Position uint64
 	// FirstSeq is the _seq of the first row of a Write.
 	FirstSeq uint64
+	// First is the first number that AdvanceSequence has drawn; Rows is how many.
+	First int64
 	// Rows counts the rows that changed, or that were adopted or purged.
 	Rows int64
 	// More says that a maintenance command stopped at its bound.

@@ -20,9 +20,32 @@ type PutView struct {
 // DropView removes a view.
 type DropView struct{ Namespace, Name string }
 
-func (AmendTable) body() {}
-func (PutView) body()    {}
-func (DropView) body()   {}
+// CreateSequence adds a sequence that no column owns.
+type CreateSequence struct{ Sequence schema.Sequence }
+
+// DropSequence removes one.
+type DropSequence struct{ Namespace, Name string }
+
+// AdvanceSequence draws up to Count numbers.
+type AdvanceSequence struct {
+	Namespace, Name string
+	Count           int64
+}
+
+// SetSequence makes Value the number to draw next, or the one drawn last.
+type SetSequence struct {
+	Namespace, Name string
+	Value           int64
+	Called          bool
+}
+
+func (AmendTable) body()      {}
+func (PutView) body()         {}
+func (DropView) body()        {}
+func (CreateSequence) body()  {}
+func (DropSequence) body()    {}
+func (AdvanceSequence) body() {}
+func (SetSequence) body()     {}
 
 // The kinds of definitions that came after the first release.
 const (
@@ -30,6 +53,11 @@ const (
 	kindAmendTable = 31
 	kindPutView    = 32
 	kindDropView   = 33
+
+	kindCreateSequence  = 34
+	kindDropSequence    = 35
+	kindAdvanceSequence = 36
+	kindSetSequence     = 37
 )
 
 // plainDefinition is Plain for the bodies of this file.
@@ -40,6 +68,14 @@ func plainDefinition(b Body) Body {
 	case *PutView:
 		return *b
 	case *DropView:
+		return *b
+	case *CreateSequence:
+		return *b
+	case *DropSequence:
+		return *b
+	case *AdvanceSequence:
+		return *b
+	case *SetSequence:
 		return *b
 	}
 	return plainIndex(b)
@@ -60,6 +96,24 @@ func (w *writer) definition(b Body) byte {
 		w.string(b.Namespace)
 		w.string(b.Name)
 		return kindDropView
+	case CreateSequence:
+		w.json(&b.Sequence)
+		return kindCreateSequence
+	case DropSequence:
+		w.string(b.Namespace)
+		w.string(b.Name)
+		return kindDropSequence
+	case AdvanceSequence:
+		w.string(b.Namespace)
+		w.string(b.Name)
+		w.varint(b.Count)
+		return kindAdvanceSequence
+	case SetSequence:
+		w.string(b.Namespace)
+		w.string(b.Name)
+		w.varint(b.Value)
+		w.bool(b.Called)
+		return kindSetSequence
 	}
 	return 0
 }
@@ -82,6 +136,16 @@ func (r *reader) definition(kind byte) Body {
 		return b
 	case kindDropView:
 		return DropView{Namespace: r.string(), Name: r.string()}
+	case kindCreateSequence:
+		var b CreateSequence
+		r.json(&b.Sequence)
+		return b
+	case kindDropSequence:
+		return DropSequence{Namespace: r.string(), Name: r.string()}
+	case kindAdvanceSequence:
+		return AdvanceSequence{Namespace: r.string(), Name: r.string(), Count: r.varint()}
+	case kindSetSequence:
+		return SetSequence{Namespace: r.string(), Name: r.string(), Value: r.varint(), Called: r.bool()}
 	}
 	return nil
 }

@@ -138,6 +138,10 @@ func entryOf(stmt parse.Statement, namespace string) (schema.AuditEntry, bool) {
 		return entry("DROP_INDEX", in(stmt.Index))
 	case *parse.DropTable:
 		return entry("DROP_TABLE", in(stmt.Table))
+	case *parse.CreateSequence:
+		return entry("CREATE_SEQUENCE", in(stmt.Sequence))
+	case *parse.DropSequence:
+		return entry("DROP_SEQUENCE", in(stmt.Sequence))
 	case *parse.CreateView:
 		return entry("CREATE_VIEW", in(stmt.View))
 	case *parse.DropView:

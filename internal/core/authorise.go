@@ -235,6 +235,8 @@ func classOf(stmt parse.Statement) auth.Action {
 		return setClass(stmt.Name)
 	case *parse.ShowColumns:
 		return auth.Inspect
+	case *parse.CreateSequence, *parse.DropSequence:
+		return auth.ManageNamespaces
 	case *parse.CreateView, *parse.DropView:
 		return auth.ManageViews
 	case *parse.CreateUser, *parse.DropUser:

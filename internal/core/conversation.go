@@ -28,6 +28,15 @@ type Conversation struct {
 	origin    string
 	namespace string
 	tx        *transaction // open, or nil
+	drawn     *drawn       // from sequences, or nil
+}
+
+// numbers returns what the conversation has drawn from sequences.
+func (c *Conversation) numbers() *drawn {
+	if c.drawn == nil {
+		c.drawn = &drawn{}
+	}
+	return c.drawn
 }
 
 // Converse begins a conversation. Names without a namespace are looked up in

@@ -154,6 +154,7 @@ type DB struct {
 	maint        *maint.Maintainer
 	plans        *planCache
 	ids          idSource
+	sequences    sequences
 	texts        *semaphore.Weighted // bytes of large texts that are being parsed
 	memory       *exec.Memory        // of all sorts and groupings
 	analytics    *exec.Engine        // of what the row path has not

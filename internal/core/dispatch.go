@@ -103,6 +103,14 @@ func (db *DB) define(ctx context.Context, s *auth.Session, stmt parse.Statement,
 			message += ". Cleanup job: " + id
 		}
 		return message, nil
+	case *parse.CreateSequence:
+		return db.definer.CreateSequence(ctx, s.UserID, in(stmt.Sequence), stmt)
+	case *parse.DropSequence:
+		message, name, err := db.definer.DropSequence(ctx, s.UserID, in(stmt.Sequence), stmt)
+		if name != "" {
+			db.sequences.forget(name)
+		}
+		return message, err
 	case *parse.CreateView:
 		return db.createView(ctx, s, stmt, in(stmt.View), namespace)
 	case *parse.DropView:

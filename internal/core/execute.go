@@ -281,6 +281,7 @@ func (db *DB) attempt(ctx context.Context, c *Conversation, n *parse.Normalized,
 		return nil, fault.New(fault.InvalidParameter, "the statement names $%d, but %d parameter(s) were sent", p.explicit, len(params))
 	}
 	env := db.environment(s, n, params, p.explicit, namespace)
+	env.Sequence = &sequencer{db: db, session: s, namespace: namespace, drawn: c.numbers()}
 	env.Objects = view.Catalog(caller(s, env))
 	if c.tx != nil {
 		env.Now = write.Clock(c.tx.began) // now() is the same in all of a transaction

@@ -169,6 +169,8 @@ type Default struct {
 	Literal []byte `json:"literal,omitempty"`
 	// Text is the default as the user wrote it, for catalogs.
 	Text string `json:"text,omitempty"`
+	// Sequence is the one that a SERIAL column owns, as it was made.
+	Sequence *Sequence `json:"sequence,omitempty"`
 }
 
 // Functions of defaults.

@@ -64,6 +64,9 @@ func (m *Machine) createTable(edit *catalog.Edit, b *command.CreateTable, o *Out
 	if err := edit.InsertTable(t); err != nil {
 		return err
 	}
+	if err := ownSequences(edit, nil, t); err != nil {
+		return err
+	}
 	store.SetNextNumber(m.batch, store.NumberTable, number+1)
 	m.numberIndexes(next)
 	o.Receipt.Table = t
@@ -117,6 +120,9 @@ func (m *Machine) redefine(edit *catalog.Edit, old, t *schema.Table, o *Outcome)
 	if err := edit.UpdateTable(t); err != nil {
 		return err
 	}
+	if err := ownSequences(edit, old, t); err != nil {
+		return err
+	}
 	o.Receipt.Table = t
 	o.Commit.Altered = []schema.TableID{t.ID}
 	return nil
@@ -129,6 +135,9 @@ func (m *Machine) dropTable(edit *catalog.Edit, id schema.TableID, o *Outcome) e
 	}
 	t, err := edit.DeleteTable(id)
 	if err != nil {
+		return err
+	}
+	if err := ownSequences(edit, t, nil); err != nil {
 		return err
 	}
 	o.Receipt.Dropped = []*schema.Table{t}

@@ -173,6 +173,14 @@ func (m *Machine) alone(c *command.Command, body command.Body) (Outcome, error) 
 		err = m.dropTable(edit, b.Table, &o)
 	case command.SettleIndex:
 		err = m.settleIndex(edit, &b, &o)
+	case command.CreateSequence:
+		err = edit.InsertSequence(&b.Sequence)
+	case command.DropSequence:
+		err = edit.DeleteSequence(b.Namespace, b.Name)
+	case command.AdvanceSequence:
+		err = m.advanceSequence(&b, &o)
+	case command.SetSequence:
+		err = m.setSequence(&b)
 	case command.PutView:
 		err = edit.PutView(&b.View, b.Replace)
 	case command.DropView:

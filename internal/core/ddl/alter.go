@@ -152,7 +152,7 @@ func (a *alteration) addColumn() error {
 	if len(a.old.Columns) >= maxColumns {
 		return fault.New(fault.LimitExceeded, "a table may have at most %d columns", maxColumns)
 	}
-	c, err := a.definer.defineColumn(a.old.Kind, def)
+	c, err := a.definer.defineColumn(a.old, def)
 	if err != nil {
 		return err
 	}

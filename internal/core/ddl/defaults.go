@@ -1,6 +1,8 @@
 package ddl
 
 import (
+	"strings"
+
 	"kalamdb/internal/datum"
 	"kalamdb/internal/fault"
 	"kalamdb/internal/schema"
@@ -53,6 +55,9 @@ func (d *Definer) defineDefault(def *parse.ColumnDef) (*schema.Default, error) {
 	}
 	volatility := plan.VolatilityOf(x)
 	if volatility == plan.Volatile {
+		if err := qualifiedSequences(x, def); err != nil {
+			return nil, err
+		}
 		return &schema.Default{Function: schema.DefaultExpression, Text: def.DefaultText}, nil
 	}
 	v, err := d.o.Evaluate(x, "")
@@ -64,6 +69,23 @@ func (d *Definer) defineDefault(def *parse.ColumnDef) (*schema.Default, error) {
 		return literal, err
 	}
 	return &schema.Default{Function: schema.DefaultExpression, Text: def.DefaultText}, nil
+}
+
+// qualifiedSequences refuses a sequence without its namespace: whoever writes a
+// row may have chosen another one.
+func qualifiedSequences(x plan.Expr, def *parse.ColumnDef) error {
+	var err error
+	plan.Walk(x, func(e plan.Expr) bool {
+		call, ok := e.(*plan.Call)
+		if !ok || call.Fn.Name != "nextval" {
+			return true
+		}
+		if c, ok := call.Args[0].(*plan.Const); ok && c.Value.Kind() == datum.Text && !strings.Contains(c.Value.Text(), ".") {
+			err = fault.At(fault.InvalidDefinition, def.Default.Pos(), "column '%s': name the sequence '%.64s' of a DEFAULT with its namespace", def.Name.Name, c.Value.Text())
+		}
+		return true
+	})
+	return err
 }
 
 // literalDefault is the default that is the same for ever.

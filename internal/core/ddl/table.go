@@ -114,7 +114,7 @@ func (d *Definer) defineColumns(t *schema.Table, s *parse.CreateTable) error {
 		return fault.New(fault.LimitExceeded, "a table may have at most %d columns, this one has %d", maxColumns, len(s.Columns))
 	}
 	for i := range s.Columns {
-		c, err := d.defineColumn(t.Kind, &s.Columns[i])
+		c, err := d.defineColumn(t, &s.Columns[i])
 		if err != nil {
 			return err
 		}
@@ -127,7 +127,7 @@ func (d *Definer) defineColumns(t *schema.Table, s *parse.CreateTable) error {
 	return nil
 }
 
-func (d *Definer) defineColumn(kind schema.Kind, def *parse.ColumnDef) (schema.Column, error) {
+func (d *Definer) defineColumn(t *schema.Table, def *parse.ColumnDef) (schema.Column, error) {
 	name := def.Name.Name
 	if err := checkColumnName(name); err != nil {
 		return schema.Column{}, err
@@ -137,15 +137,19 @@ func (d *Definer) defineColumn(kind schema.Kind, def *parse.ColumnDef) (schema.C
 		return schema.Column{}, fault.At(fault.NotImplemented, def.Name.Offset, "column '%s': %s is not enforced yet, so it is not accepted", name, def.Unsupported)
 	case def.Type.Kind == datum.Interval || def.Type.Kind == datum.Null:
 		return schema.Column{}, fault.At(fault.InvalidDefinition, def.Name.Offset, "column '%s' cannot have type %s", name, def.Type)
-	case def.Type.Kind == datum.File && kind == schema.Stream:
+	case def.Type.Kind == datum.File && t.Kind == schema.Stream:
 		return schema.Column{}, fault.At(fault.InvalidDefinition, def.Name.Offset, "column '%s': STREAM tables cannot have FILE columns", name)
 	case def.NotNull && def.Null:
 		return schema.Column{}, fault.At(fault.InvalidDefinition, def.Name.Offset, "column '%s' is declared both NULL and NOT NULL", name)
 	}
 	c := schema.Column{Name: name, Type: def.Type, NotNull: def.NotNull}
 	if def.Serial {
-		if def.Type.Kind != datum.BigInt {
-			return c, fault.At(fault.NotImplemented, def.Name.Offset, "column '%s': AUTO_INCREMENT needs BIGINT; narrower columns come with identity columns", name)
+		if !def.Type.Kind.IsInteger() {
+			return c, fault.At(fault.InvalidDefinition, def.Name.Offset, "column '%s' of type %s cannot be numbered; use SMALLINT, INT or BIGINT", name, def.Type)
+		}
+		if def.Type.Kind != datum.BigInt || def.Sequence != nil {
+			err := d.defineSerial(t, &c, def)
+			return c, err
 		}
 		c.Default = &schema.Default{Function: schema.DefaultSnowflake, Text: "SNOWFLAKE_ID()"}
 		return c, nil

@@ -238,8 +238,14 @@ func (p *statementParser) generated(col *ColumnDef) error {
 	}
 	if p.accept("IDENTITY") {
 		col.Serial = true
-		if p.punct('(') {
-			return p.skipBrackets()
+		if !p.acceptPunct('(') {
+			return nil
+		}
+		col.Sequence = &SequenceOptions{}
+		for !p.acceptPunct(')') {
+			if err := p.sequenceOption(col.Sequence); err != nil {
+				return err
+			}
 		}
 		return nil
 	}

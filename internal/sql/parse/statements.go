@@ -106,6 +106,8 @@ type (
 		Default     Expr // nil for none
 		DefaultText string
 		Serial      bool // AUTO_INCREMENT, SERIAL, IDENTITY
+		// Sequence is what an IDENTITY says of its numbers, or nil.
+		Sequence *SequenceOptions
 		// Unsupported names a column constraint that is not enforced yet:
 		// "COLLATE", …
 		Unsupported string
@@ -148,6 +150,23 @@ type (
 		Properties []Option
 	}
 
+	// CreateSequence is CREATE SEQUENCE.
+	CreateSequence struct {
+		Sequence    Name
+		IfNotExists bool
+		Options     SequenceOptions
+	}
+	// SequenceOptions are those that are written; nil is the default.
+	SequenceOptions struct {
+		Start, Increment, Min, Max *int64
+		Cycle                      bool
+		Type                       datum.Kind // of AS, or BIGINT
+	}
+	// DropSequence is DROP SEQUENCE [IF EXISTS].
+	DropSequence struct {
+		Sequence Name
+		IfExists bool
+	}
 	// CreateView is CREATE [OR REPLACE] VIEW.
 	CreateView struct {
 		View    Name
@@ -239,6 +258,8 @@ func (*CreateTable) statement()     {}
 func (*DropTable) statement()       {}
 func (*AlterTable) statement()      {}
 func (*CreateView) statement()      {}
+func (*CreateSequence) statement()  {}
+func (*DropSequence) statement()    {}
 func (*DropView) statement()        {}
 func (*Comment) statement()         {}
 func (*CreateUser) statement()      {}

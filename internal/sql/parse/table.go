@@ -28,6 +28,8 @@ func (p *statementParser) create() (Statement, error) {
 		return p.createIndex(true)
 	case p.accept("CREATE", "USER"):
 		return p.createUser()
+	case p.accept("CREATE", "SEQUENCE"):
+		return p.createSequence()
 	case p.accept("CREATE", "VIEW"):
 		return p.createView(false)
 	case p.accept("CREATE", "OR", "REPLACE", "VIEW"):
@@ -55,6 +57,8 @@ func (p *statementParser) drop() (Statement, error) {
 		return p.dropIndex()
 	case p.accept("DROP", "USER"):
 		return p.dropUser()
+	case p.accept("DROP", "SEQUENCE"):
+		return p.dropSequence()
 	case p.accept("DROP", "VIEW"):
 		return p.dropView()
 	}

@@ -26,6 +26,8 @@ type Env struct {
 	Namespace string
 	// NextID draws a value for SNOWFLAKE_ID.
 	NextID func() int64
+	// Sequence draws from sequences; nil where there are none.
+	Sequence Sequencer
 	// Entropy fills bytes with chance; nil means the system's source.
 	Entropy func([]byte)
 	// Version is what VERSION() adds to the product's name.

@@ -23,9 +23,6 @@ type Objects interface {
 	IndexColumn(oid int64, column int) (string, bool)
 	// Role returns the name of an account.
 	Role(oid int64) (string, bool)
-	// Namespace returns the name of a namespace, NamespaceOID its number.
-	Namespace(oid int64) (string, bool)
-	NamespaceOID(name string) (int64, bool)
 }
 
 // QuoteName writes a name as SQL takes it, in quotes where they are needed.
@@ -88,7 +85,6 @@ func definitionFunctions() []Function {
 				return textIf(env.Objects.Comment(oid.Int(), int(column.Int())))
 			}},
 		nullText("shobj_description", "The comment on a database; there is none.", intArg, textArg),
-		nullText("pg_get_serial_sequence", "The sequence of a column; generated ids need none.", textArg, textArg),
 		nullText("pg_get_partkeydef", "The key of a partitioned table; there are none.", intArg),
 		nullText("pg_get_functiondef", "The text of a function; those of the server have none.", intArg),
 	)

@@ -37,6 +37,9 @@ const (
 	tagTable     = 't'
 	tagUser      = 'u'
 	tagView      = 'v'
+
+	tagSequence      = 'q'
+	tagSequenceState = 'r'
 )
 
 // listMax bounds a List without a limit of its own.

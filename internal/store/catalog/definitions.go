@@ -25,6 +25,7 @@ type namespace struct {
 	definition *schema.Namespace
 	tables     tree[string, *schema.Table]
 	views      tree[string, *schema.View]
+	sequences  tree[string, *schema.Sequence]
 }
 
 // Load reads the definitions of a state; their version is the position of that
@@ -43,6 +44,9 @@ func Load(r store.Reader) (*Definitions, error) {
 	if err := each(Storages(), r, func(s schema.Storage) {
 		d.storages = d.storages.with(s.ID, &s)
 	}); err != nil {
+		return nil, err
+	}
+	if err := each(Sequences(), r, func(s schema.Sequence) { d.putSequence(&s) }); err != nil {
 		return nil, err
 	}
 	if err := each(StoredViews(), r, func(v schema.View) { d.putView(&v) }); err != nil {

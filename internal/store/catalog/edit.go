@@ -53,8 +53,8 @@ func (e *Edit) UpdateNamespace(n schema.Namespace) error {
 	return nil
 }
 
-// DeleteNamespace removes a namespace, its views and the definitions of its
-// tables, which it returns by name.
+// DeleteNamespace removes a namespace, its views, its sequences and the
+// definitions of its tables, which it returns by name.
 func (e *Edit) DeleteNamespace(name string) ([]*schema.Table, error) {
 	if err := Namespaces().Delete(e.Reader, e.Batch, name); err != nil {
 		return nil, err
@@ -68,6 +68,14 @@ func (e *Edit) DeleteNamespace(name string) ([]*schema.Table, error) {
 	}
 	for v := range e.Definitions.Views(name) {
 		if err := StoredViews().Delete(e.Reader, e.Batch, v.QualifiedName()); err != nil {
+			return nil, err
+		}
+	}
+	for s := range e.Definitions.Sequences(name) {
+		if err := Sequences().Delete(e.Reader, e.Batch, s.QualifiedName()); err != nil {
+			return nil, err
+		}
+		if err := SequenceStates().Delete(e.Reader, e.Batch, s.QualifiedName()); err != nil {
 			return nil, err
 		}
 	}

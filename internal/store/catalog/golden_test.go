@@ -44,6 +44,9 @@ func TestGoldenBytes(t *testing.T) {
 	})
 	d.must(func(e *catalog.Edit) error { return e.InsertTable(table) })
 	d.must(func(e *catalog.Edit) error {
+		return e.InsertSequence(&schema.Sequence{Namespace: "app", Name: "s", Start: 3, Increment: -1, Min: 1, Max: 9, Cycle: true, Table: 258, Column: 1, CreatedAt: 5})
+	})
+	d.must(func(e *catalog.Edit) error {
 		return e.PutView(&schema.View{Namespace: "app", Name: "v", Text: "SELECT id FROM note", Default: "app", Columns: []string{"n"},
 			Reads: []schema.ObjectName{{Namespace: "app", Name: "note"}}, Outputs: []schema.ViewColumn{{Name: "n", Type: big, Comment: "c"}},
 			Comment: "one", CreatedAt: 5, UpdatedAt: 6}, false)

@@ -275,6 +275,24 @@ func (k *Catalog) Role(oid int64) (string, bool) {
 	return "", false
 }
 
+// Namespace returns the name of a namespace.
+func (k *Catalog) Namespace(oid int64) (string, bool) {
+	for _, name := range k.view.namespaceNames() {
+		if namespaceOID(name) == oid {
+			return name, true
+		}
+	}
+	return "", false
+}
+
+// NamespaceOID returns the number of a namespace.
+func (k *Catalog) NamespaceOID(name string) (int64, bool) {
+	if !slices.Contains(k.view.namespaceNames(), name) {
+		return 0, false
+	}
+	return namespaceOID(name), true
+}
+
 // pgType is a type as PostgreSQL numbers it.
 type pgType struct {
 	oid      int64

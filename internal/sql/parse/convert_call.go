@@ -131,6 +131,9 @@ func (c *converter) cast(t *pg.TypeCast) Expr {
 	if name.GetSetof() || name.GetPctType() || len(name.GetArrayBounds()) > 1 {
 		return c.unsupported(name.GetLocation(), "a type of this form")
 	}
+	if x := c.catalogCast(t); x != nil {
+		return x
+	}
 	out.X = c.expr(t.GetArg())
 	out.To = c.typeName(name)
 	if len(name.GetArrayBounds()) > 0 {

@@ -23,6 +23,9 @@ type Objects interface {
 	IndexColumn(oid int64, column int) (string, bool)
 	// Role returns the name of an account.
 	Role(oid int64) (string, bool)
+	// Namespace returns the name of a namespace, NamespaceOID its number.
+	Namespace(oid int64) (string, bool)
+	NamespaceOID(name string) (int64, bool)
 }
 
 // QuoteName writes a name as SQL takes it, in quotes where they are needed.

@@ -34,7 +34,8 @@ func (t *Table) AppendRow(dst []byte, row []datum.Value) []byte {
 func (t *Table) DecodeRow(body []byte, row []datum.Value) error { return t.DecodeColumns(body, row, nil) }
 
 // DecodeColumns is DecodeRow for the positions for which wanted is true, nil for
-// all; others are left untouched and their bytes are only passed over.
+// all. Positions behind its end are not wanted. Others are left untouched: their
+// bytes are only passed over, and those behind the last wanted one not read.
 func (t *Table) DecodeColumns(body []byte, row []datum.Value, wanted []bool) error {
 	if len(body) == 0 || body[0] != rowFormat {
 		return fault.New(fault.Internal, "row of table %s has an unknown format", t.QualifiedName())
@@ -48,13 +49,13 @@ func (t *Table) DecodeColumns(body []byte, row []datum.Value, wanted []bool) err
 		return err
 	}
 	next := 0
-	for len(rest) > 0 {
+	for len(rest) > 0 && (wanted == nil || next < len(wanted)) {
 		id, n := binary.Uvarint(rest)
 		if n <= 0 || id > math.MaxUint32 {
 			return t.malformed()
 		}
 		position := t.position(ColumnID(id), next)
-		if position < 0 || wanted != nil && !wanted[position] { // dropped since, or of no use
+		if position < 0 || wanted != nil && (position >= len(wanted) || !wanted[position]) { // dropped since, or of no use
 			tail, err := datum.SkipValue(rest[n:])
 			if err != nil {
 				return err
@@ -103,11 +104,15 @@ func (t *Table) position(id ColumnID, guess int) int {
 
 // fillAbsent sets what a row shows for columns that its bytes do not carry.
 func (t *Table) fillAbsent(version uint32, row []datum.Value, wanted []bool) error {
-	for i := range t.Columns {
+	columns := t.Columns
+	if wanted != nil {
+		columns = columns[:len(wanted)]
+	}
+	for i := range columns {
 		if wanted != nil && !wanted[i] {
 			continue
 		}
-		c := &t.Columns[i]
+		c := &columns[i]
 		if c.System != NotSystem {
 			continue
 		}

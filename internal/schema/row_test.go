@@ -270,5 +270,16 @@ func FuzzRow(f *testing.F) {
 		if third := table.AppendRow(nil, back); string(third) != string(again) {
 			t.Fatalf("%x became %x and then %x", body, again, third)
 		}
+		for i := range row { // one column alone reads as it does among all
+			wanted := make([]bool, i+1)
+			wanted[i] = true
+			one := make([]datum.Value, len(row))
+			if err := table.DecodeColumns(again, one, wanted); err != nil {
+				t.Fatalf("%x: column %d alone: %v", again, i, err)
+			}
+			if one[i].Kind() != back[i].Kind() || one[i].String() != back[i].String() {
+				t.Fatalf("%x: column %d alone is %s, among all %s", again, i, one[i], back[i])
+			}
+		}
 	})
 }

@@ -35,6 +35,7 @@ type keyScan struct {
 	hasLoc bool // places stands at a row
 	begun  bool
 
+	wanted  []bool // columns of hot rows
 	slab    slab
 	ahead   [][]datum.Value // rows not delivered yet, in slab
 	stretch int             // how many rows the next fill takes
@@ -57,7 +58,7 @@ func (s *rowSource) scanKey(r source.Request) (source.Rows, error) {
 		return nil, err
 	}
 	return &keyScan{
-		source: s, r: r, hot: hot, places: places, files: s.view.coldFiles(s.def), stretch: batchRows(r),
+		source: s, r: r, wanted: s.wanted(r), hot: hot, places: places, files: s.view.coldFiles(s.def), stretch: batchRows(r),
 		slab: slab{width: len(s.def.Columns)},
 	}, nil
 }
@@ -124,7 +125,7 @@ func (s *keyScan) take(ctx context.Context, row []datum.Value) error {
 	if s.hasHot {
 		v := s.hot.Version()
 		if !s.hasLoc || bytes.Compare(v.Key, s.places.Key()) < 0 {
-			if err := s.source.decode(&v, row); err != nil {
+			if err := s.source.decodeColumns(&v, row, s.wanted); err != nil {
 				return err
 			}
 			s.hasHot = s.hot.Next(ctx)

@@ -22,6 +22,7 @@ type seqScan struct {
 	begun   bool
 	waiting []*windowScan // not opened yet, the next one first
 	active  []*windowScan // open ones
+	wanted  []bool        // columns of hot rows
 	rows    slab
 	size    int // rows of the next batch
 }
@@ -36,7 +37,7 @@ func (s *rowSource) scanSeq(r source.Request) (source.Rows, error) {
 		return nil, err
 	}
 	return &seqScan{
-		source: s, down: r.Order == source.BySeqDesc, hot: hot, waiting: windows, rows: slab{width: len(s.def.Columns)},
+		source: s, down: r.Order == source.BySeqDesc, hot: hot, waiting: windows, wanted: s.wanted(r), rows: slab{width: len(s.def.Columns)},
 		size: batchRows(r),
 	}, nil
 }
@@ -84,7 +85,7 @@ func (s *seqScan) take(ctx context.Context, row *[]datum.Value) (bool, error) {
 	if s.hasHot {
 		v := s.hot.Version()
 		if w == nil || s.before(v.Seq, w.seqOf(w.rows[0])) {
-			err := s.source.decode(&v, *row)
+			err := s.source.decodeColumns(&v, *row, s.wanted)
 			s.hasHot = s.hot.Next(ctx)
 			return true, err
 		}
@@ -157,6 +158,7 @@ type anyScan struct {
 	source  *rowSource
 	hot     *table.Scan // nil when it is at its end
 	windows []*windowScan
+	wanted  []bool // columns of hot rows
 	rows    slab
 	size    int
 }
@@ -170,7 +172,7 @@ func (s *rowSource) scanAny(r source.Request) (source.Rows, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &anyScan{source: s, hot: hot, windows: windows, rows: slab{width: len(s.def.Columns)}, size: batchRows(r)}, nil
+	return &anyScan{source: s, hot: hot, windows: windows, wanted: s.wanted(r), rows: slab{width: len(s.def.Columns)}, size: batchRows(r)}, nil
 }
 
 // Next returns the next batch.
@@ -207,7 +209,7 @@ func (s *anyScan) nextHot(ctx context.Context) (*source.Batch, error) {
 	n := 0
 	for n < len(rows) && s.hot.Next(ctx) {
 		v := s.hot.Version()
-		if err := s.source.decode(&v, rows[n]); err != nil {
+		if err := s.source.decodeColumns(&v, rows[n], s.wanted); err != nil {
 			return nil, err
 		}
 		n++

@@ -81,11 +81,32 @@ func (s *rowSource) Scan(ctx context.Context, r source.Request) (source.Rows, er
 
 // decode fills a row from a hot version.
 func (s *rowSource) decode(v *table.Version, row []datum.Value) error {
-	if err := s.def.DecodeRow(v.Row, row); err != nil {
+	return s.decodeColumns(v, row, nil)
+}
+
+// decodeColumns fills the wanted columns of a row, nil for all.
+func (s *rowSource) decodeColumns(v *table.Version, row []datum.Value, wanted []bool) error {
+	if err := s.def.DecodeColumns(v.Row, row, wanted); err != nil {
 		return err
 	}
 	stamp(s.def, row, v.Seq, v.Deleted)
 	return nil
+}
+
+// wanted marks the columns of a request, nil for all.
+func (s *rowSource) wanted(r source.Request) []bool {
+	if r.Columns == nil {
+		return nil
+	}
+	last := -1
+	for _, c := range r.Columns {
+		last = max(last, c)
+	}
+	marks := make([]bool, last+1)
+	for _, c := range r.Columns {
+		marks[c] = true
+	}
+	return marks
 }
 
 // slab is rows in one piece of memory, reused from batch to batch.
@@ -143,7 +164,7 @@ func (s *rowSource) scanPoints(ctx context.Context, r source.Request) (source.Ro
 	}
 	slices.SortFunc(keys, bytes.Compare)
 	keys = slices.CompactFunc(keys, bytes.Equal)
-	o := s.options(r)
+	o, wanted := s.options(r), s.wanted(r)
 	rows := slab{width: len(s.def.Columns)}
 	all := rows.take(len(keys))
 	places, into := []schema.Location(nil), [][]datum.Value(nil)
@@ -163,7 +184,7 @@ func (s *rowSource) scanPoints(ctx context.Context, r source.Request) (source.Ro
 			if v.Deleted && !r.Deleted || !within(r, v.Seq) {
 				continue
 			}
-			if err := s.decode(&v, all[kept]); err != nil {
+			if err := s.decodeColumns(&v, all[kept], wanted); err != nil {
 				return nil, err
 			}
 			kept++

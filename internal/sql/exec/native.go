@@ -243,11 +243,19 @@ func (g *generator) arithmetic(e *plan.Call, l, r term) (term, bool) {
 			return term{}, false
 		}
 		a, b := asDecimal(l), asDecimal(r)
-		to := datum.DecimalType(uint8(min(int(a.Precision)+int(b.Precision), datum.MaxPrecision)), uint8(scale))
+		digits := min(int(a.Precision)+int(b.Precision), datum.MaxPrecision)
+		to := datum.DecimalType(uint8(digits), uint8(scale))
+		if digits > shortDecimal {
+			// Between short ones DuckDB gives a short one, and refuses what is longer.
+			a.Precision = max(a.Precision, shortDecimal+1)
+		}
 		return decimalTerm(castText(l, a)+" * "+castText(r, b), to), true
 	}
 	return term{}, false
 }
+
+// shortDecimal is how many digits a decimal of DuckDB has in 64 bits.
+const shortDecimal = 18
 
 // asDecimal is the decimal type that holds a number.
 func asDecimal(x term) datum.Type {

@@ -309,7 +309,7 @@ func arbiter(t *schema.Table, columns []int) []int {
 		return key
 	}
 	for i := range t.Indexes {
-		if x := &t.Indexes[i]; x.Unique && same(t.IndexPositions(x)) {
+		if x := &t.Indexes[i]; x.Unique && !x.Building && same(t.IndexPositions(x)) {
 			return t.IndexPositions(x)
 		}
 	}

@@ -33,6 +33,8 @@ type relation struct {
 	// stored says that rows come from stored tables, unkeyed that keys do not
 	// tell all of them apart, sorted that they come in an order that was asked for.
 	stored, unkeyed, sorted bool
+	// by is that order, if its keys can be read.
+	by []OrderItem
 }
 
 // order returns the keys of the one table that a relation is, which tell all of

@@ -281,6 +281,12 @@ func (b *binder) lower(q *Query, node Node) *rows {
 	if e.ordered {
 		end.ties = b.ties(q)
 	}
+	if e.ordered && b.from.sorted && len(q.Order) == 0 && !q.Grouped && !q.Distinct && e.on == nil {
+		end.order = eachOrder(b.from.by, func(x Expr) Expr { return x })
+		for i := range end.order {
+			end.order[i].Output = -1 // it was one of the query below
+		}
+	}
 	if keys := b.from.order(); e.ordered && q.Distinct && !q.Grouped && keys != nil && e.series == nil {
 		// As on the row path, the first of equal rows is kept and gives the order.
 		end.first, end.on, end.ties = true, outputsOf(q), keys

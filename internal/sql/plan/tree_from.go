@@ -182,6 +182,9 @@ func (b *binder) lateral(left *relation) *frame {
 // relation makes an item of FROM of a query.
 func (r *rows) relation(name string, alias parse.Alias, at int) (*relation, error) {
 	out := &relation{node: r.node, stored: r.stored, unkeyed: true, sorted: r.sorted}
+	if r.sorted {
+		out.by = orderOf(r.node)
+	}
 	columns := make([]named, len(r.columns))
 	for i := range r.columns {
 		c := r.columns[i]

@@ -373,6 +373,18 @@ func keyDecimalLength(src []byte) (int, error) {
 	return i + 2, nil
 }
 
-// IsNullKey reports whether the key bytes of a value, which may be followed by
-// others, are those of NULL.
-func IsNullKey(src []byte) bool { return len(src) > 0 && src[0] == keyNull }
+// HoldsNullKey reports whether one of the values whose key bytes follow one
+// another is NULL.
+func HoldsNullKey(src []byte) bool {
+	for len(src) > 0 {
+		if src[0] == keyNull {
+			return true
+		}
+		rest, err := SkipKey(src)
+		if err != nil {
+			return false
+		}
+		src = rest
+	}
+	return false
+}

@@ -201,7 +201,7 @@ func (b *builder) distinct(ctx context.Context) error {
 			if n%sliceRows == 0 && ctx.Err() != nil {
 				return ctx.Err()
 			}
-			if bytes.Equal(last, scan.Values()) && !table.HoldsNull(last) {
+			if bytes.Equal(last, scan.Values()) && !datum.HoldsNullKey(last) {
 				return fault.New(fault.DuplicateKey, "unique index '%s' cannot be created: rows of table %s have the same values", x.Name, b.table.QualifiedName())
 			}
 			last = append(last[:0], scan.Values()...)

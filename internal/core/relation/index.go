@@ -1,11 +1,14 @@
 package relation
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 
 	"kalamdb/internal/datum"
 	"kalamdb/internal/schema"
 	"kalamdb/internal/sql/source"
+	"kalamdb/internal/store/table"
 )
 
 // IndexTable returns the table that has an index of a namespace.
@@ -41,4 +44,66 @@ func (v *View) EachRow(ctx context.Context, t *schema.Table, scope schema.Scope,
 			}
 		}
 	}
+}
+
+// Holder returns the key of the live row that holds values of a unique index,
+// given by its position, as the view sees it: what its transaction has staged
+// included.
+func (v *View) Holder(t *schema.Table, at int, scope schema.Scope, values []byte) (key []byte, found bool, err error) {
+	x := &t.Indexes[at]
+	p := v.staged.part(t, scope)
+	if p != nil {
+		if own, ok := p.holders[holderPlace(x.ID, values)]; ok {
+			return []byte(own), true, nil
+		}
+	}
+	// No key begins with 0xff, so this ends the entries of the values.
+	scan, err := table.NewIndexScan(v.reader(), x, scope, values, append(values[:len(values):len(values)], 0xff))
+	if err != nil {
+		return nil, false, err
+	}
+	for scan.Next() {
+		if p != nil && p.rows[string(scan.Key())] != nil {
+			continue // it has other values, or none, since
+		}
+		key, found = bytes.Clone(scan.Key()), true
+		break
+	}
+	if err := scan.Err(); err != nil {
+		_ = scan.Close() // the first error is the one to report
+		return nil, false, err
+	}
+	return key, found, scan.Close()
+}
+
+// holderPlace names values of a unique index.
+func holderPlace(id schema.IndexID, values []byte) string {
+	return string(binary.BigEndian.AppendUint32(nil, uint32(id))) + string(values)
+}
+
+// hold notes which values of unique indexes a staged row takes, in the place of
+// another that had the same key. While one statement stages its rows two of them
+// may claim the same values; the later claim is the one that stays.
+func (p *stagedPart) hold(key string, before, next *StagedRow) {
+	each := func(r *StagedRow, do func(place string)) {
+		if r == nil {
+			return
+		}
+		for i := range r.Write.Index {
+			if values := r.Write.Index[i].New; p.table.Indexes[i].Unique && len(values) > 0 && !datum.HoldsNullKey(values) {
+				do(holderPlace(p.table.Indexes[i].ID, values))
+			}
+		}
+	}
+	each(before, func(place string) {
+		if p.holders[place] == key {
+			delete(p.holders, place)
+		}
+	})
+	each(next, func(place string) {
+		if p.holders == nil {
+			p.holders = map[string]string{}
+		}
+		p.holders[place] = key
+	})
 }

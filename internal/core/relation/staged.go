@@ -60,6 +60,8 @@ type stagedPart struct {
 	rows   map[string]*StagedRow
 	sorted []*StagedRow // by key; nil when a change has come since
 	lives  int64        // rows more than at the moment
+	// holders are the keys of the rows that hold values of unique indexes.
+	holders map[string]string
 }
 
 // NewStaged returns an empty set of changes.
@@ -96,6 +98,7 @@ func (s *Staged) Put(t *schema.Table, scope schema.Scope, key []byte, r *StagedR
 		p.rows[string(key)] = r
 	}
 	p.lives += r.lives() - before.lives()
+	p.hold(string(key), before, r)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p.sorted = nil

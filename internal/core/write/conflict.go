@@ -50,26 +50,23 @@ type candidate struct {
 func (c *composer) resolve(ctx context.Context, view *relation.View) error {
 	candidates := c.candidates
 	c.candidates, c.bytes = nil, 0
-	taken := make(map[string]bool, len(candidates))
+	find := c.arbiters(view)
 	for i := range candidates {
 		if i%256 == 255 && ctx.Err() != nil {
 			return ctx.Err()
 		}
 		n := &candidates[i]
-		if taken[string(n.key)] {
-			if c.conflict.plan.Nothing {
-				continue
-			}
-			return fault.New(fault.InvalidOperation, "ON CONFLICT DO UPDATE cannot change a row twice: key (%s) is given twice", keyText(c.table, n.row))
-		}
-		taken[string(n.key)] = true
-		old, err := c.present(ctx, view, n)
-		if err != nil {
+		old, again, err := find.meet(ctx, n)
+		switch {
+		case err != nil:
 			return err
-		}
-		if old == nil {
+		case again && c.conflict.plan.Nothing:
+			continue
+		case again:
+			return fault.New(fault.InvalidOperation, "ON CONFLICT DO UPDATE cannot change a row twice: key (%s) is given twice", textOf(n.row, find.columns))
+		case old == nil:
 			err = c.insertCandidate(n)
-		} else if !c.conflict.plan.Nothing {
+		case !c.conflict.plan.Nothing:
 			err = c.merge(old, n)
 		}
 		if err != nil {
@@ -84,7 +81,12 @@ func (c *composer) present(ctx context.Context, view *relation.View, n *candidat
 	if n.fresh {
 		return nil, nil
 	}
-	stored, seq, deleted, _, found, err := view.Get(ctx, c.table, c.to.Scope, n.key)
+	return c.live(ctx, view, n.key)
+}
+
+// live returns the live row of a key, or nil.
+func (c *composer) live(ctx context.Context, view *relation.View, key []byte) ([]datum.Value, error) {
+	stored, seq, deleted, _, found, err := view.Get(ctx, c.table, c.to.Scope, key)
 	if err != nil || !found || deleted {
 		return nil, err
 	}
@@ -131,10 +133,10 @@ func (c *composer) merge(old []datum.Value, n *candidate) error {
 	return c.update(both, c.conflict.plan.Set, c.conflict.set)
 }
 
-// keyText prints the key of a row.
-func keyText(t *schema.Table, row []datum.Value) string {
+// textOf prints values of a row.
+func textOf(row []datum.Value, columns []int) string {
 	text := ""
-	for i, position := range t.KeyPositions() {
+	for i, position := range columns {
 		if i > 0 {
 			text += ", "
 		}

@@ -3,6 +3,7 @@ package write
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"kalamdb/internal/command"
@@ -108,6 +109,9 @@ func (t *Transaction) stage(ctx context.Context, c *composer) (int64, error) {
 		if err := t.unique(ctx, c.table, r); err != nil {
 			return 0, err
 		}
+	}
+	if err := c.distinct(ctx, t.view); err != nil {
+		return 0, err
 	}
 	if rows > t.writer.o.MaxRows {
 		return 0, fault.New(fault.LimitExceeded, "one commit may change at most %d rows (commit.max_rows), this transaction would change %d", t.writer.o.MaxRows, rows)
@@ -296,6 +300,9 @@ func (t *Transaction) refusal(ctx context.Context, err error, writes []command.T
 			if looking == nil && found && !deleted {
 				return fault.New(fault.Conflict, "another transaction has inserted a key of this one since it began; nothing of it was written, and it may be run again")
 			}
+		}
+		if slices.ContainsFunc(def.Indexes, func(x schema.Index) bool { return x.Unique }) {
+			return fault.New(fault.Conflict, "another transaction has written values that a unique index of this one's tables holds once; nothing of it was written, and it may be run again")
 		}
 	}
 	return err

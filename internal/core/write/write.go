@@ -142,6 +142,9 @@ func (w *Writer) upsert(ctx context.Context, c *composer) (Outcome, error) {
 	if err == nil {
 		err = c.resolve(ctx, view)
 	}
+	if err == nil && c.to.In == nil {
+		err = c.distinct(ctx, view)
+	}
 	view.Release()
 	if err != nil {
 		return Outcome{}, err

@@ -42,22 +42,6 @@ func appendIdx(dst []byte, id schema.IndexID, scope schema.Scope, values []byte)
 	return append(appendIdxScope(dst, id, scope), values...)
 }
 
-// HoldsNull reports whether one of the encoded values of an index is NULL: then
-// no unique index minds them.
-func HoldsNull(values []byte) bool {
-	for len(values) > 0 {
-		if datum.IsNullKey(values) {
-			return true
-		}
-		rest, err := datum.SkipKey(values)
-		if err != nil {
-			return false
-		}
-		values = rest
-	}
-	return false
-}
-
 // owners are the rows that hold the values of unique indexes, as far as the
 // present group has changed that.
 type owners struct {
@@ -120,7 +104,7 @@ func (w *Writer) checkEntries(t *schema.Table, c *RowChange) error {
 		if (len(e.Old) == 0) != (c.Op == Insert) || (len(e.New) == 0) != (c.Op == Delete) {
 			return ErrMalformed
 		}
-		if !t.Indexes[i].Unique || len(e.Old) == 0 || bytes.Equal(e.Old, e.New) || HoldsNull(e.Old) {
+		if !t.Indexes[i].Unique || len(e.Old) == 0 || bytes.Equal(e.Old, e.New) || datum.HoldsNullKey(e.Old) {
 			continue
 		}
 		w.key = appendIdx(w.key[:0], t.Indexes[i].ID, c.Scope, e.Old)
@@ -141,7 +125,7 @@ func (w *Writer) checkEntries(t *schema.Table, c *RowChange) error {
 func (w *Writer) CheckUnique(t *schema.Table, c *RowChange) error {
 	for i := range c.Index {
 		e := &c.Index[i]
-		if !t.Indexes[i].Unique || len(e.New) == 0 || bytes.Equal(e.Old, e.New) || HoldsNull(e.New) {
+		if !t.Indexes[i].Unique || len(e.New) == 0 || bytes.Equal(e.Old, e.New) || datum.HoldsNullKey(e.New) {
 			continue
 		}
 		w.key = appendIdx(w.key[:0], t.Indexes[i].ID, c.Scope, e.New)
@@ -214,7 +198,7 @@ func (w *Writer) FillIndex(t *schema.Table, at int, scope schema.Scope, rows int
 		if !current {
 			continue
 		}
-		if x.Unique && !HoldsNull(values) {
+		if x.Unique && !datum.HoldsNullKey(values) {
 			place := appendIdx(nil, x.ID, scope, values)
 			holder, found, err := w.owner(place)
 			if err != nil {

@@ -343,7 +343,7 @@ func (g *speaker) expr(sort string, depth int) string {
 	}
 	switch sort {
 	case "int":
-		return pick(g.r, "("+sub("int")+pick(g.r, " + ", " - ", " * ", " / ", " % ")+sub("int")+")", "length("+sub("text")+")", "abs("+sub("int")+")", "(-"+sub("int")+")", "CAST("+sub("int")+" AS BIGINT)", "strpos("+sub("text")+", 'a')")
+		return pick(g.r, "("+sub("int")+pick(g.r, " + ", " - ", " * ", " / ", " % ")+sub("int")+")", "length("+sub("text")+")", "abs("+sub("int")+")", pick(g.r, "(-", "(+")+sub("int")+")", "CAST("+sub("int")+" AS BIGINT)", "strpos("+sub("text")+", 'a')")
 	case "decimal":
 		return pick(g.r, "("+sub("decimal")+pick(g.r, " + ", " - ", " * ", " / ", " % ")+sub(pick(g.r, "decimal", "int"))+")", "round("+sub("decimal")+", 1)", "CAST("+sub("int")+" AS DECIMAL(30,3))", "abs("+sub("decimal")+")")
 	case "float":

@@ -55,7 +55,7 @@ func (s *Server) postSQL(ctx *fasthttp.RequestCtx, client auth.Client) {
 	}
 	s.stats.statements.Add(1)
 	results, err := s.o.DB.Execute(s.requests, q.session, core.Request{
-		SQL: q.sql, Params: q.params, Namespace: q.namespace,
+		SQL: q.sql, Params: q.params, Namespace: q.namespace, Gone: leaving(ctx.Conn()),
 	})
 	if err != nil {
 		s.fail(ctx, q, err)

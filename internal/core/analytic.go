@@ -113,7 +113,9 @@ func (db *DB) analyse(ctx context.Context, s *auth.Session, a *exec.Analytic, vi
 		return nil, err
 	}
 	tree := a.Plan()
-	return db.answer(ctx, rows, columnsOf(nil, tree.Outputs), db.rowLimit(tree.Limited), view), nil
+	result := db.answer(ctx, rows, columnsOf(nil, tree.Outputs), db.rowLimit(tree.Limited), view)
+	result.analytic = true
+	return result, nil
 }
 
 // authoriseReads asks for the right to read what an INSERT, UPDATE or DELETE

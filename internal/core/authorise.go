@@ -213,6 +213,9 @@ func allowTable(s *auth.Session, action auth.Action, t *schema.Table) error {
 		if action != auth.Read && s.Role.Admin() {
 			return nil // the statement itself answers that system tables are read only
 		}
+		if action == auth.Read && t.Name == "statements" && s.Role > schema.RoleAnonymous {
+			return nil // it shows a caller his own
+		}
 	}
 	return auth.AllowTable(s, action, t)
 }
@@ -243,6 +246,8 @@ func classOf(stmt parse.Statement) auth.Action {
 		return auth.ManageUsers
 	case *parse.StorageFlush:
 		return auth.Flush
+	case *parse.KillQuery:
+		return auth.Show // own statements, or those of others as administrator
 	case *parse.KillLive:
 		return auth.Show // own live queries, or those of others as administrator
 	case *parse.Cluster:

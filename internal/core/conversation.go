@@ -3,6 +3,7 @@ package core
 import (
 	"cmp"
 	"context"
+	"time"
 
 	"kalamdb/internal/auth"
 	"kalamdb/internal/core/relation"
@@ -29,6 +30,9 @@ type Conversation struct {
 	namespace string
 	tx        *transaction // open, or nil
 	drawn     *drawn       // from sequences, or nil
+	gone      func() bool  // that of the request, or nil
+	began     time.Time    // when the request did, or zero
+	running   *statement   // the one that runs
 }
 
 // numbers returns what the conversation has drawn from sequences.
@@ -93,7 +97,24 @@ func (c *Conversation) as(s *auth.Session) *Conversation {
 }
 
 // run executes one statement. USE changes the namespace of those that follow.
-func (c *Conversation) run(ctx context.Context, n *parse.Normalized, params []datum.Value) (*Result, error) {
+func (c *Conversation) run(ctx context.Context, n *parse.Normalized, params []datum.Value) (result *Result, err error) {
+	x := c.db.statements.begin(ctx, c, n, c.db.o.Limits.StatementTime)
+	c.running = x
+	defer func() {
+		if result == nil { // after a panic too
+			err = x.fault(err, c.db.o.Limits)
+			x.end(err)
+		}
+	}()
+	if result, err = c.enter(x, n, params); err != nil {
+		return nil, err
+	}
+	x.follow(result, c.db.o.Limits)
+	return result, nil
+}
+
+// enter executes a statement in the transaction that is open, if any.
+func (c *Conversation) enter(ctx context.Context, n *parse.Normalized, params []datum.Value) (*Result, error) {
 	if c.tx == nil {
 		result, err := c.db.runOne(ctx, c, n, params)
 		return result, c.used(n.Text, err)
@@ -242,7 +263,7 @@ func (c *Conversation) allows(stmt parse.Statement) error {
 		return fault.New(fault.ActiveTransaction, "CLUSTER is not allowed inside explicit transaction '%s'", c.tx.id)
 	case *parse.StorageFlush:
 		return fault.New(fault.ActiveTransaction, "STORAGE FLUSH is not allowed inside explicit transaction '%s'", c.tx.id)
-	case *parse.KillLive, *parse.KillJob:
+	case *parse.KillQuery, *parse.KillLive, *parse.KillJob:
 		return fault.New(fault.ActiveTransaction, "KILL is not allowed inside explicit transaction '%s'", c.tx.id)
 	}
 	return fault.New(fault.ActiveTransaction, "DDL is not allowed inside explicit transaction '%s'", c.tx.id)

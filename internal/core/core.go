@@ -8,10 +8,11 @@
 // A Conversation keeps the transaction of one client open between his
 // statements; a request is one of its own.
 //
-// Goroutines: those of the rooms that Run starts (apply, live, job), and one of
-// its own, which ends transactions that have lasted too long. Locks: the plan
-// cache's and transactions.mu, held for map operations only; transaction.mu,
-// held while no statement runs, before transactions.mu.
+// Goroutines: those of the rooms that Run starts (apply, live, job), and two of
+// its own: one ends transactions that have lasted too long, the other statements
+// whose callers have gone away. Locks: the plan cache's, statements.mu and
+// transactions.mu, held for map operations only; transaction.mu, held while no
+// statement runs, before transactions.mu; deadline.mu, before no other.
 package core
 
 import (
@@ -80,6 +81,10 @@ type Options struct {
 	Live live.Options
 	// Limits bound statements.
 	Limits Limits
+	// SlowStatement is from which time on Slow hears of a statement; 0 is never.
+	// Slow is called by the goroutine that has run it.
+	SlowStatement time.Duration
+	Slow          func(SlowStatement)
 	// Analytics bounds what runs in DuckDB.
 	Analytics AnalyticsOptions
 	// DeletedRetention is how long tombstones stay where the table does not
@@ -158,6 +163,7 @@ type DB struct {
 	texts        *semaphore.Weighted // bytes of large texts that are being parsed
 	memory       *exec.Memory        // of all sorts and groupings
 	analytics    *exec.Engine        // of what the row path has not
+	statements   *statements         // that run
 	ready        chan struct{}       // closed when the catalog is complete
 	stats        struct {
 		statements, failures, conflicts atomic.Int64
@@ -173,6 +179,7 @@ func Open(o Options) (*DB, error) {
 	o = o.withDefaults()
 	db := &DB{o: o, ready: make(chan struct{}), plans: newPlanCache(o.Limits.PlanCacheEntries), texts: semaphore.NewWeighted(textRoom), memory: exec.NewMemory(o.Limits.MaxResultBytes)}
 	db.analytics = o.Analytics.engine(o.Logger)
+	db.statements = newStatements(o.Now, newSlowLog(o.SlowStatement, o.Slow))
 	if err := db.compose(); err != nil {
 		return nil, fmt.Errorf("open core: %w", err)
 	}
@@ -231,6 +238,7 @@ func (db *DB) Run(ctx context.Context) error {
 	rooms.Go(func() error { return db.maint.Run(roomsContext) })
 	rooms.Go(func() error { return db.record(roomsContext) })
 	rooms.Go(func() error { return db.transactions.run(roomsContext) })
+	rooms.Go(func() error { return db.statements.run(roomsContext) })
 	rooms.Go(func() error {
 		<-roomsContext.Done()
 		return nil

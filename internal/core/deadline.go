@@ -15,15 +15,9 @@ type deadline struct {
 
 	mu        sync.Mutex
 	cancelled bool
+	why       error           // of stop
 	timed     context.Context // made by the first Done
 	cancel    context.CancelFunc
-}
-
-// withDeadline returns a context that ends after d, with its parent, or when
-// the returned function is called.
-func withDeadline(parent context.Context, d time.Duration) (context.Context, context.CancelFunc) {
-	c := &deadline{Context: parent, at: time.Now().Add(d)}
-	return c, c.end
 }
 
 // Deadline implements context.Context.
@@ -66,11 +60,25 @@ func (c *deadline) Err() error {
 	return nil
 }
 
-func (c *deadline) end() {
+func (c *deadline) end() { c.stop(nil) }
+
+// cause is what stop was given, or nil.
+func (c *deadline) cause() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.cancelled = true
+	return c.why
+}
+
+// stop ends the context for a cause, and reports whether it had not ended.
+func (c *deadline) stop(why error) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.cancelled {
+		return false
+	}
+	c.cancelled, c.why = true, why
 	if c.cancel != nil {
 		c.cancel()
 	}
+	return true
 }

@@ -8,6 +8,13 @@ import (
 	"time"
 )
 
+// withDeadline returns a context that ends after d, with its parent, or when
+// the returned function is called.
+func withDeadline(parent context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	c := &deadline{Context: parent, at: time.Now().Add(d)}
+	return c, c.end
+}
+
 // TestDeadline holds the context of a statement against context.WithTimeout:
 // whether somebody waits for its end or only looks, it ends the same way.
 func TestDeadline(t *testing.T) {

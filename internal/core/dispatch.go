@@ -40,6 +40,8 @@ func (db *DB) dispatch(ctx context.Context, c *Conversation, p *prepared, view *
 		return db.storageFlush(ctx, s, stmt, view, namespace)
 	case *parse.Cluster:
 		return db.cluster(stmt, view)
+	case *parse.KillQuery:
+		return db.killQuery(ctx, s, stmt)
 	case *parse.KillLive:
 		return db.killLive(ctx, s, stmt)
 	case *parse.NotYet:

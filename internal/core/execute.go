@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"time"
 
 	"kalamdb/internal/auth"
 	"kalamdb/internal/command"
@@ -28,6 +29,10 @@ type Request struct {
 	Params []datum.Value
 	// Namespace is where unqualified names are looked up; "" is default.
 	Namespace string
+	// Gone reports whether the caller has gone away, so that nobody waits for an
+	// answer; his statement is given up then. It is asked from another goroutine,
+	// and may be once more after the results were closed. nil means never.
+	Gone func() bool
 }
 
 // Execute runs the statements of a request in order and returns a result for
@@ -44,7 +49,7 @@ func (db *DB) Execute(ctx context.Context, s *auth.Session, r Request) ([]*Resul
 	if namespace == "" {
 		namespace = schema.DefaultNamespace
 	}
-	c := Conversation{db: db, session: s, origin: originBatch, namespace: namespace}
+	c := Conversation{db: db, session: s, origin: originBatch, namespace: namespace, gone: r.Gone, began: time.Now()}
 	defer c.Close() // after a panic too
 	results, err := c.leave(c.execute(ctx, r.SQL, r.Params))
 	if err != nil {
@@ -217,7 +222,6 @@ func (db *DB) runOne(ctx context.Context, c *Conversation, n *parse.Normalized, 
 	if err := db.checkParams(params); err != nil {
 		return nil, err
 	}
-	ctx, cancel := withDeadline(ctx, db.o.Limits.StatementTime)
 	for attempt := 1; ; attempt++ {
 		result, err := db.attempt(ctx, c, n, params, attempt > 1)
 		switch {
@@ -225,16 +229,13 @@ func (db *DB) runOne(ctx context.Context, c *Conversation, n *parse.Normalized, 
 			if result.AsUser == "" { // EXECUTE AS has set its target
 				result.AsUser = c.session.UserID
 			}
-			result.hold(cancel)
 			return result, nil
 		case !stale(err):
 			if attempt > 1 {
 				err = db.settled(ctx, err)
 			}
-			cancel()
 			return nil, err
 		case attempt == attempts || c.tx != nil:
-			cancel()
 			return nil, fault.Wrap(fault.Conflict, err, "the rows are being changed by others; the statement may be sent again")
 		}
 		db.stats.conflicts.Add(1)
@@ -245,17 +246,6 @@ func (db *DB) runOne(ctx context.Context, c *Conversation, n *parse.Normalized, 
 // is to be run again.
 func stale(err error) bool {
 	return errors.Is(err, command.ErrStaleRow) || errors.Is(err, command.ErrStaleSchema)
-}
-
-// hold makes Close call release too. A result that holds nothing releases at
-// once.
-func (r *Result) hold(release func()) {
-	if r.close == nil {
-		release()
-		return
-	}
-	inner := r.close
-	r.close = func() { inner(); release() }
 }
 
 // attempt runs a statement once. Writers work on the newest applied state,
@@ -277,6 +267,7 @@ func (db *DB) attempt(ctx context.Context, c *Conversation, n *parse.Normalized,
 	if err := db.authorisePrepared(s, p, view, namespace); err != nil {
 		return nil, err
 	}
+	c.running.plan.Store(p)
 	if p.explicit > len(params) {
 		return nil, fault.New(fault.InvalidParameter, "the statement names $%d, but %d parameter(s) were sent", p.explicit, len(params))
 	}

@@ -40,6 +40,8 @@ type Result struct {
 	Message  string
 	AsUser   schema.UserID
 
+	analytic bool // it comes from DuckDB
+
 	next  func(ctx context.Context) ([][]datum.Value, error)
 	close func()
 }

@@ -19,6 +19,7 @@ type Stats struct {
 	Analytics  AnalyticsStats
 	// Transactions are the explicit ones.
 	Transactions TransactionStats
+	Running      StatementStats
 	Apply        apply.Stats
 	Live         live.Stats
 	Jobs         job.Stats
@@ -30,7 +31,7 @@ func (db *DB) Stats() Stats {
 	return Stats{
 		Statements: db.stats.statements.Load(), Failures: db.stats.failures.Load(), Conflicts: db.stats.conflicts.Load(),
 		Plans: db.plans.size(), PlanHits: db.plans.hits.Load(), PlanMisses: db.plans.misses.Load(),
-		SortBytes: db.memory.Used(), Analytics: db.analytics.Stats(), Transactions: db.transactions.stats(),
+		SortBytes: db.memory.Used(), Analytics: db.analytics.Stats(), Transactions: db.transactions.stats(), Running: db.statements.stats(),
 		Apply: db.apply.Stats(), Live: db.hub.Stats(), Jobs: db.jobs.Stats(), Maint: db.maint.Stats(),
 	}
 }

@@ -60,6 +60,8 @@ var layouts = [...]layout{
 		last_seen_at timestamp, last_method text?`},
 	{"system", "transactions", `transaction_id text pk, owner_id text, origin text, state text, age_ms bigint, idle_ms bigint,
 		write_count bigint, write_bytes bigint, touched_tables_count bigint, snapshot_commit_seq bigint`},
+	{"system", "statements", `statement_id text pk, user_id text, actor_user_id text, client_addr text, request_id text,
+		transaction_id text?, kind text?, state text, started_at timestamp, age_ms bigint, query text`},
 	{"system", "cluster", `cluster_id text, node_id bigint pk, role text, status text, rpc_addr text, api_addr text,
 		is_self boolean, is_leader boolean, groups_leading int, total_groups int, current_term bigint?,
 		last_applied_log bigint?, leader_last_log_index bigint?, snapshot_index bigint?, catchup_progress_pct smallint?,

@@ -122,26 +122,6 @@ func (p *statementParser) storage() (Statement, error) {
 	return st, p.end()
 }
 
-// kill reads KILL LIVE QUERY and KILL JOB.
-func (p *statementParser) kill() (Statement, error) {
-	switch {
-	case p.accept("KILL", "LIVE", "QUERY"):
-		id, err := p.bareID()
-		if err != nil {
-			return nil, err
-		}
-		return &KillLive{id}, nil
-	case p.accept("KILL", "JOB"):
-		id, err := p.bareID()
-		if err != nil {
-			return nil, err
-		}
-		return &KillJob{id}, nil
-	}
-	p.i++
-	return nil, p.unexpected()
-}
-
 // bareID reads an id that ends the statement, quoted or as it stands. A bare id
 // has no blanks.
 func (p *statementParser) bareID() (string, error) {

@@ -132,10 +132,12 @@ type numberWriter struct {
 
 func numberToText(_ *Env, v, format value) (value, error) {
 	f, err := parseNumberFormat(format.Text())
-	if err != nil || format.Text() == "" {
+	if err != nil {
 		return value{}, err
 	}
 	switch {
+	case format.Text() == "":
+		return textValue("")
 	case f.roman:
 		return f.romanText(v)
 	case f.exponent:

@@ -115,6 +115,7 @@ func (r *momentReader) field(p formatPart, next bool) bool {
 // number reads a pattern of digits.
 func (r *momentReader) number(word string, next bool) bool {
 	width := widths[word]
+	iso := strings.HasPrefix(word, "IY") || word == "I"
 	fraction := strings.HasPrefix(word, "FF") || word == "MS" || word == "US"
 	limit := width
 	if !next && !fraction {
@@ -143,11 +144,14 @@ func (r *momentReader) number(word string, next bool) bool {
 			n *= 10
 		}
 		word = "US"
-	case strings.HasPrefix(word, "Y") || strings.HasPrefix(word, "IY") || word == "I":
+	case strings.HasPrefix(word, "Y") || iso:
 		if digits < 4 && width < 4 {
 			n = nearYear(n, digits)
 		}
-		word = strings.TrimRight(word, "Y") + "YYYY"
+		word = "YYYY"
+		if iso {
+			word = "IYYY"
+		}
 	case word == "HH" || word == "HH12":
 		word, r.halfOfClock = "HH24", true
 	}

@@ -218,6 +218,9 @@ func (f *clockFields) part(p formatPart) (string, error) {
 	case "MM":
 		return p.padded(f.month, 2), nil
 	case "DD":
+		if f.day < 0 { // the sign counts as a digit here, and only here
+			return p.padded(f.day, 1), nil
+		}
 		return p.padded(f.day, 2), nil
 	case "Q":
 		if f.month == 0 {

@@ -180,7 +180,7 @@ func quoteName(s string) string {
 	for i := 0; i < len(s) && plain; i++ {
 		plain = s[i] == '_' || s[i] >= 'a' && s[i] <= 'z' || s[i] >= '0' && s[i] <= '9'
 	}
-	if plain {
+	if plain && !reserved[s] {
 		return s
 	}
 	return `"` + strings.ReplaceAll(s, `"`, `""`) + `"`

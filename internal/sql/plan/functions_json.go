@@ -76,6 +76,9 @@ func jsonHas(doc, key string) bool {
 	if _, ok := jsonMember(doc, key); ok {
 		return true
 	}
+	if jsonKind(doc) == "string" {
+		return jsonString(strings.TrimSpace(doc)) == key
+	}
 	found := false
 	s := jsonScanner{text: doc}
 	s.elements(func(v string) bool {

@@ -88,7 +88,7 @@ func signOf(x float64) float64 {
 	case x < 0:
 		return -1
 	}
-	return x
+	return 0
 }
 
 func signOfDecimal(v value) (value, error) {
@@ -144,6 +144,19 @@ func within(name string, ok func(float64) bool, f func(float64) float64) func(*E
 	}
 }
 
+func always(float64) bool { return true }
+
+// reaching is within for a function that may give infinity, as in PostgreSQL.
+func reaching(name string, ok func(float64) bool, f func(float64) float64) func(*Env, value) (value, error) {
+	checked := within(name, ok, func(float64) float64 { return 0 })
+	return func(env *Env, v value) (value, error) {
+		if _, err := checked(env, v); err != nil {
+			return value{}, err
+		}
+		return datum.NewDouble(f(v.Float())), nil
+	}
+}
+
 func mathFunction(name string, f func(*Env, value) (value, error), doc string, aliases ...string) Function {
 	return Function{Name: name, Aliases: aliases, Doc: doc, args: []pattern{doubleArg}, result: doubleType, call1: f}
 }
@@ -153,7 +166,7 @@ func powerFunctions() []Function {
 	return []Function{
 		mathFunction("sqrt", within("sqrt", func(x float64) bool { return x >= 0 }, math.Sqrt), "The square root."),
 		mathFunction("cbrt", float1(math.Cbrt), "The cube root."),
-		mathFunction("exp", float1(math.Exp), "e to the power of the argument."),
+		mathFunction("exp", exponential, "e to the power of the argument."),
 		mathFunction("ln", within("ln", positive, math.Log), "The natural logarithm."),
 		mathFunction("log10", within("log10", positive, math.Log10), "The logarithm to base 10.", "log"),
 		mathFunction("log2", within("log2", positive, math.Log2), "The logarithm to base 2."),
@@ -181,7 +194,19 @@ func power(a, b value) (value, error) {
 	case x < 0 && y != math.Trunc(y):
 		return value{}, fault.New(fault.OutOfRange, "a negative number to a power that is not whole is not defined")
 	}
-	return finite(math.Pow(x, y), x, y)
+	return notLost(math.Pow(x, y), x, y)
+}
+
+func exponential(_ *Env, v value) (value, error) {
+	return notLost(math.Exp(v.Float()), math.E, v.Float())
+}
+
+// notLost refuses a power that is so small that nothing is left of it.
+func notLost(result, base, exponent float64) (value, error) {
+	if result == 0 && base != 0 && !math.IsInf(base, 0) && !math.IsInf(exponent, 0) {
+		return value{}, fault.New(fault.OutOfRange, "the result is too small for DOUBLE")
+	}
+	return finite(result, base, exponent)
 }
 
 func trigonometricFunctions() []Function {
@@ -191,20 +216,20 @@ func trigonometricFunctions() []Function {
 		mathFunction("sin", within("sin", bounded, math.Sin), "The sine of an angle in radians."),
 		mathFunction("cos", within("cos", bounded, math.Cos), "The cosine of an angle in radians."),
 		mathFunction("tan", within("tan", bounded, math.Tan), "The tangent of an angle in radians."),
-		mathFunction("cot", within("cot", bounded, func(x float64) float64 { return 1 / math.Tan(x) }), "The cotangent of an angle in radians."),
+		mathFunction("cot", reaching("cot", bounded, func(x float64) float64 { return 1 / math.Tan(x) }), "The cotangent of an angle in radians."),
 		mathFunction("asin", within("asin", unit, math.Asin), "The inverse sine in radians."),
 		mathFunction("acos", within("acos", unit, math.Acos), "The inverse cosine in radians."),
 		mathFunction("atan", float1(math.Atan), "The inverse tangent in radians."),
 		{Name: "atan2", Doc: "The angle of the point (second, first) in radians.", args: []pattern{doubleArg, doubleArg}, result: doubleType,
 			call2: func(_ *Env, y, x value) (value, error) { return datum.NewDouble(math.Atan2(y.Float(), x.Float())), nil }},
-		mathFunction("sinh", float1(math.Sinh), "The hyperbolic sine."),
-		mathFunction("cosh", float1(math.Cosh), "The hyperbolic cosine."),
+		mathFunction("sinh", reaching("sinh", always, math.Sinh), "The hyperbolic sine."),
+		mathFunction("cosh", reaching("cosh", always, math.Cosh), "The hyperbolic cosine."),
 		mathFunction("tanh", float1(math.Tanh), "The hyperbolic tangent."),
 		mathFunction("asinh", float1(math.Asinh), "The inverse hyperbolic sine."),
 		mathFunction("acosh", within("acosh", func(x float64) bool { return x >= 1 }, math.Acosh), "The inverse hyperbolic cosine."),
 		mathFunction("atanh", within("atanh", func(x float64) bool { return x > -1 && x < 1 }, math.Atanh), "The inverse hyperbolic tangent."),
-		mathFunction("degrees", float1(func(x float64) float64 { return x * 180 / math.Pi }), "Radians as degrees."),
-		mathFunction("radians", float1(func(x float64) float64 { return x * math.Pi / 180 }), "Degrees as radians."),
+		mathFunction("degrees", float1(func(x float64) float64 { return x / (math.Pi / 180) }), "Radians as degrees."),
+		mathFunction("radians", float1(func(x float64) float64 { return x * (math.Pi / 180) }), "Degrees as radians."),
 	}
 }
 

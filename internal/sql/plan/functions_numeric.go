@@ -29,7 +29,7 @@ func degreeFunctions() []Function {
 		mathFunction("sind", within("sind", bounded, sind), "The sine of an angle in degrees."),
 		mathFunction("cosd", within("cosd", bounded, func(x float64) float64 { return sind(math.Mod(x, 360) + 90) }), "The cosine of an angle in degrees."),
 		mathFunction("tand", within("tand", bounded, tand), "The tangent of an angle in degrees."),
-		mathFunction("cotd", within("cotd", bounded, func(x float64) float64 { return 1 / tand(x) }), "The cotangent of an angle in degrees."),
+		mathFunction("cotd", reaching("cotd", bounded, func(x float64) float64 { return 1 / tand(x) }), "The cotangent of an angle in degrees."),
 		mathFunction("asind", within("asind", unit, asind), "The inverse sine in degrees."),
 		mathFunction("acosd", within("acosd", unit, func(x float64) float64 { return 90 - asind(x) }), "The inverse cosine in degrees."),
 		mathFunction("atand", float1(atand), "The inverse tangent in degrees."),

@@ -211,10 +211,11 @@ func bitOperators() []Function {
 				return datum.NewInt(max(a.Kind(), b.Kind()), f(a.Int(), b.Int())), nil
 			}}
 	}
+	// As in PostgreSQL a SMALLINT is shifted as an INT and cut.
 	shift := func(name string, f func(n int64, by uint, kind datum.Kind) int64, doc string) Function {
 		return Function{Name: name, Operator: true, Doc: doc, args: []pattern{intArg, intArg}, typed: typeOfFirst, shows: "the left",
 			call2: func(_ *Env, a, b value) (value, error) {
-				by := uint(b.Int()) & (widthOf(a.Kind()) - 1)
+				by := uint(b.Int()) & (max(widthOf(a.Kind()), 32) - 1)
 				return datum.NewInt(a.Kind(), f(a.Int(), by, a.Kind())), nil
 			}}
 	}

@@ -131,6 +131,8 @@ func (p pattern) costOfUntyped() int {
 		return 3
 	case intervalArg:
 		return 5
+	case arrayArg:
+		return 20 // 'a' || 7 joins texts
 	}
 	return 4
 }

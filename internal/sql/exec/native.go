@@ -163,8 +163,6 @@ func (g *generator) nativeCall(b *block, e *plan.Call) (term, bool, error) {
 		x, ok = compared(word, args[0], args[1])
 	case len(args) == 1 && e.Fn.Name == "+":
 		x = args[0]
-	case len(args) == 1 && e.Fn.Name == "+":
-		x, ok = args[0], true
 	case len(args) == 1:
 		x, ok = negative(args[0])
 	case isFloat(e.T.Kind):

@@ -149,7 +149,30 @@ func entryOf(stmt parse.Statement, namespace string) (schema.AuditEntry, bool) {
 	case *parse.Comment:
 		return entry("COMMENT", in(stmt.Name), stmt.On)
 	}
+	if e, ok := objectEntry(stmt, in); ok {
+		return e, true
+	}
 	return userEntry(stmt)
+}
+
+// objectEntry is entryOf for what belongs to a namespace beside tables.
+func objectEntry(stmt parse.Statement, in func(parse.Name) string) (schema.AuditEntry, bool) {
+	switch stmt := stmt.(type) {
+	case *parse.CreateView:
+		return schema.AuditEntry{Action: "CREATE_VIEW", Target: in(stmt.View)}, true
+	case *parse.DropView:
+		return schema.AuditEntry{Action: "DROP_VIEW", Target: in(stmt.View)}, true
+	case *parse.CreateSequence:
+		return schema.AuditEntry{Action: "CREATE_SEQUENCE", Target: in(stmt.Sequence)}, true
+	case *parse.DropSequence:
+		return schema.AuditEntry{Action: "DROP_SEQUENCE", Target: in(stmt.Sequence)}, true
+	case *parse.Comment:
+		if stmt.On == "NAMESPACE" {
+			return schema.AuditEntry{Action: "COMMENT", Target: stmt.Name.Name, Details: stmt.On}, true
+		}
+		return schema.AuditEntry{Action: "COMMENT", Target: in(stmt.Name), Details: stmt.On}, true
+	}
+	return schema.AuditEntry{}, false
 }
 
 // userEntry is entryOf for statements about accounts.

@@ -35,6 +35,7 @@ var catalogRows = map[string]rowsOf{
 	"information_schema.key_column_usage":        infoKeyRows,
 	"information_schema.constraint_column_usage": infoUsageRows,
 	"information_schema.check_constraints":       infoCheckRows,
+	"information_schema.sequences":               infoSequenceRows,
 }
 
 func textOf(s string) datum.Value { return datum.NewText(s) }

@@ -50,6 +50,11 @@ func infoConstraintRows(_ context.Context, v *View, c Caller, _ *keyBounds) ([][
 		if len(t.Key) > 0 {
 			add(keyName(t), "PRIMARY KEY")
 		}
+		for i := range t.Indexes {
+			if t.Indexes[i].Constraint {
+				add(t.Indexes[i].Name, "UNIQUE")
+			}
+		}
 		for i := range t.Checks {
 			add(t.Checks[i].Name, "CHECK")
 		}
@@ -60,11 +65,19 @@ func infoConstraintRows(_ context.Context, v *View, c Caller, _ *keyBounds) ([][
 func infoKeyRows(_ context.Context, v *View, c Caller, _ *keyBounds) ([][]datum.Value, error) {
 	var rows [][]datum.Value
 	for _, t := range v.keyed(c) {
-		for n, id := range t.Key {
-			rows = append(rows, []datum.Value{
-				textOf(catalogName), textOf(t.Namespace), textOf(keyName(t)), textOf(catalogName), textOf(t.Namespace), textOf(t.Name),
-				textOf(t.Columns[t.ColumnByID(id)].Name), intOf(n + 1), {},
-			})
+		add := func(constraint string, columns []schema.ColumnID) {
+			for n, id := range columns {
+				rows = append(rows, []datum.Value{
+					textOf(catalogName), textOf(t.Namespace), textOf(constraint), textOf(catalogName), textOf(t.Namespace), textOf(t.Name),
+					textOf(t.Columns[t.ColumnByID(id)].Name), intOf(n + 1), {},
+				})
+			}
+		}
+		add(keyName(t), t.Key)
+		for i := range t.Indexes {
+			if t.Indexes[i].Constraint {
+				add(t.Indexes[i].Name, t.Indexes[i].Columns)
+			}
 		}
 	}
 	return rows, nil
@@ -85,6 +98,11 @@ func infoUsageRows(_ context.Context, v *View, c Caller, _ *keyBounds) ([][]datu
 			}
 		}
 		add(keyName(t), t.Key)
+		for i := range t.Indexes {
+			if t.Indexes[i].Constraint {
+				add(t.Indexes[i].Name, t.Indexes[i].Columns)
+			}
+		}
 		for i := range t.Checks {
 			add(t.Checks[i].Name, t.Checks[i].Columns)
 		}

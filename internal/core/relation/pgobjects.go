@@ -31,6 +31,9 @@ const (
 	oidKey       = 2
 	oidCheck     = 3    // and those behind it
 	oidDefault   = 1024 // and the number of its column
+	// Secondary indexes and their constraints have numbers of their own.
+	oidIndex      = 1 << 29
+	oidConstraint = 1<<29 + 1<<28
 )
 
 // nameOID hashes a name to an id between 2^30 and 2^31.
@@ -96,15 +99,6 @@ func (o *object) numberOf(id schema.ColumnID) int {
 	return 0
 }
 
-// keyNumbers are the numbers of the key columns.
-func (o *object) keyNumbers() []string {
-	numbers := make([]string, len(o.def.Key))
-	for i, id := range o.def.Key {
-		numbers[i] = strconv.Itoa(o.numberOf(id))
-	}
-	return numbers
-}
-
 // viewTable gives a stored view the form of a table.
 func viewTable(v *schema.View) *schema.Table {
 	t := &schema.Table{Namespace: v.Namespace, Name: v.Name, Kind: schema.System, Version: v.Version, Comment: v.Comment,
@@ -144,18 +138,60 @@ func (v *View) objects(c Caller) []object {
 // keyName is the name of the primary key of a table, and of its index.
 func keyName(t *schema.Table) string { return t.Name + "_pkey" }
 
-// keyDefinition is the index of a primary key as a statement.
-func keyDefinition(t *schema.Table) string {
-	return "CREATE UNIQUE INDEX " + quoteName(keyName(t)) + " ON " + quoteName(t.Namespace) + "." + quoteName(t.Name) +
-		" USING btree (" + keyColumns(t) + ")"
+// index is the index of a primary key, or a secondary one.
+type index struct {
+	oid, constraint int64  // 0 for one that no constraint has made
+	name, kind      string // of the constraint: "p", "u" or ""
+	columns         []schema.ColumnID
+	unique, ready   bool
 }
 
-func keyColumns(t *schema.Table) string {
-	names := make([]string, len(t.Key))
-	for i, id := range t.Key {
-		names[i] = quoteName(t.Columns[t.ColumnByID(id)].Name)
+// indexes returns the indexes of a table, that of its key first.
+func (o *object) indexes() []index {
+	if o.kind != "r" {
+		return nil
+	}
+	var all []index
+	if len(o.def.Key) > 0 {
+		all = append(all, index{o.oid + oidKeyIndex, o.oid + oidKey, keyName(o.def), "p", o.def.Key, true, true})
+	}
+	for i := range o.def.Indexes {
+		x := &o.def.Indexes[i]
+		made := index{oid: oidIndex + int64(x.ID), name: x.Name, columns: x.Columns, unique: x.Unique, ready: !x.Building}
+		if x.Constraint {
+			made.constraint, made.kind = oidConstraint+int64(x.ID), "u"
+		}
+		all = append(all, made)
+	}
+	return all
+}
+
+// definition is an index as a statement.
+func (o *object) definition(x *index) string {
+	unique := ""
+	if x.unique {
+		unique = "UNIQUE "
+	}
+	return "CREATE " + unique + "INDEX " + quoteName(x.name) + " ON " + quoteName(o.def.Namespace) + "." + quoteName(o.name) +
+		" USING btree (" + o.columnNames(x.columns) + ")"
+}
+
+// columnNames writes columns with commas between them.
+func (o *object) columnNames(columns []schema.ColumnID) string {
+	names := make([]string, len(columns))
+	for i, id := range columns {
+		names[i] = quoteName(o.def.Columns[o.def.ColumnByID(id)].Name)
 	}
 	return strings.Join(names, ", ")
+}
+
+// numbers are the numbers of columns.
+func (o *object) numbers(columns []schema.ColumnID) []string {
+	numbers := make([]string, len(columns))
+	for i, id := range columns {
+		numbers[i] = strconv.Itoa(o.numberOf(id))
+	}
+	return numbers
 }
 
 // quoteName writes a name as SQL takes it.
@@ -165,7 +201,7 @@ func quoteName(name string) string { return plan.QuoteName(name) }
 type Catalog struct {
 	view   *View
 	caller Caller
-	byOID  map[int64]*object
+	byOID  map[int64]found
 }
 
 // Catalog returns the objects of a view that a caller may use. It reads the view
@@ -173,48 +209,54 @@ type Catalog struct {
 // is held.
 func (v *View) Catalog(c Caller) *Catalog { return &Catalog{view: v, caller: c} }
 
-func (k *Catalog) find(oid int64) (o *object, part int64, ok bool) {
+// found is what stands behind a number: a relation, or an index or a constraint
+// of one.
+type found struct {
+	*object
+	index *index
+	check *schema.Check
+	// constraint says that the number is that of the constraint of index.
+	constraint bool
+}
+
+func (k *Catalog) find(oid int64) (found, bool) {
 	if k.byOID == nil {
-		k.byOID = map[int64]*object{}
+		k.byOID = map[int64]found{}
 		for _, o := range k.view.objects(k.caller) {
-			k.byOID[o.oid] = &o
+			k.byOID[o.oid] = found{object: &o}
+			for _, x := range o.indexes() {
+				k.byOID[x.oid] = found{object: &o, index: &x}
+				if x.constraint != 0 {
+					k.byOID[x.constraint] = found{object: &o, index: &x, constraint: true}
+				}
+			}
+			for i := range o.def.Checks {
+				k.byOID[o.oid+oidCheck+int64(i)] = found{object: &o, check: &o.def.Checks[i]}
+			}
 		}
 	}
-	if o, ok = k.byOID[oid]; ok {
-		return o, 0, true
-	}
-	if oid < oidStored || oid >= 1<<30 {
-		return nil, 0, false
-	}
-	part = (oid - oidStored) % oidsPerTable
-	o, ok = k.byOID[oid-part]
-	return o, part, ok
+	f, ok := k.byOID[oid]
+	return f, ok
 }
 
 // Relation returns the namespace and name of a table, view or index.
 func (k *Catalog) Relation(oid int64) (namespace, name string, ok bool) {
-	o, part, ok := k.find(oid)
+	f, ok := k.find(oid)
 	switch {
-	case !ok || part != 0 && part != oidKeyIndex:
+	case !ok || f.constraint || f.check != nil:
 		return "", "", false
-	case part == oidKeyIndex:
-		return o.def.Namespace, keyName(o.def), len(o.def.Key) > 0
+	case f.index != nil:
+		return f.def.Namespace, f.index.name, true
 	}
-	return o.def.Namespace, o.name, true
+	return f.def.Namespace, f.name, true
 }
 
 // OID returns the id of a table, view or index.
 func (k *Catalog) OID(namespace, name string) (int64, bool) {
 	k.find(0)
-	for _, o := range k.byOID {
-		if o.def.Namespace != namespace {
-			continue
-		}
-		if o.name == name {
-			return o.oid, true
-		}
-		if o.kind == "r" && len(o.def.Key) > 0 && keyName(o.def) == name {
-			return o.oid + oidKeyIndex, true
+	for oid := range k.byOID {
+		if in, called, ok := k.Relation(oid); ok && in == namespace && called == name {
+			return oid, true
 		}
 	}
 	return 0, false
@@ -223,46 +265,48 @@ func (k *Catalog) OID(namespace, name string) (int64, bool) {
 // Comment returns the comment on a relation, or, when column is not 0, on one of
 // its columns.
 func (k *Catalog) Comment(oid int64, column int) (string, bool) {
-	o, part, ok := k.find(oid)
-	if !ok || part != 0 {
+	f, ok := k.find(oid)
+	if !ok || f.index != nil || f.check != nil {
 		return "", false
 	}
 	if column == 0 {
-		return o.def.Comment, o.def.Comment != ""
+		return f.def.Comment, f.def.Comment != ""
 	}
-	at := o.attributes()
+	at := f.attributes()
 	if column < 1 || column > len(at) {
 		return "", false
 	}
-	text := o.def.Columns[at[column-1]].Comment
+	text := f.def.Columns[at[column-1]].Comment
 	return text, text != ""
 }
 
 // Definition writes an index, a constraint or a view as a statement does.
 func (k *Catalog) Definition(oid int64) (string, bool) {
-	o, part, ok := k.find(oid)
+	f, ok := k.find(oid)
 	switch {
 	case !ok:
 		return "", false
-	case part == 0 && o.view != nil:
-		return o.view.Text, true
-	case part == oidKeyIndex && len(o.def.Key) > 0:
-		return keyDefinition(o.def), true
-	case part == oidKey && len(o.def.Key) > 0:
-		return "PRIMARY KEY (" + keyColumns(o.def) + ")", true
-	case part >= oidCheck && part < oidCheck+int64(len(o.def.Checks)):
-		return "CHECK ((" + o.def.Checks[part-oidCheck].Text + "))", true
+	case f.check != nil:
+		return "CHECK ((" + f.check.Text + "))", true
+	case f.constraint && f.index.kind == "p":
+		return "PRIMARY KEY (" + f.columnNames(f.index.columns) + ")", true
+	case f.constraint:
+		return "UNIQUE (" + f.columnNames(f.index.columns) + ")", true
+	case f.index != nil:
+		return f.definition(f.index), true
+	case f.view != nil:
+		return f.view.Text, true
 	}
 	return "", false
 }
 
 // IndexColumn returns a column of an index, from 1 on.
 func (k *Catalog) IndexColumn(oid int64, column int) (string, bool) {
-	o, part, ok := k.find(oid)
-	if !ok || part != oidKeyIndex || column < 1 || column > len(o.def.Key) {
+	f, ok := k.find(oid)
+	if !ok || f.index == nil || f.constraint || column < 1 || column > len(f.index.columns) {
 		return "", false
 	}
-	return o.def.Columns[o.def.ColumnByID(o.def.Key[column-1])].Name, true
+	return f.def.Columns[f.def.ColumnByID(f.index.columns[column-1])].Name, true
 }
 
 // Role returns the name of an account that the caller may know.

@@ -35,6 +35,8 @@ var pgRows = map[string]rowsOf{
 	"pg_collation":     pgCollationRows,
 	"pg_language":      pgLanguageRows,
 	"pg_tablespace":    pgSpaceRows,
+	"pg_sequence":      pgSequenceRows,
+	"pg_sequences":     pgSequencesRows,
 }
 
 func smallOf(n int) datum.Value { return datum.NewInt(datum.SmallInt, int64(n)) }
@@ -72,9 +74,13 @@ func pgClassRows(_ context.Context, v *View, c Caller, _ *keyBounds) ([][]datum.
 	var rows [][]datum.Value
 	for _, o := range v.objects(c) {
 		rows = append(rows, pgClassRow(&o, o.oid, o.name, o.kind, len(o.attributes())))
-		if o.kind == "r" && len(o.def.Key) > 0 {
-			rows = append(rows, pgClassRow(&o, o.oid+oidKeyIndex, keyName(o.def), "i", len(o.def.Key)))
+		for _, x := range o.indexes() {
+			rows = append(rows, pgClassRow(&o, x.oid, x.name, "i", len(x.columns)))
 		}
+	}
+	for _, s := range v.sequences(c) {
+		o := object{def: &schema.Table{Namespace: s.Namespace}}
+		rows = append(rows, pgClassRow(&o, sequenceOID(s), s.Name, "S", 0))
 	}
 	return rows, nil
 }
@@ -83,7 +89,7 @@ func pgClassRow(o *object, oid int64, name, kind string, columns int) []datum.Va
 	method, checks, indexed := int64(0), 0, false
 	switch kind {
 	case "r":
-		method, checks, indexed = oidHeap, len(o.def.Checks), len(o.def.Key) > 0
+		method, checks, indexed = oidHeap, len(o.def.Checks), len(o.indexes()) > 0
 	case "i":
 		method = oidBtree
 	}
@@ -111,9 +117,9 @@ func pgAttributeRows(_ context.Context, v *View, c Caller, b *keyBounds) ([][]da
 				rows = append(rows, pgAttributeRow(o.oid, column, n, column.NotNull, defaults && n > 0))
 			}
 		}
-		if index := o.oid + oidKeyIndex; o.kind == "r" && len(o.def.Key) > 0 && b.mayHold(bigOf(index)) {
-			for n, id := range o.def.Key {
-				rows = append(rows, pgAttributeRow(index, &o.def.Columns[o.def.ColumnByID(id)], n+1, false, false))
+		for _, x := range o.indexes() {
+			for n, id := range x.columns {
+				rows = append(rows, pgAttributeRow(x.oid, &o.def.Columns[o.def.ColumnByID(id)], n+1, false, false))
 			}
 		}
 	}
@@ -222,7 +228,7 @@ func pgTableRows(_ context.Context, v *View, c Caller, _ *keyBounds) ([][]datum.
 	for _, o := range v.objects(c) {
 		if o.kind == "r" {
 			rows = append(rows, []datum.Value{
-				textOf(o.def.Namespace), textOf(o.name), textOf("root"), {}, boolOf(len(o.def.Key) > 0), no, no, no,
+				textOf(o.def.Namespace), textOf(o.name), textOf("root"), {}, boolOf(len(o.indexes()) > 0), no, no, no,
 			})
 		}
 	}
@@ -248,10 +254,12 @@ func pgIndexRows(_ context.Context, v *View, c Caller, _ *keyBounds) ([][]datum.
 	var rows [][]datum.Value
 	yes, no := boolOf(true), boolOf(false)
 	for _, o := range v.objects(c) {
-		if n := len(o.def.Key); o.kind == "r" && n > 0 {
+		for _, x := range o.indexes() {
+			n := len(x.columns)
 			rows = append(rows, []datum.Value{
-				bigOf(o.oid + oidKeyIndex), bigOf(o.oid), smallOf(n), smallOf(n), yes, no, yes, no, yes, no, yes, no, yes, yes, no,
-				textOf(strings.Join(o.keyNumbers(), " ")), repeated("0", n), repeated("0", n), repeated("0", n), {}, {},
+				bigOf(x.oid), bigOf(o.oid), smallOf(n), smallOf(n), boolOf(x.unique), no, boolOf(x.kind == "p"), no, yes, no,
+				boolOf(x.ready), no, yes, yes, no,
+				textOf(strings.Join(o.numbers(x.columns), " ")), repeated("0", n), repeated("0", n), repeated("0", n), {}, {},
 			})
 		}
 	}
@@ -261,9 +269,9 @@ func pgIndexRows(_ context.Context, v *View, c Caller, _ *keyBounds) ([][]datum.
 func pgIndexesRows(_ context.Context, v *View, c Caller, _ *keyBounds) ([][]datum.Value, error) {
 	var rows [][]datum.Value
 	for _, o := range v.objects(c) {
-		if o.kind == "r" && len(o.def.Key) > 0 {
+		for _, x := range o.indexes() {
 			rows = append(rows, []datum.Value{
-				textOf(o.def.Namespace), textOf(o.name), textOf(keyName(o.def)), {}, textOf(keyDefinition(o.def)),
+				textOf(o.def.Namespace), textOf(o.name), textOf(x.name), {}, textOf(o.definition(&x)),
 			})
 		}
 	}
@@ -276,15 +284,14 @@ func pgConstraintRows(_ context.Context, v *View, c Caller, _ *keyBounds) ([][]d
 		if o.kind != "r" {
 			continue
 		}
-		if len(o.def.Key) > 0 {
-			rows = append(rows, pgConstraintRow(&o, o.oid+oidKey, keyName(o.def), "p", o.oid+oidKeyIndex, o.keyNumbers(), true, datum.Value{}))
+		for _, x := range o.indexes() {
+			if x.constraint != 0 {
+				rows = append(rows, pgConstraintRow(&o, x.constraint, x.name, x.kind, x.oid, o.numbers(x.columns), x.ready, datum.Value{}))
+			}
 		}
 		for i := range o.def.Checks {
 			check := &o.def.Checks[i]
-			numbers := make([]string, len(check.Columns))
-			for n, id := range check.Columns {
-				numbers[n] = intOf(o.numberOf(id)).String()
-			}
+			numbers := o.numbers(check.Columns)
 			rows = append(rows, pgConstraintRow(&o, o.oid+oidCheck+int64(i), check.Name, "c", 0, numbers, !check.Unproven, textOf(check.Text)))
 		}
 	}

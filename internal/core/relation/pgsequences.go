@@ -1,0 +1,67 @@
+package relation
+
+import (
+	"context"
+	"slices"
+	"strconv"
+
+	"kalamdb/internal/datum"
+	"kalamdb/internal/schema"
+)
+
+func sequenceOID(s *schema.Sequence) int64 { return nameOID("sequence", s.QualifiedName()) }
+
+// sequences returns those that a caller may know: all that stand for themselves,
+// and those of columns whose tables he may read.
+func (v *View) sequences(c Caller) []*schema.Sequence {
+	var all []*schema.Sequence
+	d := v.moment.Definitions()
+	for n := range d.Namespaces() {
+		all = slices.AppendSeq(all, d.Sequences(n.Name))
+	}
+	return slices.DeleteFunc(all, func(s *schema.Sequence) bool {
+		if s.Table == 0 {
+			return false
+		}
+		t, ok := d.TableByID(s.Table)
+		return !ok || !c.mayRead(t)
+	})
+}
+
+func pgSequenceRows(_ context.Context, v *View, c Caller, _ *keyBounds) ([][]datum.Value, error) {
+	var rows [][]datum.Value
+	for _, s := range v.sequences(c) {
+		rows = append(rows, []datum.Value{
+			bigOf(sequenceOID(s)), bigOf(pgTypes[datum.BigInt].oid), bigOf(s.Start), bigOf(s.Increment), bigOf(s.Max), bigOf(s.Min),
+			bigOf(1), boolOf(s.Cycle),
+		})
+	}
+	return rows, nil
+}
+
+func pgSequencesRows(_ context.Context, v *View, c Caller, _ *keyBounds) ([][]datum.Value, error) {
+	var rows [][]datum.Value
+	for _, s := range v.sequences(c) {
+		rows = append(rows, []datum.Value{
+			textOf(s.Namespace), textOf(s.Name), textOf("root"), textOf("bigint"), bigOf(s.Start), bigOf(s.Min), bigOf(s.Max),
+			bigOf(s.Increment), boolOf(s.Cycle), bigOf(1), {},
+		})
+	}
+	return rows, nil
+}
+
+func infoSequenceRows(_ context.Context, v *View, c Caller, _ *keyBounds) ([][]datum.Value, error) {
+	var rows [][]datum.Value
+	number := func(n int64) datum.Value { return textOf(strconv.FormatInt(n, 10)) }
+	for _, s := range v.sequences(c) {
+		cycle := "NO"
+		if s.Cycle {
+			cycle = "YES"
+		}
+		rows = append(rows, []datum.Value{
+			textOf(catalogName), textOf(s.Namespace), textOf(s.Name), textOf("bigint"), intOf(64), intOf(2), intOf(0), number(s.Start),
+			number(s.Min), number(s.Max), number(s.Increment), textOf(cycle),
+		})
+	}
+	return rows, nil
+}

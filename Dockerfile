@@ -13,4 +13,5 @@ USER kalamdb
 ENV KALAMDB_SERVER_HOST=0.0.0.0 KALAMDB_SERVER_PORT=2900 KALAMDB_DATA_DIR=/var/lib/kalamdb
 VOLUME /var/lib/kalamdb
 EXPOSE 2900
-ENTRYPOINT ["/usr/local/bin/kalamdb"]
+# --supervise starts the server again when it crashes.
+ENTRYPOINT ["/usr/local/bin/kalamdb", "--supervise"]

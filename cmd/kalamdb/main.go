@@ -2,7 +2,10 @@
 //
 // Exit codes: 0 stopped on request, 1 the start failed, 2 wrong usage, 3 the
 // data directory is locked, foreign, newer or damaged, 4 the engine failed
-// while running; nothing that was acknowledged is lost then.
+// while running; nothing that was acknowledged is lost then. A crash ends with a
+// signal. With --supervise the server is a child, started again after 4 and after
+// signals: after 100 ms, twice as long each time up to 30 s, and anew once it has
+// been up for a minute.
 package main
 
 import (
@@ -46,6 +49,7 @@ directory and beside the program.
 
   --set section.key=value  set a key; wins over environment and file; repeatable
   --print-config           print the configuration in force and exit
+  --supervise              run the server as a child and start it again when it crashes
   --accept-clock           take writes although the last commit is far ahead of the clock
   --version                print the version and exit
   --help                   print this and exit
@@ -56,6 +60,7 @@ type flags struct {
 	file                              string
 	set                               []string
 	printConfig, acceptClock, version bool
+	supervise                         bool
 }
 
 // parse reads flags before and behind the one file.
@@ -65,6 +70,7 @@ func parse(args []string) (f flags, err error) {
 	set.Func("set", "", func(v string) error { f.set = append(f.set, v); return nil })
 	set.BoolVar(&f.printConfig, "print-config", false, "")
 	set.BoolVar(&f.acceptClock, "accept-clock", false, "")
+	set.BoolVar(&f.supervise, "supervise", false, "")
 	set.BoolVar(&f.version, "version", false, "")
 	for {
 		if err := set.Parse(args); err != nil {
@@ -108,11 +114,17 @@ func run(args, env []string, stdout, stderr io.Writer) int {
 		fmt.Fprint(stdout, loaded.Options.Print())
 		return exitStopped
 	}
+	if f.supervise {
+		return supervise(args, env, stdout, stderr)
+	}
 	return serve(f, loaded, stdout, stderr)
 }
 
 // serve runs the server until a signal asks it to stop.
 func serve(f flags, loaded *config.Loaded, stdout, stderr io.Writer) int {
+	// A crash ends with a signal: the exit code that the Go runtime would end with
+	// means wrong usage here.
+	debug.SetTraceback("crash")
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	commit, date := build()

@@ -248,5 +248,6 @@ func (s *Logging) keys() []key {
 		{"logging.level", &s.Level, "info", "Least level that is logged.", oneOf("debug", "info", "warn", "error", "trace")},
 		{"logging.logs_path", &s.LogsPath, "", "Folder of server.jsonl; empty means logs below the data directory.", text},
 		{"logging.log_to_console", &s.LogToConsole, "true", "Whether the log is also written to standard error.", text},
+		{"logging.slow_query", &s.SlowQuery, "1s", "Time from which on a SELECT, INSERT, UPDATE or DELETE is written to slow.jsonl, without its values; 0 writes none.", duration},
 	}
 }

@@ -193,6 +193,7 @@ type Logging struct {
 	Level        string
 	LogsPath     string
 	LogToConsole bool
+	SlowQuery    time.Duration
 }
 
 // Address returns host:port as the server listens on it.

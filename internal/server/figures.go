@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"kalamdb/internal/api"
+	"kalamdb/internal/core"
 )
 
 // figure is one number of one room: /metrics shows it as kalamdb_<name>,
@@ -23,7 +24,8 @@ type figure struct {
 	help    string
 	value   float64
 	counter bool
-	label   string // value of the label "code", "" for none
+	label   string               // value of the label "code", "" for none
+	times   *core.StatementTimes // of a histogram by kind and path; value is nothing then
 }
 
 func counter(name, help string, v int64) figure {
@@ -70,7 +72,7 @@ func (s *Server) edgeFigures() []figure {
 
 func (s *Server) coreFigures() []figure {
 	d := s.db.Stats()
-	return []figure{
+	return append(statementFigures(&d.Running), []figure{
 		counter("sql_requests_total", "SQL requests of all doors.", d.Statements),
 		counter("sql_failures_total", "SQL requests that failed.", d.Failures),
 		counter("sql_conflicts_total", "Statements run again because what they read had changed.", d.Conflicts),
@@ -97,7 +99,31 @@ func (s *Server) coreFigures() []figure {
 		counter("flush_rows_total", "Rows moved to cold files.", d.Maint.FlushedRows),
 		counter("flush_files_total", "Cold files adopted.", d.Maint.FlushedFiles),
 		counter("cold_purged_rows_total", "Deleted rows purged.", d.Maint.PurgedRows),
+		gauge("analytics_running", "Statements that run in DuckDB.", d.Analytics.Running),
+		gauge("analytics_queue", "Statements that wait for DuckDB.", d.Analytics.Waiting),
+		counter("analytics_statements_total", "Statements begun in DuckDB.", d.Analytics.Statements),
+		counter("analytics_opened_total", "Times DuckDB was opened.", d.Analytics.Opened),
+		counter("analytics_given_up_total", "Times DuckDB failed without a reason.", d.Analytics.GivenUp),
+	}...)
+}
+
+// statementFigures tells of statements of all doors.
+func statementFigures(d *core.StatementStats) []figure {
+	out := []figure{
+		gauge("statements_running", "Statements that run or are being read.", d.Running),
+		counter("statements_killed_total", "Statements ended by KILL QUERY.", d.Killed),
+		counter("statements_abandoned_total", "Statements ended because their callers had gone away.", d.Gone),
+		counter("statements_slow_total", "Statements written to the slow log.", d.Slow),
 	}
+	for code, n := range d.Faults {
+		f := counter("statement_faults_total", "Statements that failed, by fault.", n)
+		f.label = string(code)
+		out = append(out, f)
+	}
+	for i := range d.Times {
+		out = append(out, figure{name: "statement_seconds", help: "Time of statements until their last row.", times: &d.Times[i]})
+	}
+	return out
 }
 
 func (s *Server) liveFigures() []figure {
@@ -182,6 +208,11 @@ func (collector) Describe(chan<- *prometheus.Desc) {}
 // Collect sends all figures.
 func (c collector) Collect(to chan<- prometheus.Metric) {
 	for _, f := range c.figures() {
+		if t := f.times; t != nil {
+			d := prometheus.NewDesc("kalamdb_"+f.name, f.help, []string{"kind", "path"}, nil)
+			to <- prometheus.MustNewConstHistogram(d, t.Count, t.Seconds, t.Below, t.Kind, t.Path)
+			continue
+		}
 		kind := prometheus.GaugeValue
 		if f.counter {
 			kind = prometheus.CounterValue
@@ -240,6 +271,9 @@ func (s *Server) stats(ctx context.Context) [][2]string {
 	}
 	for _, f := range s.figures() {
 		name := f.name
+		if f.times != nil {
+			name, f.value = name+"_"+f.times.Kind+"_"+f.times.Path+"_count", float64(f.times.Count)
+		}
 		if f.label != "" {
 			name += "_" + f.label
 		}

@@ -54,6 +54,7 @@ type Server struct {
 	o       Options
 	logs    *logs
 	log     *slog.Logger
+	slow    *slowLog
 	store   *store.Store
 	cold    *cold.Tier
 	db      *core.DB
@@ -89,6 +90,7 @@ func Open(o Options) (*Server, error) {
 	s := &Server{o: o, process: newProcess(o.Now)}
 	s.logs = newLogs(o.Config.Logging, o.Stderr)
 	s.log = s.logs.logger()
+	s.slow = newSlowLog(o.Config.LogsPath(), s.log)
 	if err := s.open(); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
@@ -188,7 +190,8 @@ func (s *Server) coreOptions(passwords *auth.Passwords) core.Options {
 			PlanCacheEntries: c.Execution.PlanCacheEntries, MaxDepth: c.Execution.MaxExpressionDepth,
 			StatementTime: c.Execution.HandlerTimeout,
 		},
-		Analytics:        s.analyticsOptions(),
+		Analytics:     s.analyticsOptions(),
+		SlowStatement: c.Logging.SlowQuery, Slow: s.slow.write,
 		DeletedRetention: c.Retention.DefaultDeletedRetention, AuditEntries: c.Retention.AuditMaxEntries,
 		Cluster: s.cluster(), Version: s.o.Version,
 		Recorder: core.RecorderOptions{
@@ -339,7 +342,7 @@ func (s *Server) close() error {
 	if s.store != nil {
 		faults = append(faults, s.store.Close())
 	}
-	return errors.Join(append(faults, s.logs.close())...)
+	return errors.Join(append(faults, s.slow.close(), s.logs.close())...)
 }
 
 // node describes this process to health answers.

@@ -29,10 +29,11 @@ const maxLogTail = 1 << 20
 // registerViews gives the views over running state their rows.
 func (s *Server) registerViews() {
 	views := map[string]relation.Produce{
-		"stats":       s.statsRows,
-		"settings":    s.settingsRows,
-		"server_logs": s.logRows,
-		"cluster":     s.clusterRows,
+		"stats":        s.statsRows,
+		"settings":     s.settingsRows,
+		"server_logs":  s.logRows,
+		"cluster":      s.clusterRows,
+		"slow_queries": s.slowRows,
 	}
 	for name, rows := range views {
 		def, ok := s.db.Relations().Definition(schema.SystemNamespace, name)

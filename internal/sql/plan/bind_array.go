@@ -29,11 +29,15 @@ func newMakers() map[datum.Kind]*Function {
 	return out
 }
 
+// elementSize is what an element counts beside its bytes: what it takes while an
+// array is built.
+const elementSize = 64
+
 // newArray builds an array within the bound of what a function may build.
 func newArray(element datum.Kind, items []value) (value, error) {
 	size := 0
 	for _, v := range items {
-		if size += 12 + v.Size(); size > MaxBuilt {
+		if size += elementSize + v.Size(); size > MaxBuilt {
 			return value{}, checkBuilt(size)
 		}
 	}

@@ -57,7 +57,7 @@ func joinArrays(a, b value) (value, error) {
 	case b.IsNull():
 		return a, nil
 	}
-	if err := checkBuilt(a.Size() + b.Size()); err != nil {
+	if err := checkBuilt(a.Size() + b.Size() + elementSize*(a.Len()+b.Len())); err != nil {
 		return value{}, err
 	}
 	return newArray(a.ElementKind(), append(a.Items(), b.Items()...))
@@ -245,7 +245,7 @@ func filled(x, counts value) (value, error) {
 			return value{}, fault.New(fault.InvalidValue, "a length of array_fill must not be negative or NULL")
 		}
 	}
-	if err := checkBuilt(product(int(min(n, MaxBuilt)), x.Size()+12)); err != nil {
+	if err := checkBuilt(product(int(min(n, MaxBuilt)), x.Size()+elementSize)); err != nil {
 		return value{}, err
 	}
 	items := make([]value, n)
@@ -341,7 +341,7 @@ func splitText(s, delimiter, null value) (value, error) {
 	switch text := s.Text(); {
 	case text == "":
 	case delimiter.IsNull():
-		if err := checkBuilt(product(len(text), 24)); err != nil {
+		if err := checkBuilt(product(utf8.RuneCountInString(text), elementSize)); err != nil {
 			return value{}, err
 		}
 		for rest := text; rest != ""; {
@@ -351,7 +351,7 @@ func splitText(s, delimiter, null value) (value, error) {
 	case delimiter.Text() == "":
 		parts = []string{text}
 	default:
-		if err := checkBuilt(product(strings.Count(text, delimiter.Text())+1, 16)); err != nil {
+		if err := checkBuilt(product(strings.Count(text, delimiter.Text())+1, elementSize)); err != nil {
 			return value{}, err
 		}
 		parts = strings.Split(text, delimiter.Text())

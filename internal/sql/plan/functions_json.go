@@ -200,7 +200,12 @@ func jsonKeys(doc string) (value, error) {
 func jsonBuilders() []Function {
 	return []Function{
 		{Name: "to_json", Aliases: []string{"to_jsonb"}, Doc: "The value as JSON: numbers and booleans as they are, JSON unchanged, others as a string.", NullOK: true, args: []pattern{anyArg}, result: jsonType,
-			call1: func(_ *Env, v value) (value, error) { return jsonValue(string(appendJSON(nil, v))) }},
+			call1: func(_ *Env, v value) (value, error) {
+				if err := checkBuilt(jsonSize(v)); err != nil {
+					return value{}, err
+				}
+				return jsonValue(string(appendJSON(nil, v)))
+			}},
 		{Name: "json_build_array", Aliases: []string{"jsonb_build_array"}, Doc: "An array of the arguments.", NullOK: true, args: []pattern{anyArg}, variadic: true, result: jsonType,
 			calls: func(_ *Env, args []value) (value, error) {
 				out := []byte{'['}
@@ -208,10 +213,10 @@ func jsonBuilders() []Function {
 					if i > 0 {
 						out = append(out, ',')
 					}
-					out = appendJSON(out, v)
-					if err := checkBuilt(len(out)); err != nil {
+					if err := checkBuilt(len(out) + jsonSize(v)); err != nil {
 						return value{}, err
 					}
+					out = appendJSON(out, v)
 				}
 				return jsonValue(string(append(out, ']')))
 			}},
@@ -232,14 +237,42 @@ func jsonObject(_ *Env, args []value) (value, error) {
 		if i > 0 {
 			out = append(out, ',')
 		}
-		out = datum.AppendJSONString(out, plainText(args[i]))
-		out = append(out, ':')
-		out = appendJSON(out, args[i+1])
-		if err := checkBuilt(len(out)); err != nil {
+		key := datum.NewText(plainText(args[i]))
+		if err := checkBuilt(len(out) + jsonSize(key) + jsonSize(args[i+1])); err != nil {
 			return value{}, err
 		}
+		out = datum.AppendJSONString(out, key.Text())
+		out = append(out, ':')
+		out = appendJSON(out, args[i+1])
 	}
 	return jsonValue(string(append(out, '}')))
+}
+
+// jsonSize is at least what appendJSON adds for a value.
+func jsonSize(v value) int {
+	const most = 64 // of what holds no bytes, and of what stands around others
+	switch {
+	case v.Kind() == datum.Array:
+		size := most
+		for _, item := range v.Elements() {
+			size += jsonSize(item)
+		}
+		return size
+	case !v.Kind().IsString():
+		return most + 6*v.Size()
+	case v.Kind() != datum.Text:
+		return most + v.Size()
+	}
+	size := most + v.Size()
+	for i := range v.Size() {
+		switch c := v.Text()[i]; {
+		case c < 0x20:
+			size += 5
+		case c == '"' || c == '\\':
+			size++
+		}
+	}
+	return size
 }
 
 // appendJSON writes a value into a JSON document, where numbers of all sizes

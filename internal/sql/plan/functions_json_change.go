@@ -70,9 +70,17 @@ func jsonChangers() []Function {
 	all = append(all, changing("jsonb_insert", "The document with a value inserted before the one at a path, or behind it when the fourth argument is true.", choice(editAfter, editBefore), false)...)
 	return append(all,
 		Function{Name: "jsonb_strip_nulls", Aliases: []string{"json_strip_nulls"}, Doc: "The document without the members that are null.", args: []pattern{docArg}, result: jsonType,
-			call1: func(_ *Env, v value) (value, error) { return jsonGiven(jsonStripped(strings.TrimSpace(v.Text()))) }},
+			call1: func(_ *Env, v value) (value, error) {
+				if err := checkNesting(v.Text()); err != nil {
+					return value{}, err
+				}
+				return jsonGiven(jsonStripped(strings.TrimSpace(v.Text())))
+			}},
 		Function{Name: "jsonb_pretty", Doc: "The document over several lines.", args: []pattern{docArg}, result: textType,
 			call1: func(_ *Env, v value) (value, error) {
+				if err := checkNesting(v.Text()); err != nil {
+					return value{}, err
+				}
 				b, err := jsonPretty(nil, strings.TrimSpace(v.Text()), 0)
 				if err != nil {
 					return value{}, err

@@ -68,6 +68,34 @@ func writeItems(items []string) (string, error) {
 	return "[" + strings.Join(items, ",") + "]", nil
 }
 
+// maxNesting bounds the bytes of a document times its depth for what looks into
+// every level of it anew.
+const maxNesting = 1 << 27
+
+// checkNesting refuses a document that is both too large and too deep.
+func checkNesting(doc string) error {
+	depth, most := 0, 0
+	for i := 0; i < len(doc); i++ {
+		switch doc[i] {
+		case '"':
+			for i++; i < len(doc) && doc[i] != '"'; i++ {
+				if doc[i] == '\\' {
+					i++
+				}
+			}
+		case '[', '{':
+			depth++
+			most = max(most, depth)
+		case ']', '}':
+			depth--
+		}
+	}
+	if most > 1 && len(doc) > maxNesting/most {
+		return fault.New(fault.LimitExceeded, "a document of %d bytes is too large to nest %d levels deep here", len(doc), most)
+	}
+	return nil
+}
+
 // jsonEdit says what happens at the end of a path.
 type jsonEdit uint8
 
@@ -83,6 +111,9 @@ const (
 // nowhere, doc as it is.
 func jsonChange(doc string, path []string, val string, edit jsonEdit) (string, error) {
 	doc = strings.Trim(doc, " \t\r\n")
+	if err := checkNesting(doc); err != nil {
+		return "", err
+	}
 	return jsonChangeAt(doc, path, 1, val, edit)
 }
 

@@ -74,7 +74,7 @@ const largeRows = 20_000
 // calculates reports whether a query of the row path gathers what DuckDB would
 // calculate faster.
 func calculates(q *plan.Query) bool {
-	if q.Table == nil || !q.Grouped || q.Keyed() || len(q.Access.Low.Values)+len(q.Access.High.Values) > 0 {
+	if q.Table == nil || !q.Grouped || q.Keyed() || len(q.Access.Low.Values)+len(q.Access.High.Values) > 0 || q.Access.Index != nil {
 		return false
 	}
 	exprs := q.Groups

@@ -71,6 +71,19 @@ func (s *rowSource) Scan(ctx context.Context, r source.Request) (source.Rows, er
 		return s.scanStream(ctx, r)
 	case r.Keys != nil:
 		return s.scanPoints(ctx, r)
+	case r.Index != nil:
+		if rows, err := s.scanIndex(ctx, r); rows != nil || err != nil {
+			return rows, err
+		}
+		r.Index = nil
+		return s.scanRows(r)
+	}
+	return s.scanRows(r)
+}
+
+// scanRows starts a scan in the order of a request.
+func (s *rowSource) scanRows(r source.Request) (source.Rows, error) {
+	switch {
 	case r.Order == source.BySeq || r.Order == source.BySeqDesc:
 		return s.scanSeq(r)
 	case r.Order == source.ByKey || len(r.Low.Values) > 0 || len(r.High.Values) > 0:

@@ -16,6 +16,7 @@ type access struct {
 	keys      [][]Eval
 	low, high []Eval
 	seq       []Eval
+	index     *indexAccess // nil without one
 	// fixed is how many leading columns low and high bind by equality.
 	fixed int
 }
@@ -42,6 +43,9 @@ func (c *compiler) access(q *plan.Query) (*access, error) {
 	}
 	for out.fixed < min(len(low), len(high)) && low[out.fixed] == high[out.fixed] {
 		out.fixed++
+	}
+	if out.index, err = c.index(q.Table, q.Access.Index); err != nil {
+		return nil, err
 	}
 	for _, s := range q.Access.Seq {
 		eval, err := c.value(s.X)
@@ -78,7 +82,17 @@ func (a *access) request(env *Env) (r source.Request, empty, exact bool, err err
 		return r, false, false, err
 	}
 	high, emptyHigh, okHigh, err := a.bound(env, a.high, a.a.High.Inclusive)
+	if err != nil {
+		return r, false, false, err
+	}
 	r.Low, r.High = low, high
+	if a.index != nil && !r.Deleted {
+		index, none, err := a.index.request(env)
+		if err != nil || none {
+			return r, none, false, err
+		}
+		r.Index = index
+	}
 	return r, emptyLow || emptyHigh, exact && okLow && okHigh, err
 }
 

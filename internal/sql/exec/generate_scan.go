@@ -114,7 +114,7 @@ func (g *generator) request(n *plan.Scan) (source.Request, bool, error) {
 
 // fixedAccess reports whether the bounds are the same for the whole statement.
 func fixedAccess(a *plan.Access) bool {
-	lists := append([][]plan.Expr{a.Low.Values, a.High.Values}, a.Keys...)
+	lists := append([][]plan.Expr{a.Low.Values, a.High.Values, a.Index.Values()}, a.Keys...)
 	for _, s := range a.Seq {
 		lists = append(lists, []plan.Expr{s.X})
 	}

@@ -18,6 +18,8 @@ type Access struct {
 	Keys [][]Expr
 	// Low and High bound the leading key columns.
 	Low, High KeyBound
+	// Index, if not nil, leads to the rows where the key does not lead as far.
+	Index *IndexAccess
 	// Seq are bounds of _seq.
 	Seq []SeqBound
 	// Deleted says that the filter names _deleted, so that tombstones count.
@@ -94,6 +96,7 @@ func (a *Access) find(t *schema.Table, filter Expr) {
 	}
 	a.keys(t, conjuncts, tests)
 	a.seq(t, tests)
+	a.indexes(t, conjuncts, tests)
 	a.Exact = rest == 0
 	for _, s := range tests {
 		a.Exact = a.Exact && s.used
@@ -322,6 +325,9 @@ func (a *Access) describe(t *schema.Table) string {
 		if len(a.High.Values) > 0 {
 			fmt.Fprintf(&b, " to %s(%s)", exclusive(a.High), list(a.High.Values))
 		}
+	}
+	if a.Index != nil {
+		a.Index.describe(&b)
 	}
 	for _, s := range a.Seq {
 		b.WriteString(" _seq " + codeNames[s.Code] + " " + s.X.String())

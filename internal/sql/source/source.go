@@ -33,6 +33,15 @@ type Bound struct {
 	Inclusive bool
 }
 
+// Range is what lies between two bounds of the leading columns of an index.
+type Range struct{ Low, High Bound }
+
+// IndexRequest asks for the rows within one of the ranges of an index.
+type IndexRequest struct {
+	Index  schema.IndexID
+	Ranges []Range
+}
+
 // Request says which rows and columns a scan wants. It is a promise of the
 // table to deliver at least the rows asked for, never a row outside the
 // bounds; the executor still applies the whole WHERE clause.
@@ -45,6 +54,9 @@ type Request struct {
 	Keys [][]datum.Value
 	// Low and High bound the key.
 	Low, High Bound
+	// Index, if not nil, is a shorter way to the rows: those outside of its ranges
+	// are not wanted. A hint: they may be delivered all the same.
+	Index *IndexRequest
 	// AfterSeq and UpToSeq bound _seq: AfterSeq < _seq <= UpToSeq; UpToSeq 0
 	// means no upper bound.
 	AfterSeq, UpToSeq uint64

@@ -35,10 +35,24 @@ func TestBounds(t *testing.T) {
 	refused("commit.max_bytes", n, err)
 	b.want("alice", "1 a NULL; 2 b NULL; 3 c NULL")
 
+	// The rows beyond the bound are counted, up to ten times the bound.
+	for rows, want := range map[int]string{4: "would change 4;", 29: "would change 29;"} {
+		var objects []string
+		for range rows {
+			objects = append(objects, `{"body": "z"}`)
+		}
+		if _, err := b.insert("alice", objects...); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%d rows: %v, want %q", rows, err, want)
+		}
+	}
+
 	// An UPDATE counts the rows that it changes, and their old versions' bytes.
 	b.counted(b.insert("alice", `{"body": "d"}`))(1)
 	n, err = b.exec("alice", "UPDATE app.note SET n = 1 WHERE id > 0")
 	refused("commit.max_rows", n, err)
+	if !strings.Contains(err.Error(), "would change 4;") {
+		t.Errorf("%v does not say how many rows", err)
+	}
 	b.counted(b.exec("alice", "UPDATE app.note SET n = 1 WHERE id < 3"))(2)
 	b.counted(b.exec("alice", "UPDATE app.note SET n = 1 WHERE id < 5 AND id <> 4"))(1) // two are so already
 	n, err = b.exec("alice", fmt.Sprintf("UPDATE app.note SET body = '%s' WHERE id < 3", strings.Repeat("y", 150)))

@@ -2,6 +2,7 @@ package write
 
 import (
 	"slices"
+	"strconv"
 
 	"kalamdb/internal/command"
 	"kalamdb/internal/datum"
@@ -18,6 +19,7 @@ type composer struct {
 	to     Target
 	env    *exec.Env
 	rows   []command.RowWrite
+	over   int // rows beyond the bound, which are counted only
 	bytes  int64
 	// seen holds the keys of the statement's own inserts, from the second row on.
 	seen map[string]struct{}
@@ -92,6 +94,9 @@ func (c *composer) insertValues(n int, row []datum.Value, absent []bool) error {
 	if err := c.checkRow(row); err != nil {
 		return err
 	}
+	if c.over > 0 {
+		return c.exceed() // its key need not be remembered
+	}
 	next := candidate{fresh: generatedKey, row: row}
 	if c.table.Kind != schema.Stream {
 		next.key = c.table.KeyOf(nil, row)
@@ -108,7 +113,7 @@ func (c *composer) insertValues(n int, row []datum.Value, absent []bool) error {
 // wait keeps a row until all keys of the statement are known.
 func (c *composer) wait(n candidate) error {
 	if len(c.candidates) >= c.writer.o.MaxRows {
-		return c.writer.tooManyRows(len(c.candidates) + 1)
+		return c.exceed()
 	}
 	n.row = slices.Clone(n.row)
 	if c.bytes += rowSize(n.row); c.bytes > c.writer.o.MaxBytes {
@@ -116,6 +121,31 @@ func (c *composer) wait(n candidate) error {
 	}
 	c.candidates = append(c.candidates, n)
 	return nil
+}
+
+// countedTimes is how many times the bound a statement is counted to, so that
+// its refusal can say how many rows it would change.
+const countedTimes = 10
+
+// exceed counts a row beyond the bound. Nothing of the statement is written any
+// more.
+func (c *composer) exceed() error {
+	if c.over++; c.over >= (countedTimes-1)*c.writer.o.MaxRows {
+		return c.exceeded()
+	}
+	return nil
+}
+
+// exceeded refuses a statement that has too many rows.
+func (c *composer) exceeded() error {
+	switch n := c.writer.o.MaxRows; {
+	case c.over == 0:
+		return nil
+	case c.over >= (countedTimes-1)*n:
+		return c.writer.tooManyRows(strconv.Itoa(n+c.over) + " or more")
+	default:
+		return c.writer.tooManyRows(strconv.Itoa(n + c.over))
+	}
 }
 
 // rowSize is about what the values of a row take in memory.
@@ -230,7 +260,7 @@ func (c *composer) supersede(op command.Op, old, row []datum.Value) error {
 
 func (c *composer) add(r command.RowWrite) error {
 	if len(c.rows) >= c.writer.o.MaxRows {
-		return c.writer.tooManyRows(len(c.rows) + 1)
+		return c.exceed()
 	}
 	c.bytes += int64(len(r.Key)+len(r.Row)+len(r.Old)+len(r.Scope)) + entryBytes(r.Index)
 	if c.bytes > c.writer.o.MaxBytes {

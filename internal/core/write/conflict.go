@@ -48,6 +48,9 @@ type candidate struct {
 // checks at the commit tell when something has come between, and the statement
 // runs again.
 func (c *composer) resolve(ctx context.Context, view *relation.View) error {
+	if err := c.exceeded(); err != nil {
+		return err
+	}
 	candidates := c.candidates
 	c.candidates, c.bytes = nil, 0
 	find := c.arbiters(view)

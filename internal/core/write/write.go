@@ -19,6 +19,7 @@ package write
 
 import (
 	"context"
+	"strconv"
 	"time"
 
 	"kalamdb/internal/command"
@@ -85,7 +86,7 @@ func New(o Options) *Writer {
 func (w *Writer) Insert(ctx context.Context, s *Insert, to Target, env *exec.Env) (Outcome, error) {
 	p := s.plan
 	if len(p.Rows) > w.o.MaxRows {
-		return Outcome{}, w.tooManyRows(len(p.Rows))
+		return Outcome{}, w.tooManyRows(strconv.Itoa(len(p.Rows)))
 	}
 	prepared, err := env.Prepare(p.Params)
 	if err != nil {
@@ -160,7 +161,7 @@ func (w *Writer) upsert(ctx context.Context, c *composer) (Outcome, error) {
 // absent marks columns that take their default.
 func (w *Writer) InsertRows(ctx context.Context, t *schema.Table, rows [][]datum.Value, absent [][]bool, to Target, env *exec.Env) (int64, error) {
 	if len(rows) > w.o.MaxRows {
-		return 0, w.tooManyRows(len(rows))
+		return 0, w.tooManyRows(strconv.Itoa(len(rows)))
 	}
 	c := newComposer(w, t, to, env)
 	for i := range rows {
@@ -264,6 +265,9 @@ func (w *Writer) durability(t *schema.Table) schema.Durability {
 // commit proposes what a composer has gathered, or stages it. release, if not
 // nil, lets go of latches and is called when the command has been applied.
 func (w *Writer) commit(ctx context.Context, c *composer, release func()) (Outcome, error) {
+	if err := c.exceeded(); err != nil {
+		return Outcome{}, err
+	}
 	if len(c.rows) == 0 {
 		return c.outcome(0, nil)
 	}
@@ -291,8 +295,8 @@ func (w *Writer) commit(ctx context.Context, c *composer, release func()) (Outco
 	return c.outcome(receipt.Rows, func(i int) uint64 { return schema.SeqAt(receipt.FirstSeq, i) })
 }
 
-func (w *Writer) tooManyRows(n int) error {
-	return fault.New(fault.LimitExceeded, "one statement may write at most %d rows, this one has %d or more; raise commit.max_rows or send it in parts", w.o.MaxRows, n)
+func (w *Writer) tooManyRows(n string) error {
+	return fault.New(fault.LimitExceeded, "one statement may write at most %d rows, this one would change %s; raise commit.max_rows or send it in parts", w.o.MaxRows, n)
 }
 
 func (w *Writer) tooManyBytes() error {

@@ -30,4 +30,6 @@ tpch: ; $(GO) run ./bench/tpch -scale=$(SCALE) $(ARGS)
 arch: ; $(GO) test ./internal/arch -count=1 -v -args -unused
 demo: build ; $(GO) run ./examples/demo $(if $(ROUNDS),-rounds=$(ROUNDS))
 run: build ; ./bin/kalamdb
-gen: ; $(GO) test ./internal/sql/plan -run=. -args -rewrite
+gen:
+	$(GO) test ./internal/sql/exec -run='TestCatalogue|TestNative' -args -rewrite
+	$(GO) test ./internal/sql/plan -run=. -args -rewrite

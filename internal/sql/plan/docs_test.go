@@ -15,6 +15,7 @@ const docsPath = "../../../docs/sql/functions.md"
 // TestDocs compares docs/sql/functions.md with the catalogue; with -rewrite it
 // writes the file anew.
 func TestDocs(t *testing.T) {
+	checkPage(t, "../../../docs/sql/types.md", typesPage())
 	want := docs()
 	if f := flag.Lookup("rewrite"); f != nil && f.Value.String() == "true" {
 		if err := os.WriteFile(filepath.FromSlash(docsPath), []byte(want), 0o644); err != nil {
@@ -34,22 +35,24 @@ func TestDocs(t *testing.T) {
 // docs prints the catalogue as a page.
 func docs() string {
 	var b strings.Builder
+	native, faults := docsNative(), docsFaults()
 	b.WriteString(docsHead)
 	chapter := ""
 	var last *Function
-	for _, f := range Functions() {
+	for i, f := range Functions() {
 		if strings.HasPrefix(f.Name, "_") {
 			continue
 		}
 		if f.Chapter != chapter {
 			chapter, last = f.Chapter, nil
-			b.WriteString("\n## " + chapter + "\n\n| form | gives | meaning |\n|---|---|---|\n")
+			b.WriteString("\n## " + chapter + "\n\n| form | gives | faults | DuckDB | meaning |\n|---|---|---|---|---|\n")
 		}
-		b.WriteString("| " + docsForm(f) + " | " + docsCell(f.ResultName()) + " | " + docsMeaning(f, last) + " |\n")
+		b.WriteString("| " + docsForm(f) + " | " + docsCell(f.ResultName()) + " | " + faults[f.Signature()] + " | " + native[i] + " | " + docsMeaning(f, last) + " |\n")
 		last = f
 	}
 	b.WriteString(docsTables())
 	b.WriteString(docsTail())
+	b.WriteString(docsDeviations())
 	return b.String()
 }
 
@@ -80,7 +83,11 @@ This page is printed from the catalogue in ` + "`internal/sql/plan`" + ` by its 
 
 A quoted string without a type, and a parameter, take the type that their place asks for. Of several forms the one that needs the fewest conversions is
 taken; integers become DECIMAL or DOUBLE, a DATE becomes a TIMESTAMP, JSON and FILE are taken as TEXT, nothing else is converted by itself.
-No function builds more than 64 MiB.
+No function builds more than 64 MiB, nor do those of one row together; more is LIMIT_EXCEEDED.
+
+"Faults" are the codes that tests have met with NULL, empty and extreme arguments; an argument of a wrong type is TYPE_MISMATCH everywhere. "DuckDB" says how
+the analytic path gets the entry over columns: *same*, it computes it natively; *rewritten*, natively in other words; *gathered*, it brings the rows together and
+our code computes; *called back*, our code computes it for each row, as on the row path; *a constant*, it is known before.
 `
 
 func docsForm(f *Function) string {

@@ -49,13 +49,13 @@ func newWorld(t *testing.T) *world {
 
 // TestTables runs testdata/*: operations and the keys and reads that follow.
 //
-//	table NAME id=N kind=user|shared|stream [ttl=SECONDS]
+//	table NAME id=N kind=user|shared|stream [ttl=SECONDS] [index=N] [unique=N]
 //	group time=MS            one group of commands; a blank line ends a command:
-//	  insert|update|delete NAME SCOPE KEY [TEXT] [read=SEQ] [fresh] [old=TEXT]
+//	  insert|update|delete NAME SCOPE KEY [TEXT] [read=SEQ] [fresh] [old=TEXT] [was=TEXT]
 //	keys [all]               every key, all with those of the store itself
 //	bytes                    the same as bytes
 //	get|at|scan|changes|counts|scopes|points …   reads
-//	reserve|adopt|forget|purge|expire|drop …     maintenance
+//	reserve|adopt|forget|purge|expire|drop|fill|dropindex …   maintenance
 //
 // A scope "-" is the one of SHARED tables. A seq is ms.node.counter.
 func TestTables(t *testing.T) {
@@ -76,6 +76,7 @@ func (w *world) run(d *datadriven.TestData) string {
 		"table": w.define, "group": w.group, "keys": w.keys,
 		"get": w.get, "at": w.at, "scan": w.scan, "changes": w.changes, "counts": w.counts, "scopes": w.scopes,
 		"reserve": w.reserve, "adopt": w.adopt, "forget": w.forget, "purge": w.purge, "expire": w.expire,
+		"fill": w.fill, "dropindex": w.dropIndex,
 		"bytes": w.bytes, "drop": w.drop, "windows": w.windows, "marks": w.marks, "restart": w.restart, "dropfiles": w.dropFiles,
 	}
 	verb, ok := verbs[d.Cmd]
@@ -194,7 +195,67 @@ func (w *world) define(d *datadriven.TestData) string {
 		t.Options.TTLSeconds = w.number(arg(d, "ttl", "10"))
 		t.Options.StreamWindowSeconds = table.StreamWindowSeconds(t.Options.TTLSeconds)
 	}
+	for at, a := range []string{"index", "unique"} {
+		if id := arg(d, a, ""); id != "" {
+			t.Indexes = append(t.Indexes, schema.Index{ID: schema.IndexID(w.number(id)), Name: a, Columns: []schema.ColumnID{2}, Unique: at == 1})
+		}
+	}
 	w.tables[t.Name] = t
+	return ""
+}
+
+// entries are what a change from one text to another means for the indexes.
+func (w *world) entries(t *schema.Table, op table.Op, was, text string) (list []schema.IndexEntry) {
+	values := func(x *schema.Index, text string) []byte {
+		row := make([]datum.Value, len(t.Columns))
+		if text != "" {
+			row[1] = datum.NewText(text)
+		}
+		encoded, _ := t.AppendIndexValues(nil, x, row)
+		return encoded
+	}
+	for i := range t.Indexes {
+		var e schema.IndexEntry
+		if op != table.Insert {
+			e.Old = values(&t.Indexes[i], was)
+		}
+		if op != table.Delete {
+			e.New = values(&t.Indexes[i], text)
+		}
+		list = append(list, e)
+	}
+	return list
+}
+
+// fill gives rows of the lines KEY SEQ [TEXT] their entry in the first index.
+func (w *world) fill(d *datadriven.TestData) string {
+	t, scope := w.table(d.CmdArgs[0].Key), scopeOf(d.CmdArgs[1].Key)
+	var out string
+	err := w.commit(func(*store.Batch) error {
+		lines := strings.Split(strings.TrimSpace(d.Input), "\n")
+		filled, err := w.writer.FillIndex(t, 0, scope, len(lines), func(i int) ([]byte, uint64, []byte) {
+			words := append(strings.Fields(lines[i]), "")
+			return keyOf(w.number(words[0])), w.seq(words[1]), w.entries(t, table.Insert, "", words[2])[0].New
+		})
+		out = fmt.Sprintf("%d filled\n", filled)
+		return err
+	})
+	if err != nil {
+		return refusal(err) + "\n"
+	}
+	return out
+}
+
+// dropIndex drops the first index of a table.
+func (w *world) dropIndex(d *datadriven.TestData) string {
+	t := w.table(d.CmdArgs[0].Key)
+	if err := w.commit(func(*store.Batch) error {
+		w.writer.DropIndex(t.Indexes[0].ID)
+		return nil
+	}); err != nil {
+		w.t.Fatal(err)
+	}
+	t.Indexes = t.Indexes[1:]
 	return ""
 }
 
@@ -234,7 +295,7 @@ func (w *world) change(line string) change {
 	ops := map[string]table.Op{"insert": table.Insert, "update": table.Update, "delete": table.Delete}
 	t := w.table(words[1])
 	c := change{t, table.RowChange{Op: ops[words[0]], Scope: scopeOf(words[2]), Key: keyOf(w.number(words[3]))}}
-	text := ""
+	text, was := "", ""
 	for _, word := range words[4:] {
 		name, value, _ := strings.Cut(word, "=")
 		switch name {
@@ -242,6 +303,8 @@ func (w *world) change(line string) change {
 			c.row.ReadSeq = w.seq(value)
 		case "fresh":
 			c.row.Fresh = true
+		case "was":
+			was = value
 		case "old":
 			c.row.Old = w.row(t, w.number(words[3]), value)
 		default:
@@ -249,6 +312,7 @@ func (w *world) change(line string) change {
 		}
 	}
 	c.row.Row = w.row(t, w.number(words[3]), text)
+	c.row.Index = w.entries(t, c.row.Op, was, text)
 	return c
 }
 
@@ -275,6 +339,13 @@ func (w *world) command(d *datadriven.TestData, rows []change, out *strings.Buil
 	first := schema.NextSeq(w.last, micros(w.number(arg(d, "time", "0"))), 1)
 	for i, c := range rows {
 		if err := w.writer.Check(c.table, &c.row, schema.SeqAt(first, i)); err != nil {
+			w.writer.Reject()
+			fmt.Fprintf(out, "row %d: %s\n", i, refusal(err))
+			return
+		}
+	}
+	for i, c := range rows {
+		if err := w.writer.CheckUnique(c.table, &c.row); err != nil {
 			w.writer.Reject()
 			fmt.Fprintf(out, "row %d: %s\n", i, refusal(err))
 			return

@@ -103,7 +103,7 @@ func (t *Tier) Create(st schema.Storage, path string, def *schema.Table, o Creat
 		if c.System == schema.SeqColumn {
 			w.seq = i
 		}
-		if o.Rows >= t.options.BloomRows && (c.System == schema.SeqColumn || def.IsKey(i)) && c.Type.Kind != datum.Bool {
+		if o.Rows >= t.options.BloomRows && (c.System == schema.SeqColumn || def.IsKey(i) || def.IndexOf(c.ID) != nil) && c.Type.Kind != datum.Bool {
 			po.Bloom = append(po.Bloom, i)
 		}
 		w.stats[i].bounded = boundable(c.Type.Kind)

@@ -50,12 +50,7 @@ func indexRefusal(t *schema.Table, err error) error {
 		}
 		texts[i], names[i], rest = v.String(), column.Name, tail
 	}
-	return DuplicateValues(x, strings.Join(texts, ", "), strings.Join(names, ", "))
-}
-
-// DuplicateValues is the fault for values that a unique index holds already.
-func DuplicateValues(x *schema.Index, values, columns string) error {
-	return fault.New(fault.DuplicateKey, "value '%s' already exists in column '%s' (unique index '%s')", values, columns, x.Name)
+	return fault.New(fault.DuplicateKey, "value '%s' already exists in column '%s' (unique index '%s')", strings.Join(texts, ", "), strings.Join(names, ", "), x.Name)
 }
 
 // newIndexes numbers the indexes that a definition adds, and takes over what is

@@ -54,3 +54,24 @@ func TestSlowQueries(t *testing.T) {
 		t.Errorf("%v", rows)
 	}
 }
+
+// TestStatementFigures: /metrics tells times by kind and path, and faults of
+// statements by code.
+func TestStatementFigures(t *testing.T) {
+	x := newTarget(t, nil)
+	x.must(t, "root", "SELECT count(*) FROM app.open a, app.open b")
+	x.post(t, "Bearer "+token("root"), []byte(`{"sql":"SELECT * FROM app.nowhere"}`))
+	_, text := x.send(t, "GET", "/metrics", nil)
+	for _, want := range []string{
+		`kalamdb_statement_seconds_bucket{kind="select",path="row",le="+Inf"}`,
+		`kalamdb_statement_seconds_count{kind="select",path="analytic"} 1`,
+		`kalamdb_statement_seconds_count{kind="insert",path="row"}`,
+		`kalamdb_statement_faults_total{code="TABLE_NOT_FOUND"} 1`,
+		"kalamdb_statements_running 0", "kalamdb_analytics_queue 0", "kalamdb_views ", "kalamdb_transactions_open 0",
+		"kalamdb_disk_free_bytes ", "kalamdb_store_log_bytes ", "kalamdb_plan_cache_hits_total ",
+	} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("/metrics lacks %s", want)
+		}
+	}
+}

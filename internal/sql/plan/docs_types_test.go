@@ -154,7 +154,7 @@ DATE, TIMESTAMP and DATETIME the last; of texts TEXT; of arrays that of the comm
 
 A number written to a temporal column is its raw unit, a DECIMAL is cut to a smaller scale, a float is rounded to it, text is parsed as CAST does. BOOLEAN and
 JSON need a CAST from and to other types. What does not fit is OUT_OF_RANGE, what cannot be read INVALID_VALUE, what has no conversion TYPE_MISMATCH.
-The casts that there are stand in `+"`docs/sql/functions.md`"+`.
+The casts that there are stand in ` + "`docs/sql/functions.md`" + `.
 `)
 	return b.String()
 }

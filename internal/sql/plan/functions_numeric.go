@@ -55,12 +55,15 @@ func sind(x float64) float64 {
 		x = 180 - x
 	}
 	if x <= 30 {
-		return sign * (math.Sin(x*math.Pi/180) / math.Sin(math.Pi/6)) / 2
+		return sign * (math.Sin(radian(x)) / math.Sin(radian(30))) / 2
 	}
 	// 1 - cos vanishes at 0, so that 60 degrees give one half exactly.
 	rest := 90 - x
-	return sign * (1 - (1-math.Cos(rest*math.Pi/180))/(1-math.Cos(math.Pi/3))/2)
+	return sign * (1 - (1-math.Cos(radian(rest)))/(1-math.Cos(radian(60)))/2)
 }
+
+// radian rounds the same way for every angle, so that equal ones divide to 1.
+func radian(degrees float64) float64 { return degrees * (math.Pi / 180) }
 
 func tand(x float64) float64 {
 	quarter := sind(45) / sind(math.Mod(45, 360)+90)

@@ -55,3 +55,15 @@ func FuzzJSON(f *testing.F) {
 		}
 	})
 }
+
+// TestDegrees: simple angles have simple values.
+func TestDegrees(t *testing.T) {
+	for x, want := range map[float64]float64{0: 0, 30: 0.5, 90: 1, 150: 0.5, 180: 0, 210: -0.5, 270: -1, -30: -0.5, 390: 0.5} {
+		if got := sind(x); got != want {
+			t.Errorf("sind(%v) = %v, want %v", x, got, want)
+		}
+	}
+	if sind(60+90) != 0.5 || tand(45) != 1 || asind(0.5) != 30 || atand(1) != 45 {
+		t.Error(sind(150), tand(45), asind(0.5), atand(1))
+	}
+}

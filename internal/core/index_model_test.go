@@ -314,3 +314,40 @@ func TestIndexBuildCut(t *testing.T) {
 	}
 	t.Logf("%d clones, %d with the index", len(clones), whole)
 }
+
+// TestIndexBuildCancelled cancels the statement that waits for an index, and the
+// job that builds one: the index is gone, and its name free.
+func TestIndexBuildCancelled(t *testing.T) {
+	db := openDB(t, nil)
+	mustRun(t, db, root, "CREATE NAMESPACE c; CREATE TABLE c.t (id INT PRIMARY KEY, v INT) WITH (TYPE='SHARED')")
+	for at := 0; at < 40_000; at += 10_000 {
+		mustRun(t, db, root, fmt.Sprintf("INSERT INTO c.t SELECT g, g %% 10 FROM generate_series(%d, %d) AS s(g)", at, at+9999))
+	}
+	cancelled := 0
+	for i := range 8 {
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() {
+			results, err := db.Execute(ctx, root, core.Request{SQL: "CREATE INDEX t_v ON c.t (v)"})
+			for _, r := range results {
+				r.Close()
+			}
+			ended <- err
+		}()
+		<-time.After(time.Duration(i) * 5 * time.Millisecond)
+		cancel()
+		err := <-ended
+		if err != nil {
+			cancelled++
+		}
+		m := mustRun(t, db, root, "DROP INDEX IF EXISTS c.t_v")
+		if there := strings.HasPrefix(m[0], "Index t_v dropped"); there != (err == nil) {
+			t.Errorf("after %v the index is there: %v", err, there)
+		}
+	}
+	t.Logf("%d of 8 were cancelled", cancelled)
+	mustRun(t, db, root, "CREATE INDEX t_v ON c.t (v)")
+	if got, err := printedRows(db, "SELECT COUNT(*) FROM c.t WHERE v = 3"); err != nil || got != "[4000]\n" {
+		t.Errorf("by the index: %s%v", got, err)
+	}
+}

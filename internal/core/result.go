@@ -57,9 +57,9 @@ func (r *Result) Next(ctx context.Context) ([][]datum.Value, error) {
 
 // Close lets go of what the result holds. It may be called more than once.
 func (r *Result) Close() {
-	if r.close != nil {
-		r.close()
-		r.close, r.next = nil, nil
+	if end := r.close; end != nil {
+		r.close, r.next = nil, nil // first, so that a panic below is not met twice
+		end()
 	}
 }
 

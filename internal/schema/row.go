@@ -31,7 +31,9 @@ func (t *Table) AppendRow(dst []byte, row []datum.Value) []byte {
 // this table has written: values follow their column ids, columns added later
 // show what they were added with, dropped ones are skipped, widened types are
 // converted. System columns are left untouched. Malformed bytes give an error.
-func (t *Table) DecodeRow(body []byte, row []datum.Value) error { return t.DecodeColumns(body, row, nil) }
+func (t *Table) DecodeRow(body []byte, row []datum.Value) error {
+	return t.DecodeColumns(body, row, nil)
+}
 
 // DecodeColumns is DecodeRow for the positions for which wanted is true, nil for
 // all. Positions behind its end are not wanted. Others are left untouched: their

@@ -145,9 +145,9 @@ func malformedSQL() []hostile {
 		{name: "one byte too long", sql: "SELECT '" + strings.Repeat("a", mib-8) + "'", status: 400, code: invalid, words: []string{"SQL query too long: 1048577 bytes (maximum 1048576 bytes)"}},
 		{name: "as long as may be", sql: "SELECT LENGTH('" + strings.Repeat("a", mib-17) + "')", status: 200},
 		{name: "second statement malformed", sql: "INSERT INTO app.open (id) VALUES (7); SELEC 1", status: 400, code: invalid, words: []string{"Statement 2 failed: "}},
-		{name: "transaction", sql: "BEGIN; INSERT INTO app.open (id) VALUES (7); COMMIT", status: 400, code: execution, words: []string{"Not implemented: "}},
+		{name: "transaction left open", sql: "BEGIN; INSERT INTO app.open (id) VALUES (7)", status: 400, code: execution, words: []string{"rolled back automatically"}},
 		{name: "CLUSTER LIST", sql: "CLUSTER LIST", status: 400, code: execution, words: []string{"CLI-only command", "system.cluster"}},
-		{name: "EXECUTE AS", sql: "EXECUTE AS USER 'alice' (SELECT 1)", status: 400, code: execution, words: []string{"Not implemented: "}},
+		{name: "EXECUTE AS two statements", sql: "EXECUTE AS USER 'alice' (SELECT 1; SELECT 2)", status: 400, code: "INVALID_INPUT", words: []string{"single SQL statement"}},
 	}
 }
 

@@ -39,11 +39,11 @@ func Redact(text string) string {
 		}
 		password = !secret && (password || strings.EqualFold(word, "PASSWORD"))
 	}
-	cut := out.String()[:redactedBytes]
-	for len(cut) > 0 && !utf8.RuneStart(out.String()[len(cut)]) {
-		cut = cut[:len(cut)-1]
+	whole, at := out.String(), redactedBytes
+	for at < len(whole) && at > 0 && !utf8.RuneStart(whole[at]) {
+		at--
 	}
-	return cut + "…"
+	return whole[:at] + "…"
 }
 
 // hides reports whether a token may hold a value.

@@ -24,6 +24,11 @@ func TestRedact(t *testing.T) {
 			t.Errorf("%q: %q, want %q", c.text, got, c.want)
 		}
 	}
+	for n := redactedBytes - 8; n < redactedBytes+8; n++ { // texts that end right at the bound
+		if got := Redact("SELECT " + strings.Repeat("a", n-len("SELECT "))); len(got) < redactedBytes-8 || len(got) > redactedBytes+len("…") {
+			t.Errorf("a text of %d bytes becomes %d", n, len(got))
+		}
+	}
 	long := Redact("SELECT " + strings.Repeat("ä, ", 10_000))
 	if len(long) > redactedBytes+8 || !utf8.ValidString(long) {
 		t.Errorf("a long text is %d bytes, valid %v", len(long), utf8.ValidString(long))

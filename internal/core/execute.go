@@ -198,7 +198,7 @@ func (db *DB) buffer(ctx context.Context, r *Result, total *int64) error {
 			break
 		}
 		for _, row := range batch {
-			*total += valuesSize(row)
+			*total += datum.RowSize(row)
 			if *total > db.o.Limits.MaxResultBytes {
 				return db.resultTooLarge()
 			}

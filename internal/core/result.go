@@ -63,15 +63,6 @@ func (r *Result) Close() {
 	}
 }
 
-// valuesSize is about how much memory a row takes.
-func valuesSize(row []datum.Value) int64 {
-	size := int64(len(row)) * 32
-	for i := range row {
-		size += int64(row[i].Size())
-	}
-	return size
-}
-
 // buffered returns a result over rows that are in memory.
 func buffered(columns []Column, rows [][]datum.Value) *Result {
 	r := &Result{Kind: Rows, Columns: columns, Count: int64(len(rows)), Buffered: true}

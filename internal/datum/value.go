@@ -158,6 +158,18 @@ func (v Value) embeddingAt(i int) float32 {
 // texts, byte strings, embeddings and arrays.
 func (v Value) Size() int { return len(v.s) }
 
+// valueBytes is about the fixed part of a value in memory.
+const valueBytes = 32
+
+// RowSize returns about how many bytes the values of a row take in memory.
+func RowSize(row []Value) int64 {
+	n := len(row) * valueBytes
+	for i := range row {
+		n += row[i].Size()
+	}
+	return int64(n)
+}
+
 // Interval returns the parts of an INTERVAL.
 func (v Value) Interval() (months, days int32, micros int64) {
 	return v.months, v.days(), v.n

@@ -254,6 +254,23 @@ func (t *Table) ColumnByID(id ColumnID) int {
 	return slices.IndexFunc(t.Columns, func(c Column) bool { return c.ID == id })
 }
 
+// SystemPosition returns the position of a system column, or -1.
+func (t *Table) SystemPosition(which SystemColumn) int {
+	return slices.IndexFunc(t.Columns, func(c Column) bool { return c.System == which })
+}
+
+// Stamp sets the system columns of a decoded row of the table.
+func (t *Table) Stamp(row []datum.Value, seq uint64, deleted bool) {
+	for i := range t.Columns {
+		switch t.Columns[i].System {
+		case SeqColumn:
+			row[i] = datum.NewInt(datum.BigInt, int64(seq))
+		case DeletedColumn:
+			row[i] = datum.NewBool(deleted)
+		}
+	}
+}
+
 // KeyPositions returns the positions of the key columns in key order.
 func (t *Table) KeyPositions() []int {
 	out := make([]int, len(t.Key))

@@ -62,7 +62,7 @@ func (e *event) decode(t *schema.Table, ch *command.Change) error {
 			return err
 		}
 	}
-	stamp(t, e.row, ch.Seq, ch.Op == command.Delete)
+	t.Stamp(e.row, ch.Seq, ch.Op == command.Delete)
 	if len(was) == 0 || ch.Op == command.Insert {
 		return nil
 	}
@@ -70,7 +70,7 @@ func (e *event) decode(t *schema.Table, ch *command.Change) error {
 	if err := t.DecodeRow(was, e.was); err != nil {
 		return err
 	}
-	stamp(t, e.was, ch.PrevSeq, false)
+	t.Stamp(e.was, ch.PrevSeq, false)
 	e.hasWas = true
 	return nil
 }
@@ -83,18 +83,6 @@ func resize(row []datum.Value, n int) []datum.Value {
 	row = row[:n]
 	clear(row)
 	return row
-}
-
-// stamp sets the system columns of a decoded row.
-func stamp(t *schema.Table, row []datum.Value, seq uint64, deleted bool) {
-	for i := range t.Columns {
-		switch t.Columns[i].System {
-		case schema.SeqColumn:
-			row[i] = datum.NewInt(datum.BigInt, int64(seq))
-		case schema.DeletedColumn:
-			row[i] = datum.NewBool(deleted)
-		}
-	}
 }
 
 // judge returns what the event means for a result. An update whose old version
@@ -165,7 +153,7 @@ func (e *event) leaving() []datum.Value {
 	}
 	if !e.hasGone {
 		e.gone = append(e.gone[:0], e.was...)
-		stamp(e.table, e.gone, e.change.Seq, true)
+		e.table.Stamp(e.gone, e.change.Seq, true)
 		e.hasGone = true
 	}
 	return e.gone

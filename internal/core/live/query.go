@@ -167,11 +167,6 @@ func checkPlan(p *plan.Query) error {
 	return nil
 }
 
-// systemPosition returns the position of a system column, or -1.
-func systemPosition(t *schema.Table, which schema.SystemColumn) int {
-	return slices.IndexFunc(t.Columns, func(c schema.Column) bool { return c.System == which })
-}
-
 // needed returns the positions that filter, projection and cursors need.
 func (q *Query) needed() []int {
 	if q.shape.all {
@@ -180,7 +175,7 @@ func (q *Query) needed() []int {
 	want := slices.Clone(q.shape.needed)
 	want = append(want, plan.Columns(q.o.Plan.Filter)...)
 	for _, which := range []schema.SystemColumn{schema.SeqColumn, schema.DeletedColumn} {
-		if at := systemPosition(q.table, which); at >= 0 {
+		if at := q.table.SystemPosition(which); at >= 0 {
 			want = append(want, at)
 		}
 	}

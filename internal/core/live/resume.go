@@ -121,7 +121,7 @@ func (g *gap) before(ctx context.Context, v *relation.View, q *Query, key []byte
 	if err := q.table.DecodeRow(body, row); err != nil {
 		return nil, true, err
 	}
-	stamp(q.table, row, seq, false)
+	q.table.Stamp(row, seq, false)
 	is, err := q.match.matches(row, &g.reader.env)
 	if err != nil || !is {
 		return nil, true, err
@@ -238,7 +238,7 @@ func (r *removal) row(ctx context.Context, v *relation.View, row []datum.Value) 
 		was = row
 	}
 	shown := append([]datum.Value(nil), was...)
-	stamp(q.table, shown, uint64(row[q.shape.seq].Int()), true)
+	q.table.Stamp(shown, uint64(row[q.shape.seq].Int()), true)
 	return r.add(shown, "")
 }
 
@@ -290,6 +290,6 @@ func (r *removal) stream(ctx context.Context, v *relation.View) (more bool, err 
 
 // deletedRow reports whether a scanned row is a tombstone.
 func deletedRow(t *schema.Table, row []datum.Value) bool {
-	at := systemPosition(t, schema.DeletedColumn)
+	at := t.SystemPosition(schema.DeletedColumn)
 	return at >= 0 && row[at].Bool()
 }

@@ -43,7 +43,7 @@ type output struct {
 // newShape compiles the select list of a query.
 func newShape(p *plan.Query, c relation.Caller) (*shape, error) {
 	t := p.Table
-	s := &shape{all: p.Star, stream: t.Kind == schema.Stream, seq: systemPosition(t, schema.SeqColumn)}
+	s := &shape{all: p.Star, stream: t.Kind == schema.Stream, seq: t.SystemPosition(schema.SeqColumn)}
 	env := environment(c)
 	fault.Assert(s.seq >= 0, "table %s has no _seq", t.QualifiedName())
 	var key strings.Builder

@@ -39,7 +39,7 @@ func (c *coldFiles) fetch(ctx context.Context, columns []int, places []schema.Lo
 		}
 	}
 	for i, place := range places {
-		stamp(c.def, rows[i], place.Seq, false)
+		c.def.Stamp(rows[i], place.Seq, false)
 	}
 	return nil
 }
@@ -62,16 +62,4 @@ func (c *coldFiles) userColumns(columns []int) []int {
 		}
 	}
 	return users
-}
-
-// stamp fills the system columns of a row.
-func stamp(t *schema.Table, row []datum.Value, seq uint64, deleted bool) {
-	for i := range t.Columns {
-		switch t.Columns[i].System {
-		case schema.SeqColumn:
-			row[i] = datum.NewInt(datum.BigInt, int64(seq))
-		case schema.DeletedColumn:
-			row[i] = datum.NewBool(deleted)
-		}
-	}
 }

@@ -15,8 +15,6 @@ const (
 	aheadBytes = 16 << 20
 	// aheadMost bounds them in number.
 	aheadMost = 64 << 10
-	// valueBytes is what a value takes beside its text.
-	valueBytes = 32
 	// lookEvery is how many rows are passed over between two looks at the
 	// context.
 	lookEvery = 256
@@ -161,25 +159,11 @@ func (s *keyScan) grow(rows [][]datum.Value) {
 	}
 	size := 0
 	for _, row := range rows {
-		size += rowSize(row)
+		size += int(datum.RowSize(row))
 	}
 	if size*2 <= aheadBytes {
 		s.stretch *= 2
 	}
-}
-
-// rowSize is about what a row takes in memory.
-func rowSize(row []datum.Value) int {
-	size := len(row) * valueBytes
-	for i := range row {
-		switch kind := row[i].Kind(); {
-		case kind.IsString() || kind == datum.Bytes:
-			size += len(row[i].Text())
-		case kind == datum.Embedding:
-			size += 4 * row[i].Dim()
-		}
-	}
-	return size
 }
 
 // Close releases what the scan holds. It may be called more than once.

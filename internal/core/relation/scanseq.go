@@ -320,7 +320,7 @@ func (s *streamScan) sorted(ctx context.Context) (source.Rows, error) {
 			break
 		}
 		for _, row := range batch.Rows {
-			if size += rowSize(row); size > sortedMost {
+			if size += int(datum.RowSize(row)); size > sortedMost {
 				return nil, fault.New(fault.LimitExceeded, "the events of %s are too many to be put in order of their key; add a condition on %s",
 					s.source.def.QualifiedName(), schema.SeqName)
 			}

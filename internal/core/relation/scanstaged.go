@@ -202,7 +202,7 @@ func (s *stagedScan) decode(r *StagedRow, row []datum.Value) error {
 	if err := s.source.def.DecodeRow(r.Write.Row, row); err != nil {
 		return err
 	}
-	stamp(s.source.def, row, r.Seq, r.deleted())
+	s.source.def.Stamp(row, r.Seq, r.deleted())
 	return nil
 }
 

@@ -102,7 +102,7 @@ func (s *rowSource) decodeColumns(v *table.Version, row []datum.Value, wanted []
 	if err := s.def.DecodeColumns(v.Row, row, wanted); err != nil {
 		return err
 	}
-	stamp(s.def, row, v.Seq, v.Deleted)
+	s.def.Stamp(row, v.Seq, v.Deleted)
 	return nil
 }
 

@@ -116,7 +116,7 @@ func (c *composer) wait(n candidate) error {
 		return c.exceed()
 	}
 	n.row = slices.Clone(n.row)
-	if c.bytes += rowSize(n.row); c.bytes > c.writer.o.MaxBytes {
+	if c.bytes += datum.RowSize(n.row); c.bytes > c.writer.o.MaxBytes {
 		return c.writer.tooManyBytes()
 	}
 	c.candidates = append(c.candidates, n)
@@ -146,15 +146,6 @@ func (c *composer) exceeded() error {
 	default:
 		return c.writer.tooManyRows(strconv.Itoa(n + c.over))
 	}
-}
-
-// rowSize is about what the values of a row take in memory.
-func rowSize(row []datum.Value) int64 {
-	size := int64(len(row)) * 32
-	for i := range row {
-		size += int64(row[i].Size())
-	}
-	return size
 }
 
 // unique refuses a key that the statement itself has inserted before.
@@ -250,10 +241,8 @@ func (c *composer) supersede(op command.Op, old, row []datum.Value) error {
 	if c.table.Kind != schema.Stream {
 		change.Key = c.table.KeyOf(nil, old)
 	}
-	for i := range c.table.Columns {
-		if c.table.Columns[i].System == schema.SeqColumn {
-			change.ReadSeq = uint64(old[i].Int())
-		}
+	if seq := c.table.SystemPosition(schema.SeqColumn); seq >= 0 {
+		change.ReadSeq = uint64(old[seq].Int())
 	}
 	return c.add(change)
 }

@@ -8,7 +8,6 @@ import (
 	"kalamdb/internal/core/relation"
 	"kalamdb/internal/datum"
 	"kalamdb/internal/fault"
-	"kalamdb/internal/schema"
 	"kalamdb/internal/sql/exec"
 	"kalamdb/internal/sql/plan"
 )
@@ -97,14 +96,7 @@ func (c *composer) live(ctx context.Context, view *relation.View, key []byte) ([
 	if err := c.table.DecodeRow(stored, row); err != nil {
 		return nil, err
 	}
-	for i := range c.table.Columns {
-		switch c.table.Columns[i].System {
-		case schema.SeqColumn:
-			row[i] = datum.NewInt(datum.BigInt, int64(seq))
-		case schema.DeletedColumn:
-			row[i] = datum.NewBool(false)
-		}
-	}
+	c.table.Stamp(row, seq, false)
 	return row, nil
 }
 

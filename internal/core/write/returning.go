@@ -34,7 +34,7 @@ func newReturning(t *schema.Table, outputs []plan.Output) (*returning, error) {
 	if len(outputs) == 0 {
 		return nil, nil
 	}
-	r := &returning{outputs: make([]exec.Eval, len(outputs)), seq: seqOf(t)}
+	r := &returning{outputs: make([]exec.Eval, len(outputs)), seq: t.SystemPosition(schema.SeqColumn)}
 	for i, o := range outputs {
 		eval, err := exec.Compile(o.X)
 		if err != nil {
@@ -62,11 +62,6 @@ func typed(eval exec.Eval, t datum.Type) exec.Eval {
 	}
 }
 
-// seqOf returns the position of _seq, or -1.
-func seqOf(t *schema.Table) int {
-	return slices.IndexFunc(t.Columns, func(c schema.Column) bool { return c.System == schema.SeqColumn })
-}
-
 // give computes RETURNING for a change that has just been added. behind are the
 // columns of the statement's source behind those of the table. A row as written
 // shows the version of its commit, which is filled in when that is known; until
@@ -81,14 +76,7 @@ func (c *composer) give(op command.Op, row, behind []datum.Value) error {
 	whole = append(append(whole, row[:len(c.table.Columns)]...), behind...)
 	written := op != command.Delete
 	if written {
-		for i := range c.table.Columns {
-			switch c.table.Columns[i].System {
-			case schema.SeqColumn:
-				whole[i] = datum.NewInt(datum.BigInt, int64(schema.NextSeq(0, c.env.Now, 0)))
-			case schema.DeletedColumn:
-				whole[i] = datum.NewBool(false)
-			}
-		}
+		c.table.Stamp(whole, schema.NextSeq(0, c.env.Now, 0), false)
 	}
 	c.env.BeginRow()
 	out := make([]datum.Value, len(r.outputs))

@@ -132,7 +132,7 @@ func (s *groupStage) add(values []datum.Value) (int, error) {
 		g.values = append([]datum.Value(nil), values...)
 	}
 	s.groups = append(s.groups, g)
-	size := sizeOf(values) + int64(len(g.states)*stateBytes+len(s.key)+mapEntryBytes)
+	size := datum.RowSize(values) + int64(len(g.states)*stateBytes+len(s.key)+mapEntryBytes)
 	return len(s.groups) - 1, s.budget.take(size)
 }
 

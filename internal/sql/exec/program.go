@@ -334,15 +334,3 @@ func (x *execution) release() {
 		b.release()
 	}
 }
-
-// valueBytes is what a value takes beside its text.
-const valueBytes = 32
-
-// sizeOf is about what a row takes in memory.
-func sizeOf(row []datum.Value) int64 {
-	n := len(row) * valueBytes
-	for i := range row {
-		n += len(row[i].Bytes())
-	}
-	return int64(n)
-}

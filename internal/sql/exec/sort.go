@@ -166,7 +166,7 @@ func (s *sortStage) recycle() entry {
 	return s.blank()
 }
 
-func (s *sortStage) sizeOf(e *entry) int64 { return sizeOf(e.keys) + sizeOf(e.out) }
+func (s *sortStage) sizeOf(e *entry) int64 { return datum.RowSize(e.keys) + datum.RowSize(e.out) }
 
 // offer computes a row into e and keeps it, unless it comes after all that a
 // full heap holds.

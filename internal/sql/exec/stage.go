@@ -41,7 +41,7 @@ func (r *Result) Next(ctx context.Context) ([][]datum.Value, error) {
 		return nil, err
 	}
 	for _, row := range rows {
-		if err := r.budget.take(sizeOf(row)); err != nil {
+		if err := r.budget.take(datum.RowSize(row)); err != nil {
 			r.Close()
 			return nil, err
 		}

@@ -65,7 +65,7 @@ type test struct {
 
 // find reads the conjuncts of a filter.
 func (a *Access) find(t *schema.Table, filter Expr) {
-	deleted := systemColumn(t, schema.DeletedColumn)
+	deleted := t.SystemPosition(schema.DeletedColumn)
 	var conjuncts []Expr
 	switch e := filter.(type) {
 	case nil:
@@ -264,7 +264,7 @@ func keyList(x Expr, column int) []Expr {
 
 // seq uses all bounds of _seq.
 func (a *Access) seq(t *schema.Table, tests []*test) {
-	column := systemColumn(t, schema.SeqColumn)
+	column := t.SystemPosition(schema.SeqColumn)
 	for _, s := range tests {
 		if s.column == column && column >= 0 && !s.used {
 			s.used = true

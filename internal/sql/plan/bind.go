@@ -259,7 +259,7 @@ func (b *binder) column(e *parse.Column) (Expr, error) {
 		return b.columnAt(at), nil
 	}
 	if e.Name == schema.UpdatedName {
-		if seq := systemColumn(b.table, schema.SeqColumn); seq >= 0 {
+		if seq := b.table.SystemPosition(schema.SeqColumn); seq >= 0 {
 			return updated(b.columnAt(seq)), nil
 		}
 	}
@@ -274,15 +274,6 @@ func updated(seq Expr) Expr {
 func (b *binder) columnAt(position int) *Col {
 	c := &b.table.Columns[position]
 	return &Col{position, c.Name, c.Type}
-}
-
-func systemColumn(t *schema.Table, which schema.SystemColumn) int {
-	for i := range t.Columns {
-		if t.Columns[i].System == which {
-			return i
-		}
-	}
-	return -1
 }
 
 // qualifier checks the t of t.c against the alias or the name of the table.

@@ -569,7 +569,7 @@ func (b *binder) order(q *Query) {
 	}
 	t := q.Table
 	keyed := len(t.Key) > 0 && t.Kind != schema.Stream
-	seq := systemColumn(t, schema.SeqColumn)
+	seq := t.SystemPosition(schema.SeqColumn)
 	switch {
 	case len(q.Order) == 0 && len(t.Key) > 0 && t.Kind == schema.Stream:
 		b.breakTies(q, seq) // events may share a key, and do not lie in its order

@@ -87,7 +87,7 @@ func (i *item) derived(name string) (Expr, bool) {
 	if name != schema.UpdatedName || i.table == nil {
 		return nil, false
 	}
-	seq := systemColumn(i.table, schema.SeqColumn)
+	seq := i.table.SystemPosition(schema.SeqColumn)
 	if seq < 0 {
 		return nil, false
 	}

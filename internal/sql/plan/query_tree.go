@@ -89,7 +89,7 @@ func (q *Query) ending() ending {
 	if q.Table == nil {
 		return e
 	}
-	seq := systemColumn(q.Table, schema.SeqColumn)
+	seq := q.Table.SystemPosition(schema.SeqColumn)
 	column := func(at int) *Ref {
 		c := &q.Table.Columns[at]
 		return &Ref{scanRel, at, c.Name, c.Type}

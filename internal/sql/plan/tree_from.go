@@ -129,7 +129,7 @@ func (b *binder) scan(t *schema.Table, alias parse.Alias, at int) (*relation, er
 	}
 	r := &relation{node: n, rels: []int{n.Rel}, stored: t.Kind != schema.System}
 	keys := t.KeyPositions()
-	if seq := systemColumn(t, schema.SeqColumn); seq >= 0 && (t.Kind == schema.Stream || len(keys) == 0) {
+	if seq := t.SystemPosition(schema.SeqColumn); seq >= 0 && (t.Kind == schema.Stream || len(keys) == 0) {
 		keys = append(keys, seq)
 	}
 	for _, p := range keys {

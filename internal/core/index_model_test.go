@@ -202,7 +202,7 @@ func TestUniqueAmongWriters(t *testing.T) {
 	defer cancel()
 	allowed := func(what string, err error) {
 		switch code := fault.CodeOf(err); {
-		case err == nil, code == fault.DuplicateKey, code == fault.Conflict, code == fault.ServerBusy:
+		case err == nil, code == fault.DuplicateKey, code == fault.UniqueViolation, code == fault.Conflict, code == fault.ServerBusy:
 		default:
 			t.Errorf("%s: %v", what, err)
 		}

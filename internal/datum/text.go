@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"math"
 	"strconv"
+	"strings"
 )
 
 // String returns the text of v as CAST to TEXT gives it, and NULL for NULL.
@@ -240,4 +241,13 @@ func appendInterval(dst []byte, v Value) []byte {
 		}
 	}
 	return appendClock(dst, v.n)
+}
+
+// List prints values for a sentence.
+func List(values []Value) string {
+	texts := make([]string, len(values))
+	for i := range values {
+		texts[i] = values[i].String()
+	}
+	return strings.Join(texts, ", ")
 }

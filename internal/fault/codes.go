@@ -11,7 +11,8 @@ const (
 	FunctionNotFound  Code = "FUNCTION_NOT_FOUND"
 	ObjectNotFound    Code = "OBJECT_NOT_FOUND" // user, storage, job, index, topic
 	AlreadyExists     Code = "ALREADY_EXISTS"
-	DuplicateKey      Code = "DUPLICATE_KEY"
+	DuplicateKey      Code = "DUPLICATE_KEY"    // a primary key
+	UniqueViolation   Code = "UNIQUE_VIOLATION" // of a unique index
 	NotNull           Code = "NOT_NULL"
 	CheckFailed       Code = "CHECK_FAILED"
 	TypeMismatch      Code = "TYPE_MISMATCH"
@@ -76,6 +77,7 @@ var infos = map[Code]Info{
 	ObjectNotFound:    {"Not found: ", true, "42704"},
 	AlreadyExists:     {"Already exists: ", true, "42710"},
 	DuplicateKey:      {"Primary key violation: ", true, "23505"},
+	UniqueViolation:   {"", true, "23505"},
 	NotNull:           {"NOT NULL constraint violation: ", true, "23502"},
 	CheckFailed:       {"Constraint violation: ", true, "23514"},
 	TypeMismatch:      {"Execution error: ", true, "42804"},

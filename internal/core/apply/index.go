@@ -2,7 +2,6 @@ package apply
 
 import (
 	"errors"
-	"strings"
 
 	"kalamdb/internal/command"
 	"kalamdb/internal/datum"
@@ -41,16 +40,16 @@ func indexRefusal(t *schema.Table, err error) error {
 	}
 	x := &t.Indexes[duplicate.Index]
 	rest := duplicate.Values
-	texts, names := make([]string, len(x.Columns)), make([]string, len(x.Columns))
+	values := make([]datum.Value, len(x.Columns))
 	for i, id := range x.Columns {
 		column := &t.Columns[t.ColumnByID(id)]
 		v, tail, err := datum.DecodeKey(rest, column.Type)
 		if err != nil {
 			return err
 		}
-		texts[i], names[i], rest = v.String(), column.Name, tail
+		values[i], rest = v, tail
 	}
-	return fault.New(fault.DuplicateKey, "value '%s' already exists in column '%s' (unique index '%s')", strings.Join(texts, ", "), strings.Join(names, ", "), x.Name)
+	return t.DuplicateEntry(x, values)
 }
 
 // newIndexes numbers the indexes that a definition adds, and takes over what is
@@ -159,7 +158,7 @@ func (m *Machine) fillIndex(b *command.FillIndex, o *Outcome) error {
 	var duplicate *table.DuplicateError
 	switch {
 	case errors.As(err, &duplicate):
-		return fault.New(fault.DuplicateKey, "unique index '%s' cannot be created: rows of table %s have the same values", t.Indexes[at].Name, t.QualifiedName())
+		return t.DuplicateRows(&t.Indexes[at])
 	case errors.Is(err, table.ErrMalformed):
 		return fault.Wrap(fault.InvalidOperation, err, "entries of index '%s'", t.Indexes[at].Name)
 	}

@@ -2,7 +2,6 @@ package apply
 
 import (
 	"errors"
-	"strings"
 
 	"kalamdb/internal/command"
 	"kalamdb/internal/fault"
@@ -95,13 +94,7 @@ func duplicate(t *schema.Table, key []byte) error {
 	if err != nil {
 		return err
 	}
-	texts, columns := make([]string, len(values)), make([]string, len(values))
-	for i, v := range values {
-		texts[i] = v.String()
-		columns[i] = t.Columns[t.ColumnByID(t.Key[i])].Name
-	}
-	return fault.New(fault.DuplicateKey, "value '%s' already exists in column '%s'",
-		strings.Join(texts, ", "), strings.Join(columns, ", "))
+	return t.DuplicateKey(values)
 }
 
 // beginFile reserves number and path of a cold file.

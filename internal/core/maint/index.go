@@ -202,7 +202,7 @@ func (b *builder) distinct(ctx context.Context) error {
 				return ctx.Err()
 			}
 			if bytes.Equal(last, scan.Values()) && !datum.HoldsNullKey(last) {
-				return fault.New(fault.DuplicateKey, "unique index '%s' cannot be created: rows of table %s have the same values", x.Name, b.table.QualifiedName())
+				return b.table.DuplicateRows(x)
 			}
 			last = append(last[:0], scan.Values()...)
 		}

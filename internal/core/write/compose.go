@@ -160,24 +160,24 @@ func (c *composer) unique(key []byte, row []datum.Value) error {
 		}
 	}
 	if _, twice := c.seen[string(key)]; twice {
-		return DuplicateKey(c.table, row)
+		return c.duplicateKey(row)
 	}
 	c.seen[string(key)] = struct{}{}
 	return nil
 }
 
-// DuplicateKey is the fault for a key that exists already; row is aligned to
-// the table's columns.
-func DuplicateKey(t *schema.Table, row []datum.Value) error {
-	values, names := "", ""
-	for i, position := range t.KeyPositions() {
-		if i > 0 {
-			values, names = values+", ", names+", "
-		}
-		values += row[position].String()
-		names += t.Columns[position].Name
+// duplicateKey is the fault for a row whose key exists already.
+func (c *composer) duplicateKey(row []datum.Value) error {
+	return c.table.DuplicateKey(pick(row, c.table.KeyPositions()))
+}
+
+// pick returns the values of a row at some positions.
+func pick(row []datum.Value, positions []int) []datum.Value {
+	values := make([]datum.Value, len(positions))
+	for i, p := range positions {
+		values[i] = row[p]
 	}
-	return fault.New(fault.DuplicateKey, "value '%s' already exists in column '%s'", values, names)
+	return values
 }
 
 // update computes the new version of a row that matched; an unchanged row is

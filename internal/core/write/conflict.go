@@ -65,7 +65,7 @@ func (c *composer) resolve(ctx context.Context, view *relation.View) error {
 		case again && c.conflict.plan.Nothing:
 			continue
 		case again:
-			return fault.New(fault.InvalidOperation, "ON CONFLICT DO UPDATE cannot change a row twice: key (%s) is given twice", textOf(n.row, find.columns))
+			return fault.New(fault.InvalidOperation, "ON CONFLICT DO UPDATE cannot change a row twice: key (%s) is given twice", datum.List(pick(n.row, find.columns)))
 		case old == nil:
 			err = c.insertCandidate(n)
 		case !c.conflict.plan.Nothing:
@@ -126,16 +126,4 @@ func (c *composer) merge(old []datum.Value, n *candidate) error {
 		}
 	}
 	return c.update(both, c.conflict.plan.Set, c.conflict.set)
-}
-
-// textOf prints values of a row.
-func textOf(row []datum.Value, columns []int) string {
-	text := ""
-	for i, position := range columns {
-		if i > 0 {
-			text += ", "
-		}
-		text += row[position].String()
-	}
-	return text
 }

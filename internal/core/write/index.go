@@ -106,7 +106,7 @@ func (a *arbiters) meet(ctx context.Context, n *candidate) (old []datum.Value, a
 		if _, again = a.taken[place]; again && (i > 0 || a.key) {
 			return nil, true, nil
 		} else if again {
-			return nil, false, DuplicateKey(a.c.table, n.row)
+			return nil, false, a.c.duplicateKey(n.row)
 		}
 	}
 	if old, err = a.c.present(ctx, a.view, n); err != nil || old != nil && a.key {
@@ -124,7 +124,7 @@ func (a *arbiters) meet(ctx context.Context, n *candidate) (old []datum.Value, a
 		}
 	}
 	if held {
-		return nil, false, DuplicateKey(a.c.table, n.row)
+		return nil, false, a.c.duplicateKey(n.row)
 	}
 	return nil, false, a.note(places, nil)
 }
@@ -188,13 +188,5 @@ func (c *composer) duplicate(at int, r *command.RowWrite) error {
 		return err
 	}
 	x := &c.table.Indexes[at]
-	positions := c.table.IndexPositions(x)
-	names := ""
-	for i, p := range positions {
-		if i > 0 {
-			names += ", "
-		}
-		names += c.table.Columns[p].Name
-	}
-	return fault.New(fault.DuplicateKey, "value '%s' already exists in column '%s' (unique index '%s')", textOf(row, positions), names, x.Name)
+	return c.table.DuplicateEntry(x, pick(row, c.table.IndexPositions(x)))
 }

@@ -3,7 +3,6 @@ package write
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"kalamdb/internal/command"
@@ -155,7 +154,7 @@ func (t *Transaction) unique(ctx context.Context, def *schema.Table, r *command.
 	if err := def.DecodeRow(r.Row, row); err != nil {
 		return err
 	}
-	return DuplicateKey(def, row)
+	return def.DuplicateKey(pick(row, def.KeyPositions()))
 }
 
 // room is the most that a change may need beside what is staged of its key.
@@ -285,6 +284,8 @@ func (t *Transaction) refusal(ctx context.Context, err error, writes []command.T
 		return fault.New(fault.Conflict, "another transaction has changed a row of this one since it began; nothing of it was written, and it may be run again")
 	case errors.Is(err, command.ErrStaleSchema):
 		return fault.New(fault.Conflict, "a table of this transaction was altered or dropped since it began; nothing of it was written, and it may be run again")
+	case fault.Is(err, fault.UniqueViolation):
+		return fault.New(fault.Conflict, "another transaction has written values that a unique index of this one's tables holds once; nothing of it was written, and it may be run again")
 	case !fault.Is(err, fault.DuplicateKey):
 		return err
 	}
@@ -300,9 +301,6 @@ func (t *Transaction) refusal(ctx context.Context, err error, writes []command.T
 			if looking == nil && found && !deleted {
 				return fault.New(fault.Conflict, "another transaction has inserted a key of this one since it began; nothing of it was written, and it may be run again")
 			}
-		}
-		if slices.ContainsFunc(def.Indexes, func(x schema.Index) bool { return x.Unique }) {
-			return fault.New(fault.Conflict, "another transaction has written values that a unique index of this one's tables holds once; nothing of it was written, and it may be run again")
 		}
 	}
 	return err

@@ -151,7 +151,7 @@ func (w *Writer) upsert(ctx context.Context, c *composer) (Outcome, error) {
 		return Outcome{}, err
 	}
 	out, err := w.commit(ctx, c, release)
-	if c.to.In == nil && fault.Is(err, fault.DuplicateKey) {
+	if c.to.In == nil && (fault.Is(err, fault.DuplicateKey) || fault.Is(err, fault.UniqueViolation)) {
 		return out, command.ErrStaleRow // it has come since we looked
 	}
 	return out, err

@@ -346,6 +346,7 @@ func (s *Server) setup(ctx *fasthttp.RequestCtx, client auth.Client) {
 		s.refuseAuth(ctx, err)
 		return
 	}
+	in.From = client
 	u, err := s.o.Auth.SetUp(s.requests, in)
 	switch {
 	case err == nil:

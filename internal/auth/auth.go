@@ -31,6 +31,8 @@ type Options struct {
 	// means the defaults of LimiterOptions.
 	LimiterEntries int
 	LimiterIdle    time.Duration
+	// Audit writes what auth has to say to the audit log; nil writes nothing.
+	Audit func(context.Context, schema.AuditEntry) error
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 	// Logger is told of what a caller must not see; nil means slog.Default.

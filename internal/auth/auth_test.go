@@ -42,11 +42,13 @@ func (b *book) change(id schema.UserID, f func(schema.UserRecord) schema.UserRec
 	return nil
 }
 
-func (b *book) RecordLogin(_ context.Context, id schema.UserID, ok bool, at int64) error {
-	return b.change(id, func(u schema.UserRecord) schema.UserRecord {
-		u, _ = AfterLogin(u, ok, at)
+func (b *book) RecordLogin(_ context.Context, id schema.UserID, ok bool, at int64) (changed, locked bool, err error) {
+	err = b.change(id, func(u schema.UserRecord) schema.UserRecord {
+		u, changed = AfterLogin(u, ok, at)
+		locked = changed && u.LockedUntil > at
 		return u
 	})
+	return changed, locked, err
 }
 
 func (b *book) SetPassword(_ context.Context, id schema.UserID, hash string, at int64) error {
@@ -411,4 +413,45 @@ func TestNewNeedsItsParts(t *testing.T) {
 	if _, err := New(Options{}); err == nil || !strings.Contains(err.Error(), "secret") || !strings.Contains(err.Error(), "users") {
 		t.Errorf("New = %v", err)
 	}
+}
+
+// TestLoginsAreAudited: administrators leave an entry at each login and failure,
+// others when they are locked, and a flood no more than that.
+func TestLoginsAreAudited(t *testing.T) {
+	x := open(t)
+	x.add(t, "boss", schema.RoleDBA, "boss's password")
+	var told []string
+	x.o.Audit = func(_ context.Context, e schema.AuditEntry) error {
+		if e.IP != "10.0.0.1" || e.Subject != e.Actor || e.Target != string(e.Actor) {
+			t.Errorf("%+v", e)
+		}
+		told = append(told, e.Action+" "+e.Target+" "+e.Details)
+		return nil
+	}
+	want := func(what string, entries ...string) {
+		t.Helper()
+		if got := strings.Join(told, "; "); got != strings.Join(entries, "; ") {
+			t.Errorf("%s: %s", what, got)
+		}
+		told = nil
+	}
+	try := func(id, password string, times int) {
+		for range times {
+			_, _ = x.login(id, password)
+		}
+	}
+	try("boss", "boss's password", 2)
+	want("two logins of an administrator", "LOGIN boss Role: dba", "LOGIN boss Role: dba")
+	try("alice", "alice's password", 1)
+	try("alice", "wrong", 4)
+	try("nobody", "wrong", 20)
+	want("a user, and nobody")
+	try("alice", "wrong", 30)
+	want("a user is locked", "ACCOUNT_LOCKED alice Role: user, 5 wrong passwords")
+	try("boss", "wrong", 30)
+	failed := "LOGIN_FAILED boss Role: dba"
+	want("a flood", failed, failed, failed, failed, "ACCOUNT_LOCKED boss Role: dba, 5 wrong passwords")
+	x.now = x.now.Add(lockFor + time.Second)
+	try("boss", "boss's password", 1)
+	want("after the lock", "LOGIN boss Role: dba")
 }

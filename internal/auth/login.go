@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"errors"
+	"strconv"
 	"time"
 
 	"kalamdb/internal/fault"
@@ -87,11 +88,7 @@ func (a *Auth) Login(ctx context.Context, id schema.UserID, password string, fro
 		return Grant{}, err
 	}
 	if usable {
-		// A disk that is full must not keep an administrator out, and the
-		// answer to a wrong password stays the same whatever happens here.
-		if err := a.o.Accounts.RecordLogin(ctx, id, right, now); err != nil {
-			a.o.Logger.Warn("login was not recorded", "user", id, "error", err)
-		}
+		a.record(ctx, u, right, now, from)
 	}
 	if !right {
 		a.stats.failures.Add(1)
@@ -99,6 +96,41 @@ func (a *Auth) Login(ctx context.Context, id schema.UserID, password string, fro
 	}
 	a.stats.logins.Add(1)
 	return a.grant(u)
+}
+
+// record notes an attempt in the user's row and in the audit log. A disk that is
+// full must not keep an administrator out, and the answer to a wrong password
+// stays the same whatever happens here.
+//
+// Of accounts of administrators each login and each failure is written, of all
+// accounts that they were locked. A flood of wrong passwords is written as far as
+// it counts: the attempts until an account is locked, nothing while it is, and
+// nothing of names that are nobody's.
+func (a *Auth) record(ctx context.Context, u schema.UserRecord, right bool, now int64, from Client) {
+	changed, locked, err := a.o.Accounts.RecordLogin(ctx, u.ID, right, now)
+	if err != nil {
+		a.o.Logger.Warn("login was not recorded", "user", u.ID, "error", err)
+	}
+	switch {
+	case locked:
+		a.tell(ctx, u.ID, "ACCOUNT_LOCKED", "Role: "+u.Role.String()+", "+strconv.Itoa(maxFailures)+" wrong passwords", from)
+	case !u.Role.Admin():
+	case right:
+		a.tell(ctx, u.ID, "LOGIN", "Role: "+u.Role.String(), from)
+	case changed:
+		a.tell(ctx, u.ID, "LOGIN_FAILED", "Role: "+u.Role.String(), from)
+	}
+}
+
+// tell writes an entry of the audit log about an account.
+func (a *Auth) tell(ctx context.Context, id schema.UserID, action, details string, from Client) {
+	if a.o.Audit == nil {
+		return
+	}
+	e := schema.AuditEntry{Actor: id, Action: action, Target: string(id), Details: details, IP: from.IP, Subject: id}
+	if err := a.o.Audit(ctx, e); err != nil {
+		a.o.Logger.Warn("audit entry is missing", "action", action, "user", id, "error", err)
+	}
 }
 
 // refuseUnsetRoot answers logins as root before the setup. The empty password
@@ -178,6 +210,7 @@ type Setup struct {
 	Password     string
 	RootPassword string
 	Email        string // of User, or ""
+	From         Client
 }
 
 // SetUp gives root a password and creates the first administrator. It refuses
@@ -214,6 +247,7 @@ func (a *Auth) SetUp(ctx context.Context, s Setup) (schema.UserRecord, error) {
 	if err := a.o.Accounts.CreateUser(ctx, u); err != nil {
 		return schema.UserRecord{}, err
 	}
+	a.tell(ctx, u.ID, "SETUP", "Role: "+u.Role.String(), s.From)
 	return u, nil
 }
 

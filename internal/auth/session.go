@@ -65,8 +65,9 @@ type Users interface {
 
 // Accounts changes accounts. Times are microseconds since the Unix epoch.
 type Accounts interface {
-	// RecordLogin stores what AfterLogin makes of the user's row.
-	RecordLogin(ctx context.Context, id schema.UserID, ok bool, at int64) error
+	// RecordLogin stores what AfterLogin makes of the user's row, and reports
+	// whether that differs from what was stored and whether it locks the account.
+	RecordLogin(ctx context.Context, id schema.UserID, ok bool, at int64) (changed, locked bool, err error)
 	// SetPassword replaces the password hash of a user.
 	SetPassword(ctx context.Context, id schema.UserID, hash string, at int64) error
 	// CreateUser adds a user, or answers ALREADY_EXISTS.

@@ -10,8 +10,8 @@
 //
 // Goroutines: those of the rooms that Run starts (apply, live, job), and two of
 // its own: one ends transactions that have lasted too long, the other statements
-// whose callers have gone away. Locks: the plan cache's, statements.mu and
-// transactions.mu, held for map operations only; transaction.mu, held while no
+// whose callers have gone away. Locks: the plan cache's, statements.mu, looks.mu
+// and transactions.mu, held for map operations only; transaction.mu, held while no
 // statement runs, before transactions.mu; deadline.mu, before no other.
 package core
 
@@ -165,6 +165,7 @@ type DB struct {
 	analytics    *exec.Engine        // of what the row path has not
 	statements   *statements         // that run
 	ready        chan struct{}       // closed when the catalog is complete
+	looks        looks
 	stats        struct {
 		statements, failures, conflicts atomic.Int64
 	}

@@ -33,7 +33,11 @@ func (db *DB) dispatch(ctx context.Context, c *Conversation, p *prepared, view *
 	}
 	switch stmt := p.statement.(type) {
 	case *parse.ShowNamespaces, *parse.ShowTables, *parse.ShowStorages, *parse.ShowStats, *parse.ShowColumns, *parse.Show, *parse.Describe:
-		return db.show(ctx, s, stmt, view, env, namespace)
+		result, err := db.show(ctx, s, stmt, view, env, namespace)
+		if action, target := lookOf(stmt, namespace); err == nil && action != "" {
+			db.looked(ctx, s, action, target)
+		}
+		return result, err
 	case *parse.Explain:
 		return db.explain(ctx, c, stmt, p.explicit, view, env)
 	case *parse.StorageFlush:

@@ -27,11 +27,15 @@ func (db *DB) Subscribe(ctx context.Context, s *auth.Session, c *live.Conn, r li
 	if err := db.accountStands(ctx, s); err != nil {
 		return asFault(err, db.o.Limits)
 	}
-	q, err := db.liveQuery(ctx, s, r)
+	q, t, err := db.liveQuery(ctx, s, r)
 	if err != nil {
 		return asFault(err, db.o.Limits)
 	}
-	return asFault(c.Subscribe(ctx, q), db.o.Limits)
+	if err := c.Subscribe(ctx, q); err != nil {
+		return asFault(err, db.o.Limits)
+	}
+	db.looked(ctx, s, "SUBSCRIBE", t.QualifiedName())
+	return nil
 }
 
 // accountStands refuses a session whose user has been dropped, or has got
@@ -48,28 +52,28 @@ func (db *DB) accountStands(ctx context.Context, s *auth.Session) error {
 	return nil
 }
 
-// liveQuery parses, authorises and binds a subscription.
-func (db *DB) liveQuery(ctx context.Context, s *auth.Session, r live.Request) (*live.Query, error) {
+// liveQuery parses, authorises and binds a subscription, and returns its table.
+func (db *DB) liveQuery(ctx context.Context, s *auth.Session, r live.Request) (*live.Query, *schema.Table, error) {
 	if len(r.SQL) > db.o.Limits.MaxSQLBytes {
-		return nil, fault.New(fault.Syntax, "SQL query too long: %d bytes (maximum %d bytes)", len(r.SQL), db.o.Limits.MaxSQLBytes)
+		return nil, nil, fault.New(fault.Syntax, "SQL query too long: %d bytes (maximum %d bytes)", len(r.SQL), db.o.Limits.MaxSQLBytes)
 	}
 	release, err := db.parsing(ctx, r.SQL)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer release()
 	sel, err := db.parseLive(r.SQL)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	view := db.relations.View()
 	defer view.Release()
 	p, err := bindLive(s, sel, view)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	env := db.environment(s, &parse.Normalized{}, nil, 0, schema.DefaultNamespace)
-	return live.NewQuery(r, live.QueryOptions{
+	q, err := live.NewQuery(r, live.QueryOptions{
 		Plan:   p,
 		Scope:  scopeOf(s, p.Table),
 		Caller: caller(s, env),
@@ -83,6 +87,7 @@ func (db *DB) liveQuery(ctx context.Context, s *auth.Session, r live.Request) (*
 			return bindLive(s, sel, v)
 		},
 	})
+	return q, p.Table, err
 }
 
 // parseLive takes one SELECT of the shape that a subscription may have.

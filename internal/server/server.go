@@ -161,6 +161,9 @@ func (s *Server) openCore() error {
 		Users: s.db, Accounts: s.db.Accounts(), Passwords: passwords, Secret: secret,
 		AccessLifetime: c.Auth.JWTExpiry, AttemptsPerSecond: c.RateLimit.MaxAuthRequestsPerIP,
 		LimiterEntries: c.RateLimit.CacheMaxEntries, LimiterIdle: c.RateLimit.CacheTTL,
+		Audit: func(ctx context.Context, e schema.AuditEntry) error {
+			return s.db.Audit(ctx, &auth.Session{UserID: e.Actor, Actor: e.Actor}, e)
+		},
 		Now: s.o.Now, Logger: s.log,
 	})
 	return err

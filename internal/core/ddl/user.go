@@ -219,19 +219,23 @@ func (d *Definer) CreateUser(ctx context.Context, u schema.UserRecord) error {
 }
 
 // RecordLogin stores what a successful or failed login makes of a user's row.
-func (d *Definer) RecordLogin(ctx context.Context, id schema.UserID, ok bool, at int64) error {
-	err := d.changeUser(ctx, id, id, func(u *schema.UserRecord) error {
-		next, changed := auth.AfterLogin(*u, ok, at)
-		if !changed {
+func (d *Definer) RecordLogin(ctx context.Context, id schema.UserID, ok bool, at int64) (changed, locked bool, err error) {
+	err = d.changeUser(ctx, id, id, func(u *schema.UserRecord) error {
+		next, differs := auth.AfterLogin(*u, ok, at)
+		if !differs {
 			return errUnchanged
 		}
 		*u = next
+		locked = next.LockedUntil > at
 		return nil
 	})
-	if errors.Is(err, errUnchanged) {
-		return nil
+	switch {
+	case errors.Is(err, errUnchanged):
+		return false, false, nil
+	case err != nil:
+		return false, false, err
 	}
-	return err
+	return true, locked, nil
 }
 
 // SetPassword replaces the password hash of a user.

@@ -185,6 +185,24 @@ func TestSocketTimes(t *testing.T) {
 		_ = c.Close()
 		<-ended
 	})
+	run("lasts as long as a newer token of its user", func(t *testing.T, w *sockets) {
+		until := func(d time.Duration) string {
+			return token(t, "alice", "user", jwt.MapClaims{"exp": time.Now().Add(d).Unix()})
+		}
+		c, ended := w.dial(hello{token: until(5 * time.Minute)})
+		w.expect(c, `{"type":"auth_success"`)
+		start := time.Now()
+		w.send(c, `{"type":"authenticate","method":"jwt","token":%q}`, until(10*time.Minute))
+		w.expect(c, `{"type":"auth_success","user":"alice"`)
+		w.send(c, `{"type":"authenticate","method":"jwt","token":%q}`, until(time.Minute))
+		w.expect(c, `{"type":"auth_success","user":"alice"`)
+		w.expect(c, "close 1008 Token expired")
+		if took := time.Since(start); took < 11*time.Minute-time.Second || took > 11*time.Minute {
+			t.Errorf("closed after %s, want ten minutes and the leeway of one", took)
+		}
+		_ = c.Close()
+		<-ended
+	})
 	run("any frame keeps a socket open", func(t *testing.T, w *sockets) {
 		c, ended := w.alice(hello{})
 		stop := time.Now().Add(5 * time.Minute)
@@ -245,12 +263,52 @@ func TestSocketTimes(t *testing.T) {
 	})
 }
 
+// TestSocketRenewal: whoever authenticates again proves it again, as the same
+// user.
+func TestSocketRenewal(t *testing.T) {
+	db := socketDB(t, nil)
+	execute(t, db, "root", "CREATE USER 'bob' WITH PASSWORD 'correct horse' ROLE user")
+	for name, bad := range map[string]string{
+		"nonsense": "nonsense",
+		"expired":  token(t, "alice", "user", jwt.MapClaims{"exp": time.Now().Add(-time.Hour).Unix()}),
+		"foreign":  token(t, "bob", "user", nil),
+		"a role":   token(t, "alice", "dba", nil),
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := openSockets(t, db, nil)
+			c, ended := w.alice(hello{})
+			w.send(c, `{"type":"authenticate","method":"jwt","token":%q}`, token(t, "alice", "user", nil))
+			w.expect(c, `{"type":"auth_success","user":"alice"`)
+			w.send(c, `{"type":"authenticate","method":"jwt","token":%q}`, bad)
+			w.expect(c, `{"type":"auth_error","message":"Invalid credentials"}`)
+			w.expect(c, "close 1008 Authentication failed")
+			_ = c.Close()
+			<-ended
+			if w.Stats().Denied != 1 {
+				t.Errorf("%+v", w.Stats())
+			}
+		})
+	}
+	t.Run("attempts count", func(t *testing.T) {
+		w := openSockets(t, db, nil) // three in a second
+		c, _ := w.alice(hello{})
+		for range 2 {
+			w.send(c, `{"type":"authenticate","method":"jwt","token":%q}`, token(t, "alice", "user", nil))
+			w.expect(c, `{"type":"auth_success"`)
+		}
+		w.send(c, `{"type":"authenticate","method":"jwt","token":%q}`, token(t, "alice", "user", nil))
+		w.expect(c, `{"type":"auth_error","message":"Too many authentication attempts. Please retry shortly."}`)
+		w.expect(c, "close 1008 Authentication failed")
+		_ = c.Close()
+	})
+}
+
 func TestSocketRates(t *testing.T) {
 	db := socketDB(t, nil)
 	w := openSockets(t, db, func(o *WebSocketOptions) { o.MessagesPerSecond = 2 })
 	c, _ := w.alice(hello{})
 	w.send(c, `{"type":"ping"}`)
-	w.send(c, `{"type":"authenticate","method":"jwt","token":"whatever"}`)
+	w.send(c, `{"type":"authenticate","method":"jwt","token":%q}`, token(t, "alice", "user", nil))
 	w.expect(c, `{"type":"auth_success"`)
 	w.send(c, `{"type":"ping"}`)
 	w.expect(c, `{"type":"error","subscription_id":"rate_limit","code":"RATE_LIMIT_EXCEEDED","message":"Too many messages"}`)

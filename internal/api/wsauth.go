@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"kalamdb/internal/core"
 	"kalamdb/internal/fault"
 )
 
@@ -108,22 +109,63 @@ func (s *socket) prove(token string) bool {
 	}
 	session, err := s.w.o.Auth.Authenticate(s.ctx, token)
 	if err != nil {
-		words := wordsNoCredentials
-		switch code := fault.CodeOf(err); code {
-		case fault.TokenExpired, fault.InvalidCredentials, fault.MissingAuthorization:
-		case fault.Internal:
-			s.w.o.Logger.Error("socket authentication failed", "error", err)
-			words = reasonAuthFailed
-		default:
-			words = fault.Of(err).Sentence()
-		}
-		s.deny(words, reasonAuthFailed)
+		s.deny(s.refusalWords(err), reasonAuthFailed)
 		return false
 	}
 	s.session = s.hello.sessionOf(session, connectionID())
+	s.lasts(session.Ends)
 	s.gzip = s.hello.compressed
 	_ = s.c.SetReadDeadline(time.Time{})
 	return s.reply(s.success())
+}
+
+// renew checks the token of a client that is authenticated already: one of the
+// same user lets the socket last as long as it does, any other ends it, for its
+// subscriptions are those of the user who opened it. The first words on how to
+// talk stand.
+func (s *socket) renew(m *clientMessage) {
+	refuse := func(words string) {
+		s.w.stats.denied.Add(1)
+		s.send(core.LiveReply, appendAuthError(nil, words))
+		s.end(closePolicy, reasonAuthFailed)
+	}
+	if m.method != "jwt" {
+		s.end(closeInternal, "Invalid message: method must be `jwt`")
+		return
+	}
+	if !s.w.o.Auth.AllowAttempt(s.hello.client.IP) {
+		refuse(wordsTooManyAttempts)
+		return
+	}
+	session, err := s.w.o.Auth.Authenticate(s.ctx, m.token)
+	switch {
+	case err != nil:
+		refuse(s.refusalWords(err))
+	case session.UserID != s.session.UserID || session.Role != s.session.Role:
+		refuse(wordsNoCredentials)
+	default:
+		s.lasts(session.Ends)
+		s.send(core.LiveReply, s.success())
+	}
+}
+
+// lasts lets the socket last until a token is over, if it does not already.
+func (s *socket) lasts(ends time.Time) {
+	if !ends.IsZero() {
+		s.ends.Store(max(s.ends.Load(), ends.UnixNano()))
+	}
+}
+
+// refusalWords says why a token was not taken.
+func (s *socket) refusalWords(err error) string {
+	switch fault.CodeOf(err) {
+	case fault.TokenExpired, fault.InvalidCredentials, fault.MissingAuthorization:
+		return wordsNoCredentials
+	case fault.Internal:
+		s.w.o.Logger.Error("socket authentication failed", "error", err)
+		return reasonAuthFailed
+	}
+	return fault.Of(err).Sentence()
 }
 
 // success is the answer to an authentication.

@@ -55,6 +55,8 @@ type socket struct {
 	// heard is when the client last sent a frame, taken when it last took bytes
 	// of a data frame; nanoseconds.
 	heard, taken atomic.Int64
+	// ends is when the token of the session is over; nanoseconds, 0 for never.
+	ends atomic.Int64
 	// closeBy bounds writes from the moment the end has begun; nanoseconds, 0
 	// before.
 	closeBy atomic.Int64
@@ -326,7 +328,7 @@ func (s *socket) takeText(data []byte) {
 	switch m.kind {
 	case typePing:
 	case typeAuthenticate:
-		s.send(core.LiveReply, s.success())
+		s.renew(&m)
 	default:
 		m.size = min(int64(len(data)), queuedBytes)
 		s.enqueue(m)

@@ -126,7 +126,8 @@ func (s *socket) heartbeat() bool {
 		return true
 	}
 	now := time.Now()
-	if left := s.session.Ends.Sub(now); !s.session.Ends.IsZero() {
+	if ends := s.ends.Load(); ends != 0 {
+		left := time.Unix(0, ends).Sub(now)
 		if left <= 0 {
 			s.end(closePolicy, reasonTokenEnded)
 			return true

@@ -38,6 +38,11 @@ func TestLoad(t *testing.T) {
 		}
 		var b strings.Builder
 		standard := Defaults()
+		if !strings.Contains(strings.ToLower(fmt.Sprint(s.Env, s.Set)), "budget") {
+			if err := standard.SettleMemory(); err != nil { // for this machine
+				t.Fatal(err)
+			}
+		}
 		usual := standard.keys()
 		for i, k := range loaded.Options.keys() {
 			if k.show() != usual[i].show() {
@@ -65,6 +70,9 @@ func TestExample(t *testing.T) {
 		t.Fatal(err)
 	}
 	standard := Defaults()
+	if err := standard.SettleMemory(); err != nil {
+		t.Fatal(err)
+	}
 	if got, want := loaded.Options.Print(), standard.Print(); got != want || len(loaded.Warnings) > 0 {
 		t.Errorf("the example differs from the defaults: %v\n%s", loaded.Warnings, got)
 	}
@@ -214,4 +222,70 @@ func FuzzSize(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestMachineMemory reads what bounds a process from files as kernels write
+// them, and takes the least.
+func TestMachineMemory(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	info := write("meminfo", "MemFree: 5 kB\nMemTotal:       4096000 kB\n")
+	if got := memTotal(info); got != 4096000<<10 {
+		t.Errorf("the machine has %d bytes", got)
+	}
+	if got := memTotal(filepath.Join(dir, "none")); got != 0 {
+		t.Errorf("no machine has %d bytes", got)
+	}
+	groups := write("cgroup", "9:cpu:/x\n4:memory:/old/group\n0::/new/group\n")
+	write("fs/memory.max", "max\n")
+	write("fs/new/group/memory.max", "1073741824\n")
+	write("fs/memory/old/group/memory.limit_in_bytes", "536870912\n")
+	root := filepath.Join(dir, "fs")
+	if got := leastMemory(info, groups, root); got != 512<<20 {
+		t.Errorf("two groups leave %d bytes", got)
+	}
+	if got := leastMemory(info, write("cgroup2", "0::/new/group\n"), root); got != 1<<30 {
+		t.Errorf("one group leaves %d bytes", got)
+	}
+	if got := leastMemory(info, filepath.Join(dir, "none"), filepath.Join(dir, "none")); got != 4096000<<10 {
+		t.Errorf("no group leaves %d bytes", got)
+	}
+}
+
+// TestMemory: parts follow the budget, what is set stays, and the budget follows
+// the machine.
+func TestMemory(t *testing.T) {
+	for machine, want := range map[int64]int64{1: 256 << 20, 1 << 30: 512 << 20, 3 << 30: 3 << 29, 64 << 30: 2 << 30} {
+		o := Defaults()
+		if err := o.settleMemory(machine); err != nil {
+			t.Fatal(err)
+		}
+		if o.Memory.Budget != want || o.Analytics.Memory != want/4 || o.Live.RingBytes != want/32 || o.Commit.MaxBytes != min(want/16, 100<<20) {
+			t.Errorf("a machine of %d bytes: %+v %+v %+v", machine, o.Memory, o.Analytics, o.Commit)
+		}
+		// What may be full at one time leaves something for the program.
+		full := int64(0)
+		for _, p := range o.parts() {
+			if p.key != "commit.max_bytes" && p.key != "transaction.max_bytes" { // within other parts
+				full += *p.field
+			}
+		}
+		full += (memTables - 1) * o.Memory.MemTable
+		if full > want-want/8 || o.GoMemory() < want/2 {
+			t.Errorf("of a budget of %d bytes the parts take %d; Go may have %d", want, full, o.GoMemory())
+		}
+		before := o
+		if err := o.settleMemory(machine * 2); err != nil || fmt.Sprint(o) != fmt.Sprint(before) {
+			t.Errorf("settled twice: %v\n%+v\n%+v", err, before, o)
+		}
+	}
 }

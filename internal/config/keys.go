@@ -35,6 +35,7 @@ var (
 	natural  = limits{max: math.MaxInt32}
 	size     = limits{min: 1}
 	secret   = limits{secret: true}
+	share    = limits{} // a size that 0 leaves to memory.budget
 	text     = limits{}
 )
 
@@ -56,7 +57,7 @@ func find(keys []key, name string) *key {
 func (o *Options) keys() []key {
 	var all []key
 	for _, section := range [][]key{
-		o.Server.keys(), o.Storage.keys(), o.Commit.keys(), o.Transaction.keys(), o.Live.keys(), o.WebSocket.keys(),
+		o.Server.keys(), o.Storage.keys(), o.Memory.keys(), o.Commit.keys(), o.Transaction.keys(), o.Live.keys(), o.WebSocket.keys(),
 		o.Limits.keys(), o.Analytics.keys(), o.Execution.keys(), o.RateLimit.keys(), o.Security.keys(), o.Security.CORS.keys(),
 		o.Auth.keys(), o.Retention.keys(), o.DBA.keys(), o.DDL.keys(), o.SQL.keys(), o.Logging.keys(),
 	} {
@@ -88,13 +89,23 @@ func (s *Storage) keys() []key {
 	}
 }
 
+func (s *Memory) keys() []key {
+	return []key{
+		{"memory.budget", &s.Budget, "0B", "Bytes of memory that the server may take, from which its parts have their sizes unless they are set; at least 256MiB. 0 means half of the memory of the machine or container, at most 2GiB.", share},
+		{"memory.sorts", &s.Sorts, "0B", "Bytes that running sorts, groupings and DISTINCTs of single tables keep together; beyond it they get SERVER_BUSY. 0 means a quarter of memory.budget.", share},
+		{"memory.hot_cache", &s.HotCache, "0B", "Bytes of cached blocks of hot rows. 0 means a thirty-second of memory.budget.", share},
+		{"memory.memtable", &s.MemTable, "0B", "Bytes of new keys that go to a file together; four times as many may be in memory. 0 means a 128th of memory.budget, at most 64MiB.", share},
+		{"memory.cold_cache", &s.ColdCache, "0B", "Bytes of cached pages of cold files. 0 means a thirty-second of memory.budget.", share},
+	}
+}
+
 func (s *Commit) keys() []key {
 	return []key{
 		{"commit.durability", &s.Durability, "sync", "When a commit is answered: after its fsync (sync) or before (relaxed).", oneOf("sync", "relaxed")},
 		{"commit.max_rows", &s.MaxRows, "200000", "Rows that one commit may change.", positive},
-		{"commit.max_bytes", &s.MaxBytes, "100MiB", "Bytes that one commit may write.", size},
+		{"commit.max_bytes", &s.MaxBytes, "0B", "Bytes that one commit may write. 0 means a sixteenth of memory.budget, at most 100MiB.", share},
 		{"commit.queue_commands", &s.QueueCommands, "4096", "Commits that may wait; when it is full, writers get SERVER_BUSY.", positive},
-		{"commit.queue_bytes", &s.QueueBytes, "64MiB", "Bytes of commits that may wait; when it is full, writers get SERVER_BUSY.", size},
+		{"commit.queue_bytes", &s.QueueBytes, "0B", "Bytes of commits that may wait; when it is full, writers get SERVER_BUSY. 0 means a thirty-second of memory.budget.", share},
 	}
 }
 
@@ -102,8 +113,8 @@ func (s *Transaction) keys() []key {
 	return []key{
 		{"transaction.idle_timeout", &s.IdleTimeout, "300s", "Time between two statements of a transaction, after which it is rolled back.", duration},
 		{"transaction.timeout", &s.Timeout, "1h", "Time from BEGIN to COMMIT, after which a transaction is rolled back.", duration},
-		{"transaction.max_bytes", &s.MaxBytes, "100MiB", "Bytes that one transaction may stage before its COMMIT; commit.max_bytes bounds it too.", size},
-		{"transaction.memory", &s.Memory, "256MiB", "Bytes that all open transactions may stage together; beyond it they get SERVER_BUSY.", size},
+		{"transaction.max_bytes", &s.MaxBytes, "0B", "Bytes that one transaction may stage before its COMMIT; commit.max_bytes bounds it too. 0 means a sixteenth of memory.budget, at most 100MiB.", share},
+		{"transaction.memory", &s.Memory, "0B", "Bytes that all open transactions may stage together; beyond it they get SERVER_BUSY. 0 means an eighth of memory.budget.", share},
 		{"transaction.max_open", &s.MaxOpen, "1000", "Transactions that may be open at one time; one more gets SERVER_BUSY.", positive},
 	}
 }
@@ -112,7 +123,7 @@ func (s *Live) keys() []key {
 	return []key{
 		{"live.history_age", &s.HistoryAge, "1h", "How long superseded versions stay readable for subscribers that resume.", duration},
 		{"live.history_bytes", &s.HistoryBytes, "1GiB", "Bytes of superseded versions of all tables; the older end goes first.", size},
-		{"live.ring_bytes", &s.RingBytes, "64MiB", "Bytes of recent changes kept in memory for delivery; subscribers behind it read from disk.", size},
+		{"live.ring_bytes", &s.RingBytes, "0B", "Bytes of recent changes kept in memory for delivery; subscribers behind it read from disk. 0 means a thirty-second of memory.budget.", share},
 		{"live.outbox_bytes", &s.OutboxBytes, "1MiB", "Bytes waiting for one connection; beyond it its subscriptions lag and catch up.", size},
 	}
 }
@@ -132,14 +143,14 @@ func (s *Limits) keys() []key {
 	return []key{
 		{"limits.default_query_limit", &s.DefaultQueryLimit, "0", "Rows of a SELECT without LIMIT; 0 means no limit.", natural},
 		{"limits.max_query_limit", &s.MaxQueryLimit, "0", "Rows of a SELECT with LIMIT; 0 means no limit.", natural},
-		{"limits.max_result_bytes", &s.MaxResultBytes, "1GiB", "Bytes of one answer, a longer one is cut off by closing the connection; and of what all running sorts and groupings keep together, beyond it they are answered SERVER_BUSY.", size},
+		{"limits.max_result_bytes", &s.MaxResultBytes, "1GiB", "Bytes of one answer, a longer one is cut off by closing the connection; and of what one sort or grouping of a single table keeps, which memory.sorts bounds too.", size},
 		{"limits.max_message_size", &s.MaxMessageSize, "1048576", "Bytes of SQL text in one request.", size},
 	}
 }
 
 func (s *Analytics) keys() []key {
 	return []key{
-		{"analytics.memory", &s.Memory, "256MiB", "Bytes that joins, groupings and sorts of the analytic path may hold together; beyond it they are set aside in analytics.temp_dir.", size},
+		{"analytics.memory", &s.Memory, "0B", "Bytes that joins, groupings and sorts of the analytic path may hold together; beyond it they are set aside in analytics.temp_dir. 0 means a quarter of memory.budget.", share},
 		{"analytics.threads", &s.Threads, "1", "Threads of one analytic statement; one is fastest for small ones.", between(1, 256)},
 		{"analytics.connections", &s.Connections, "0", "Analytic statements that run at one time; 0 means one per processor.", natural},
 		{"analytics.queue", &s.Queue, "64", "Analytic statements that wait for their turn; one more gets SERVER_BUSY.", positive},

@@ -12,6 +12,7 @@ import (
 type Options struct {
 	Server      Server
 	Storage     Storage
+	Memory      Memory
 	Commit      Commit
 	Transaction Transaction
 	Live        Live
@@ -48,6 +49,15 @@ type Storage struct {
 	MaxClockSkew         time.Duration
 	SharedTablesTemplate string
 	UserTablesTemplate   string
+}
+
+// Memory is section [memory].
+type Memory struct {
+	Budget    int64
+	Sorts     int64
+	HotCache  int64
+	MemTable  int64
+	ColdCache int64
 }
 
 // Commit is section [commit].

@@ -23,6 +23,9 @@ var weakSecrets = []string{
 func (l *loader) check() {
 	o := &l.Options
 	l.checkSecret()
+	if err := o.SettleMemory(); err != nil {
+		l.fault(err)
+	}
 	switch origins := o.Security.CORS.AllowedOrigins; {
 	case o.Loopback():
 	case len(origins) == 0:

@@ -121,6 +121,7 @@ type Limits struct {
 	MaxDepth          int           // 512
 	StatementTime     time.Duration // 30 s
 	MaxStatements     int           // 10,000 in one batch
+	MaxSortBytes      int64         // of all sorts and groupings of single tables together: MaxResultBytes
 }
 
 func (l Limits) withDefaults() Limits {
@@ -137,6 +138,9 @@ func (l Limits) withDefaults() Limits {
 	set(&l.MaxStatements, 10_000)
 	if l.MaxResultBytes == 0 {
 		l.MaxResultBytes = 1 << 30
+	}
+	if l.MaxSortBytes == 0 {
+		l.MaxSortBytes = l.MaxResultBytes
 	}
 	if l.StatementTime == 0 {
 		l.StatementTime = 30 * time.Second
@@ -178,7 +182,7 @@ func Open(o Options) (*DB, error) {
 		return nil, errors.New("open core: store, cold tier and passwords are required")
 	}
 	o = o.withDefaults()
-	db := &DB{o: o, ready: make(chan struct{}), plans: newPlanCache(o.Limits.PlanCacheEntries), texts: semaphore.NewWeighted(textRoom), memory: exec.NewMemory(o.Limits.MaxResultBytes)}
+	db := &DB{o: o, ready: make(chan struct{}), plans: newPlanCache(o.Limits.PlanCacheEntries), texts: semaphore.NewWeighted(textRoom), memory: exec.NewMemory(o.Limits.MaxSortBytes)}
 	db.analytics = o.Analytics.engine(o.Logger)
 	db.statements = newStatements(o.Now, newSlowLog(o.SlowStatement, o.Slow))
 	if err := db.compose(); err != nil {
@@ -313,5 +317,5 @@ func (db *DB) Position() uint64 {
 }
 
 func (db *DB) execLimits() exec.Limits {
-	return exec.Limits{MaxBytes: db.o.Limits.MaxResultBytes, Memory: db.memory}
+	return exec.Limits{MaxBytes: min(db.o.Limits.MaxResultBytes, db.o.Limits.MaxSortBytes), Memory: db.memory}
 }

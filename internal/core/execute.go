@@ -199,7 +199,7 @@ func (db *DB) buffer(ctx context.Context, r *Result, total *int64) error {
 		}
 		for _, row := range batch {
 			*total += datum.RowSize(row)
-			if *total > db.o.Limits.MaxResultBytes {
+			if *total > min(db.o.Limits.MaxResultBytes, db.o.Limits.MaxSortBytes) {
 				return db.resultTooLarge()
 			}
 			rows = append(rows, append([]datum.Value(nil), row...))
@@ -213,7 +213,8 @@ func (db *DB) buffer(ctx context.Context, r *Result, total *int64) error {
 }
 
 func (db *DB) resultTooLarge() error {
-	return fault.New(fault.LimitExceeded, "the result is larger than %d bytes; ask for fewer rows or raise limits.max_result_bytes", db.o.Limits.MaxResultBytes)
+	return fault.New(fault.LimitExceeded, "the result is larger than %d bytes; ask for fewer rows or raise limits.max_result_bytes and memory.sorts",
+		min(db.o.Limits.MaxResultBytes, db.o.Limits.MaxSortBytes))
 }
 
 // runOne runs a single statement: from its cached plan if there is one, and

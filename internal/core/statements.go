@@ -208,6 +208,21 @@ func (s *statements) watch(now time.Time) {
 	}
 }
 
+// EndLongest ends the statement that has run longest of those that are not ending
+// yet, for a reason, and reports whether there was one.
+func (db *DB) EndLongest(reason error) bool {
+	for _, x := range db.statements.list() {
+		if x.cause() == nil && x.stop(reason) {
+			return true
+		}
+	}
+	return false
+}
+
+// GiveBack returns memory that the analytic path has freed to the operating
+// system.
+func (db *DB) GiveBack() { db.analytics.GiveBack() }
+
 // stateOf says what a statement does.
 func (x *statement) stateOf() string {
 	switch {

@@ -192,6 +192,9 @@ func (s *Server) processFigures() []figure {
 	return []figure{
 		gauge("memory_rss_bytes", "Resident memory.", u.resident),
 		gauge("memory_virtual_bytes", "Virtual memory.", u.virtual),
+		gauge("memory_budget_bytes", "Memory that the server may take: memory.budget.", s.o.Config.Memory.Budget),
+		gauge("memory_most_bytes", "Most memory that no file backs so far, as seen every 10 ms where it is scarce.", s.guard.most.Load()),
+		counter("memory_ended_total", "Statements ended because the budget was used up.", s.guard.ended.Load()),
 		gauge("cpu_usage_percent", "Share of one processor.", u.cpuPercent),
 		gauge("uptime_seconds", "Seconds since the start.", math.Floor(s.process.uptime().Seconds())),
 		gauge("open_files_total", "Open file descriptors.", openFiles()),

@@ -62,6 +62,7 @@ type Server struct {
 	api     *api.Server
 	sockets *api.WebSockets
 	process *process
+	guard   *memoryGuard
 	address net.Addr
 }
 
@@ -86,6 +87,9 @@ func Open(o Options) (*Server, error) {
 	}
 	if o.FS == nil {
 		o.FS = disk.Real()
+	}
+	if err := o.Config.SettleMemory(); err != nil {
+		return nil, err
 	}
 	s := &Server{o: o, process: newProcess(o.Now)}
 	s.logs = newLogs(o.Config.Logging, o.Stderr)
@@ -117,6 +121,7 @@ func (s *Server) openStore() (err error) {
 	s.store, err = store.Open(store.Options{
 		FS: s.o.FS, Dir: c.DataPath, Fatal: s.o.Fatal, Reserve: reserve,
 		MaxClockSkew: c.MaxClockSkew, AcceptClock: s.o.AcceptClock, Now: s.o.Now, Logger: s.log,
+		CacheBytes: s.o.Config.Memory.HotCache, MemTableBytes: s.o.Config.Memory.MemTable,
 	})
 	return err
 }
@@ -128,7 +133,8 @@ func (s *Server) openLogs() error {
 		return err
 	}
 	s.log.Info("server is starting", "version", s.o.Version, "commit", s.o.Commit,
-		"config", s.o.ConfigFile, "data", s.o.Config.Storage.DataPath, "pid", os.Getpid())
+		"config", s.o.ConfigFile, "data", s.o.Config.Storage.DataPath, "pid", os.Getpid(),
+		"memory_budget", s.o.Config.Memory.Budget, "memory_of_go", s.o.Config.GoMemory(), "memory_of_analytics", s.o.Config.Analytics.Memory)
 	for _, w := range s.o.Warnings {
 		s.log.Warn("configuration", "warning", w)
 	}
@@ -140,6 +146,7 @@ func (s *Server) openCore() error {
 	s.cold = cold.New(cold.Options{
 		FS: s.o.FS, DataDir: c.Storage.DataPath,
 		SharedTemplate: c.Storage.SharedTablesTemplate, UserTemplate: c.Storage.UserTablesTemplate,
+		CacheBytes: c.Memory.ColdCache,
 	})
 	passwords, err := auth.NewPasswords(auth.PasswordOptions{
 		Cost: c.Auth.BcryptCost, MinLength: c.Auth.MinPasswordLength, MaxLength: c.Auth.MaxPasswordLength,
@@ -157,6 +164,7 @@ func (s *Server) openCore() error {
 	if err != nil {
 		return err
 	}
+	s.guard = s.newMemoryGuard()
 	s.auth, err = auth.New(auth.Options{
 		Users: s.db, Accounts: s.db.Accounts(), Passwords: passwords, Secret: secret,
 		AccessLifetime: c.Auth.JWTExpiry, AttemptsPerSecond: c.RateLimit.MaxAuthRequestsPerIP,
@@ -191,7 +199,7 @@ func (s *Server) coreOptions(passwords *auth.Passwords) core.Options {
 			MaxResultBytes: c.Limits.MaxResultBytes, MaxSQLBytes: int(c.Limits.MaxMessageSize),
 			MaxParameters: c.Execution.MaxParameters, MaxParameterBytes: int(c.Execution.MaxParameterBytes),
 			PlanCacheEntries: c.Execution.PlanCacheEntries, MaxDepth: c.Execution.MaxExpressionDepth,
-			StatementTime: c.Execution.HandlerTimeout,
+			StatementTime: c.Execution.HandlerTimeout, MaxSortBytes: c.Memory.Sorts,
 		},
 		Analytics:     s.analyticsOptions(),
 		SlowStatement: c.Logging.SlowQuery, Slow: s.slow.write,
@@ -286,6 +294,7 @@ func (s *Server) URL() string { return "http://" + s.address.String() }
 // Run serves until ctx ends or something fails, then ends everything in order.
 func (s *Server) Run(ctx context.Context) error {
 	defer letGarbageWait()()
+	defer bounded(&s.o.Config)()
 	err := s.run(ctx)
 	s.log.Info("server has stopped", "uptime", s.process.uptime().String())
 	return errors.Join(err, s.close())
@@ -302,6 +311,7 @@ func (s *Server) run(ctx context.Context) error {
 		}
 		return nil
 	})
+	g.Go(func() error { return s.guard.run(coreContext) })
 	g.Go(func() error {
 		defer stopCore() // the edge has ended: nobody proposes any more
 		select {

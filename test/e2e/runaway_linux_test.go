@@ -17,15 +17,15 @@ import (
 // TestRunawayStatements sends statements without an end, one after the other and
 // then together, while another client reads rows by key: each ends with the
 // limit it met, each read is answered, and the memory of the process stays below
-// what its keys give it and a quarter.
+// memory.budget and a quarter.
 func TestRunawayStatements(t *testing.T) {
-	const analytics, sorts = 128 << 20, 64 << 20
+	const budget = 256 << 20 // the least there is
 	port := freePort(t)
 	command := exec.Command(filepath.Join(binaries(t), "kalamdb"))
 	command.Env = append(os.Environ(), "KALAMDB_SERVER_PORT="+port, "KALAMDB_DATA_DIR="+t.TempDir(), "KALAMDB_JWT_SECRET="+targetSecret,
 		"KALAMDB_ROOT_PASSWORD=Root-secret-1", "KALAMDB_AUTH_BCRYPT_COST=4", "KALAMDB_RATE_LIMIT_MAX_QUERIES_PER_SEC=1000000",
-		"KALAMDB_EXECUTION_HANDLER_TIMEOUT_SECONDS=2", fmt.Sprint("KALAMDB_ANALYTICS_MEMORY=", analytics),
-		fmt.Sprint("KALAMDB_LIMITS_MAX_RESULT_BYTES=", sorts), fmt.Sprint("KALAMDB_ANALYTICS_TEMP_BYTES=", 256<<20))
+		"KALAMDB_EXECUTION_HANDLER_TIMEOUT_SECONDS=2", fmt.Sprint("KALAMDB_MEMORY_BUDGET=", budget),
+		fmt.Sprint("KALAMDB_ANALYTICS_TEMP_BYTES=", 256<<20))
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -91,8 +91,7 @@ func TestRunawayStatements(t *testing.T) {
 	if s := time.Duration(slowest.Load()); s > 5*time.Second {
 		t.Errorf("a read by key took %s", s)
 	}
-	// Go's heap may be twice what lives in it before it is collected.
-	if most := base + (analytics+2*sorts)*5/4; peak.Load() > most {
+	if most := int64(budget * 5 / 4); peak.Load() > most {
 		t.Errorf("the process took %d MiB, more than %d MiB", peak.Load()>>20, most>>20)
 	}
 }

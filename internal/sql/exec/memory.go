@@ -38,7 +38,7 @@ type budget struct {
 // take adds n bytes, or gives up.
 func (b *budget) take(n int64) error {
 	if b.used += n; b.used > b.max {
-		return fault.New(fault.LimitExceeded, "the result needs more than %d bytes; limits.max_result_bytes raises that", b.max)
+		return fault.New(fault.LimitExceeded, "the result needs more than %d bytes; limits.max_result_bytes and memory.sorts raise that", b.max)
 	}
 	if b.memory == nil || b.used <= b.taken {
 		return nil
@@ -46,7 +46,7 @@ func (b *budget) take(n int64) error {
 	lot := max(b.used-b.taken, memoryLot)
 	if b.memory.used.Add(lot) > b.memory.max {
 		b.memory.used.Add(-lot)
-		return fault.New(fault.ServerBusy, "sorts and groupings that are running keep all of the %d bytes that limits.max_result_bytes gives them together", b.memory.max)
+		return fault.New(fault.ServerBusy, "sorts and groupings that are running keep all of the %d bytes that memory.sorts gives them together", b.memory.max)
 	}
 	b.taken += lot
 	return nil

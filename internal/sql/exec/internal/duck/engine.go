@@ -1,5 +1,10 @@
 package duck
 
+/*
+#include "bridge.h"
+*/
+import "C"
+
 import (
 	"context"
 	"errors"
@@ -204,6 +209,9 @@ func (e *Engine) shut(i *instance) {
 		}
 	})
 }
+
+// GiveBack returns memory that was freed to the operating system.
+func (*Engine) GiveBack() { C.kduck_trim() }
 
 // Close ends all statements, whose Rows answer SHUTTING_DOWN from then on, and
 // closes the instance.

@@ -17,7 +17,7 @@ import (
 )
 
 // openDB opens a database that is closed when the test ends.
-func openDB(t *testing.T, change func(*core.Options)) *testkit.Database {
+func openDB(t testing.TB, change func(*core.Options)) *testkit.Database {
 	t.Helper()
 	db, err := testkit.Open(disk.NewMem(), testkit.NewClock(), change)
 	if err != nil {
@@ -62,7 +62,7 @@ func run(db *testkit.Database, s *auth.Session, sql string) ([]string, error) {
 	return messages, nil
 }
 
-func mustRun(t *testing.T, db *testkit.Database, s *auth.Session, sql string) []string {
+func mustRun(t testing.TB, db *testkit.Database, s *auth.Session, sql string) []string {
 	t.Helper()
 	messages, err := run(db, s, sql)
 	if err != nil {

@@ -129,6 +129,12 @@ func SkipValue(src []byte) (rest []byte, err error) {
 	return rest, err
 }
 
+// SkipValueString is SkipValue over a string.
+func SkipValueString(src string) (rest string, err error) {
+	_, _, rest, err = splitValue(src)
+	return rest, err
+}
+
 // splitValue finds the end of the first value: its first byte, the bytes that
 // belong to it (without a length before them) and what follows.
 func splitValue[S []byte | string](src S) (head byte, payload, rest S, err error) {

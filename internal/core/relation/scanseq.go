@@ -218,13 +218,33 @@ func (s *anyScan) nextHot(ctx context.Context) (*source.Batch, error) {
 	if n > 0 {
 		return &source.Batch{Rows: rows[:n]}, nil
 	}
+	return nil, s.endHot()
+}
+
+// endHot closes the hot rows after the last one.
+func (s *anyScan) endHot() error {
 	hot := s.hot
 	s.hot = nil
 	if err := hot.Err(); err != nil {
 		_ = hot.Close() // the first error is the one to report
-		return nil, err
+		return err
 	}
-	return nil, hot.Close()
+	return hot.Close()
+}
+
+// Stored hands the hot rows on as they are stored.
+func (s *anyScan) Stored(ctx context.Context, most int, each func(body []byte, seq uint64, deleted bool) error) (n int, err error) {
+	for s.hot != nil && n < most {
+		if !s.hot.Next(ctx) {
+			return n, s.endHot()
+		}
+		v := s.hot.Version()
+		if err := each(v.Row, v.Seq, v.Deleted); err != nil {
+			return n, err
+		}
+		n++
+	}
+	return n, ctx.Err()
 }
 
 // Close releases what the scan holds. It may be called more than once.

@@ -30,6 +30,17 @@ type countedRows struct {
 	n *atomic.Int64
 }
 
+// Stored hands on what the rows can give as stored: none if they cannot.
+func (r *countedRows) Stored(ctx context.Context, most int, each func(body []byte, seq uint64, deleted bool) error) (int, error) {
+	stored, ok := r.Rows.(source.StoredRows)
+	if !ok {
+		return 0, nil
+	}
+	n, err := stored.Stored(ctx, most, each)
+	r.n.Add(int64(n))
+	return n, err
+}
+
 func (r *countedRows) Next(ctx context.Context) (*source.Batch, error) {
 	batch, err := r.Rows.Next(ctx)
 	if batch != nil {
@@ -75,7 +86,7 @@ func (g *generator) scan(n *plan.Scan) (*block, error) {
 	}
 	r.Columns = append([]int{}, n.Needed...)
 	alias := "t" + strconv.Itoa(n.Rel)
-	s := duck.Scan{Positions: r.Columns}
+	s := duck.Scan{Positions: r.Columns, Table: n.Table}
 	b := &block{}
 	for i, p := range n.Needed {
 		t := n.Table.Columns[p].Type

@@ -83,6 +83,16 @@ type Rows interface {
 	Close()
 }
 
+// StoredRows are Rows that can also hand rows on as they are stored, which
+// spares who wants them in another form the values in between.
+type StoredRows interface {
+	Rows
+	// Stored calls each with up to most of the next rows, as schema.RowReader reads
+	// them, and returns how many there were. When they were fewer, the others, if
+	// any, come by Next. body is valid until each returns.
+	Stored(ctx context.Context, most int, each func(body []byte, seq uint64, deleted bool) error) (n int, err error)
+}
+
 // Table is one table at one moment in one scope.
 type Table interface {
 	// Definition returns the columns and key. For views over running state it

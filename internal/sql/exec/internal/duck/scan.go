@@ -26,6 +26,7 @@ type scanning struct {
 	at      int           // how many of batch were written
 	begun   bool          // whether a chunk was delivered
 	ended   bool
+	stored  *storedScan // nil when no more rows come as they are stored
 }
 
 // column is a wanted column: where it stands in a row, and its writer.
@@ -92,6 +93,7 @@ func kduckScanInit(info unsafe.Pointer) {
 			return err
 		}
 		s.rows = rows
+		s.stored = s.storedScan(scan.Table)
 		bindings.InitSetMaxThreads(b, 1)
 		bindings.InitSetInitData(b, r.instance.cell(r.number, r.open(s)), C.kduckScanDrop)
 		return nil
@@ -138,8 +140,11 @@ func (s *scanning) fill(ctx context.Context, out bindings.DataChunk) (int, error
 	for i := range s.columns {
 		s.columns[i].writer.begin(bindings.DataChunkGetVector(out, bindings.IdxT(i)))
 	}
-	n := 0
-	for n < s.vector && !s.ended {
+	n, err := s.fillStored(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for n < s.vector && !s.ended && (s.begun || s.stored == nil) {
 		if s.batch == nil || s.at == len(s.batch.Rows) {
 			if n > 0 && !s.begun {
 				break

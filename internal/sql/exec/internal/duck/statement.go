@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"kalamdb/internal/datum"
+	"kalamdb/internal/schema"
 	"kalamdb/internal/sql/source"
 )
 
@@ -32,6 +33,9 @@ type Scan struct {
 	Open func(ctx context.Context) (source.Rows, error)
 	// Positions say where the value of each of Types stands in a row.
 	Positions []int
+	// Table, if not nil, is what source.StoredRows are rows of; Positions are those
+	// of its columns.
+	Table *schema.Table
 	// Rows is how many rows to expect, 0 when that is not known.
 	Rows int64
 }

@@ -108,10 +108,23 @@ func authoriseAs(s *auth.Session, stmt *parse.ExecuteAs, o *overlay) error {
 	if err := auth.AllowActAs(s, schema.UserID(stmt.User), role); err != nil {
 		return deny(s, schema.UserID(stmt.User), role, err)
 	}
-	inner, err := (parse.Options{}).Parse(stmt.Inner)
+	inner, exact, err := o.known(stmt.Inner)
 	if err != nil {
 		return within(stmt, err)
 	}
+	err = authoriseInner(s, stmt, inner, o)
+	if err == nil || exact {
+		return err
+	}
+	if inner, err = o.parse(stmt.Inner); err != nil { // for the place of the refusal
+		return within(stmt, err)
+	}
+	return authoriseInner(s, stmt, inner, o)
+}
+
+// authoriseInner decides about the statement of EXECUTE AS whose target may be
+// acted for.
+func authoriseInner(s *auth.Session, stmt *parse.ExecuteAs, inner parse.Statement, o *overlay) error {
 	reads, tables, ok := rowsOf(inner)
 	if !ok {
 		return fault.At(fault.InvalidInput, stmt.Offset, "EXECUTE AS USER takes SELECT, INSERT, UPDATE and DELETE")

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"context"
 	"strings"
 
 	"kalamdb/internal/auth"
@@ -18,10 +19,28 @@ type overlay struct {
 	namespace  string // the default namespace, changed by USE
 	tables     map[string]*schema.Table
 	namespaces map[string]bool // true made, false dropped
+	// plans are those of statements that have run, nil for none: the statement
+	// within another one need not be parsed again.
+	plans *planCache
+	parse func(text string) (parse.Statement, error)
 }
 
-func newOverlay(view *relation.View, namespace string) *overlay {
-	return &overlay{view: view, namespace: namespace}
+// overlay shows the catalog of a view to the checks of rights.
+func (db *DB) overlay(ctx context.Context, view *relation.View, namespace string) *overlay {
+	return &overlay{view: view, namespace: namespace, plans: db.plans, parse: func(text string) (parse.Statement, error) { return db.parse(ctx, text) }}
+}
+
+// known returns the tree of a statement: that of its plan, if there is one, for
+// then it is not parsed when it runs either. The places in such a tree are those
+// of the text that it was made of: exact says that they are this text's.
+func (o *overlay) known(text string) (stmt parse.Statement, exact bool, err error) {
+	if n, err := parse.Normalize(text); err == nil && !n.Several && !n.Unterminated {
+		if p := o.plans.look(planKey{o.namespace, n.Key}, o.view.DefinitionsVersion()); p != nil {
+			return p.statement, false, nil
+		}
+	}
+	stmt, err = o.parse(text)
+	return stmt, true, err
 }
 
 // qualified returns the namespace of a name.

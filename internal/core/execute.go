@@ -126,9 +126,9 @@ func (c *Conversation) executeBatch(ctx context.Context, sql string, params []da
 func (db *DB) authoriseBatch(ctx context.Context, s *auth.Session, pieces []parse.Piece, namespace string) error {
 	view := db.relations.View()
 	defer view.Release()
-	o := newOverlay(view, namespace)
+	o := db.overlay(ctx, view, namespace)
 	for i, piece := range pieces {
-		stmt, err := db.known(ctx, piece.Text, o)
+		stmt, _, err := o.known(piece.Text)
 		if err == nil {
 			err = authorise(s, stmt, o)
 		}
@@ -141,17 +141,6 @@ func (db *DB) authoriseBatch(ctx context.Context, s *auth.Session, pieces []pars
 		o.note(stmt)
 	}
 	return nil
-}
-
-// known returns the tree of a statement: that of its plan, if there is one, for
-// then it is not parsed when it runs either.
-func (db *DB) known(ctx context.Context, text string, o *overlay) (parse.Statement, error) {
-	if n, err := parse.Normalize(text); err == nil && !n.Several && !n.Unterminated {
-		if p := db.plans.look(planKey{o.namespace, n.Key}, o.view.DefinitionsVersion()); p != nil {
-			return p.statement, nil
-		}
-	}
-	return db.parse(ctx, text)
 }
 
 // piece runs one statement of a batch.
@@ -265,7 +254,7 @@ func (db *DB) attempt(ctx context.Context, c *Conversation, n *parse.Normalized,
 	if err != nil {
 		return nil, db.rightsFirst(ctx, s, n, view, namespace, err)
 	}
-	if err := db.authorisePrepared(s, p, view, namespace); err != nil {
+	if err := db.authorisePrepared(ctx, s, p, view, namespace); err != nil {
 		return nil, err
 	}
 	c.running.plan.Store(p)
@@ -326,7 +315,7 @@ func (db *DB) rightsFirst(ctx context.Context, s *auth.Session, n *parse.Normali
 	if err != nil {
 		return cause
 	}
-	if err := authorise(s, stmt, newOverlay(view, namespace)); err != nil {
+	if err := authorise(s, stmt, db.overlay(ctx, view, namespace)); err != nil {
 		return err
 	}
 	return cause
@@ -334,7 +323,7 @@ func (db *DB) rightsFirst(ctx context.Context, s *auth.Session, n *parse.Normali
 
 // authorisePrepared is the check that each use of a plan makes. A plan over one
 // table takes the short way: the same rule without walking the statement.
-func (db *DB) authorisePrepared(s *auth.Session, p *prepared, view *relation.View, namespace string) error {
+func (db *DB) authorisePrepared(ctx context.Context, s *auth.Session, p *prepared, view *relation.View, namespace string) error {
 	if t := p.table(); t != nil {
 		class, action := auth.Modify, auth.Write
 		if p.query != nil {
@@ -351,7 +340,7 @@ func (db *DB) authorisePrepared(s *auth.Session, p *prepared, view *relation.Vie
 	if p.analytic != nil {
 		return authoriseTree(s, p.analytic.Plan())
 	}
-	return authorise(s, p.statement, newOverlay(view, namespace))
+	return authorise(s, p.statement, db.overlay(ctx, view, namespace))
 }
 
 // parser parses within the depth that the configuration allows.

@@ -141,7 +141,7 @@ func liveShape(s *parse.Select) error {
 
 // bindLive authorises and binds a subscription under the definitions of a view.
 func bindLive(s *auth.Session, sel *parse.Select, view *relation.View) (*plan.Query, error) {
-	if err := authorise(s, sel, newOverlay(view, schema.DefaultNamespace)); err != nil {
+	if err := authorise(s, sel, &overlay{view: view, namespace: schema.DefaultNamespace}); err != nil {
 		return nil, err
 	}
 	plain := *sel

@@ -30,6 +30,24 @@ type Command struct {
 	// command has been applied or refused, before its sync: then latches on its
 	// rows may be let go. It must not block. It is not part of the bytes.
 	OnApplied func()
+	// Reads is what the proposer has read and nobody may have changed since, or
+	// the command is refused with ErrStaleRead; nil for nothing. Whoever orders
+	// commands asks before he does: it is not part of the bytes.
+	Reads *Reads
+}
+
+// Reads are partitions of tables as they were at a position.
+type Reads struct {
+	At         uint64
+	Partitions []Partition
+}
+
+// Partition is the rows of a table in one scope, read under a version of its
+// definition.
+type Partition struct {
+	Table         schema.TableID
+	SchemaVersion uint32
+	Scope         schema.Scope
 }
 
 // Trail is entries of the audit log, at most MaxTrail.

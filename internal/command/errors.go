@@ -11,4 +11,6 @@ var (
 	ErrNotEmpty = errors.New("the table has rows")
 	// ErrStaleRow: a row has a newer version than the one that was read.
 	ErrStaleRow = errors.New("a row has changed since it was read")
+	// ErrStaleRead: what the command has read was changed since.
+	ErrStaleRead = errors.New("rows of a table that was read have changed since")
 )

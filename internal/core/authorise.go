@@ -273,7 +273,7 @@ func classOf(stmt parse.Statement) auth.Action {
 		return auth.ManageCluster
 	case *parse.KillJob:
 		return auth.ManageJobs
-	case *parse.Begin, *parse.Commit, *parse.Rollback, *parse.Savepoint, *parse.RollbackTo, *parse.Release:
+	case *parse.Begin, *parse.SetTransaction, *parse.Commit, *parse.Rollback, *parse.Savepoint, *parse.RollbackTo, *parse.Release:
 		return auth.Transact
 	case *parse.NotYet:
 		return areaOf(stmt.Area)

@@ -176,10 +176,18 @@ func (c *Conversation) transact(ctx context.Context, stmt parse.Statement, env *
 	switch stmt := stmt.(type) {
 	case *parse.Begin:
 		message, err = c.begin(stmt, env)
+	case *parse.SetTransaction:
+		message, err = "SET", c.setTransaction(stmt)
 	case *parse.Commit:
-		message, err = c.commit(ctx)
+		tx := c.tx
+		if message, err = c.commit(ctx); err == nil && stmt.Chain {
+			message, err = c.chain(tx, message, env)
+		}
 	case *parse.Rollback:
-		message, err = c.rollback()
+		tx := c.tx
+		if message, err = c.rollback(); err == nil && stmt.Chain {
+			message, err = c.chain(tx, message, env)
+		}
 	case *parse.Savepoint:
 		message, err = c.mark("SAVEPOINT", "Savepoint created", stmt.Name, func(tx *transaction) error { return tx.staged.Savepoint(stmt.Name) })
 	case *parse.RollbackTo:
@@ -196,12 +204,68 @@ func (c *Conversation) begin(stmt *parse.Begin, env *exec.Env) (string, error) {
 	if c.tx != nil {
 		return "", fault.New(fault.ActiveTransaction, "this session already has an active transaction '%s'", c.tx.id)
 	}
-	tx, err := c.db.transactions.begin(c, env.UUIDv7(), stmt.ReadOnly)
+	tx, err := c.db.transactions.begin(c, env.UUIDv7(), modes{serializable: stmt.Isolation == serializable, readOnly: stmt.ReadOnly})
 	if err != nil {
 		return "", err
 	}
 	c.tx = tx
 	return "Transaction started (" + tx.id + ")", nil
+}
+
+// chain begins a transaction like one that has just ended, in its place.
+func (c *Conversation) chain(ended *transaction, message string, env *exec.Env) (string, error) {
+	m := ended.modes
+	m.chained = true
+	tx, err := c.db.transactions.begin(c, env.UUIDv7(), m)
+	if err != nil {
+		return "", err
+	}
+	c.tx = tx
+	return message + ", started (" + tx.id + ")", nil
+}
+
+// setTransaction changes the modes of the open transaction.
+func (c *Conversation) setTransaction(stmt *parse.SetTransaction) error {
+	tx := c.tx
+	if tx == nil {
+		return fault.New(fault.NoTransaction, "SET TRANSACTION requires an active explicit SQL transaction")
+	}
+	next := tx.modes
+	if stmt.Isolation != "" {
+		next.serializable = stmt.Isolation == serializable
+	}
+	if stmt.Access != "" {
+		next.readOnly = stmt.Access == "read only"
+	}
+	switch {
+	case tx.queried && next.serializable != tx.modes.serializable:
+		return fault.New(fault.ActiveTransaction, "SET TRANSACTION ISOLATION LEVEL must come before any query of the transaction")
+	case tx.queried && tx.modes.readOnly && !next.readOnly:
+		return fault.New(fault.ActiveTransaction, "SET TRANSACTION READ WRITE must come before any query of the transaction")
+	}
+	tx.staged.Serialize(next.serializable)
+	tx.modes = next
+	return nil
+}
+
+// setting returns what SHOW says of the open transaction.
+func (c *Conversation) setting(name string) (value string, ok bool) {
+	switch {
+	case c.tx == nil:
+	case name == "transaction_isolation" && c.tx.modes.serializable:
+		return serializable, true
+	case name == "transaction_read_only" && c.tx.modes.readOnly:
+		return "on", true
+	}
+	return "", false
+}
+
+// reads notes that a statement of the transaction looks at rows.
+func (c *Conversation) reads(stmt parse.Statement) {
+	switch stmt.(type) {
+	case *parse.Select, *parse.Insert, *parse.Update, *parse.Delete, *parse.Explain, *parse.ExecuteAs:
+		c.tx.queried = true
+	}
 }
 
 func (c *Conversation) commit(ctx context.Context) (string, error) {
@@ -290,7 +354,7 @@ func (c *Conversation) target(t *schema.Table, p *prepared, env *exec.Env) (writ
 	switch to.In = c.tx.staged; {
 	case t.Kind == schema.Stream:
 		return to, fault.New(fault.InvalidOperation, "stream tables are not supported inside explicit transactions")
-	case c.tx.readOnly:
+	case c.tx.modes.readOnly:
 		return to, fault.New(fault.InvalidOperation, "cannot execute %s in a read-only transaction", verb)
 	}
 	return to, nil

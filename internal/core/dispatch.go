@@ -33,6 +33,11 @@ func (db *DB) dispatch(ctx context.Context, c *Conversation, p *prepared, view *
 	}
 	switch stmt := p.statement.(type) {
 	case *parse.ShowNamespaces, *parse.ShowTables, *parse.ShowStorages, *parse.ShowStats, *parse.ShowColumns, *parse.Show, *parse.Describe:
+		if show, ok := stmt.(*parse.Show); ok {
+			if value, ok := c.setting(show.What); ok {
+				return oneSetting(show.What, value), nil
+			}
+		}
 		result, err := db.show(ctx, s, stmt, view, env, namespace)
 		if action, target := lookOf(stmt, namespace); err == nil && action != "" {
 			db.looked(ctx, s, action, target)

@@ -266,6 +266,7 @@ func (db *DB) attempt(ctx context.Context, c *Conversation, n *parse.Normalized,
 	env.Objects = view.Catalog(caller(s, env))
 	if c.tx != nil {
 		env.Now = write.Clock(c.tx.began) // now() is the same in all of a transaction
+		c.reads(p.statement)
 	}
 	if p.query != nil || p.analytic != nil {
 		result, err := db.selects(ctx, s, p, view, env)

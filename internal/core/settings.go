@@ -145,12 +145,8 @@ func chosen(stmt parse.Statement) (string, bool) {
 // showSetting answers SHOW name: a setting of PostgreSQL, or a key of the
 // configuration.
 func (db *DB) showSetting(ctx context.Context, s *auth.Session, name string, view *relation.View, env *exec.Env) (*Result, error) {
-	one := func(value string) *Result {
-		column := Column{Name: name, Type: datum.Type{Kind: datum.Text}}
-		return buffered([]Column{column}, [][]datum.Value{{datum.NewText(value)}})
-	}
 	if setting, ok := plan.FindSetting(env.Namespace, name); ok {
-		return one(setting.Value), nil
+		return oneSetting(name, setting.Value), nil
 	}
 	result, err := db.internal(ctx, s, view, env, `SELECT value FROM system.settings WHERE name = $1`, name)
 	if err != nil {
@@ -164,5 +160,11 @@ func (db *DB) showSetting(ctx context.Context, s *auth.Session, name string, vie
 	if len(rows) == 0 {
 		return nil, fault.New(fault.InvalidParameter, "unrecognized configuration parameter \"%s\"", name)
 	}
-	return one(rows[0][0].Text()), nil
+	return oneSetting(name, rows[0][0].Text()), nil
+}
+
+// oneSetting is the answer of SHOW name.
+func oneSetting(name, value string) *Result {
+	column := Column{Name: name, Type: datum.Type{Kind: datum.Text}}
+	return buffered([]Column{column}, [][]datum.Value{{datum.NewText(value)}})
 }

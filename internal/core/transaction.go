@@ -76,7 +76,8 @@ type transaction struct {
 	origin   string
 	snapshot uint64
 	began    time.Time
-	readOnly bool
+	modes    modes
+	queried  bool // a statement has read or changed rows; touched by its owner
 
 	mu struct {
 		sync.Mutex
@@ -91,15 +92,25 @@ type transaction struct {
 	}
 }
 
+// serializable is the isolation level that promises more than a snapshot.
+const serializable = "serializable"
+
+// modes of a transaction.
+type modes struct {
+	serializable bool
+	readOnly     bool
+	chained      bool // it takes the place of one that has just ended
+}
+
 // begin opens a transaction over the current durable moment.
-func (t *transactions) begin(c *Conversation, id string, readOnly bool) (*transaction, error) {
+func (t *transactions) begin(c *Conversation, id string, m modes) (*transaction, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.mu.open) >= t.o.MaxOpen {
+	if len(t.mu.open) >= t.o.MaxOpen && !m.chained {
 		return nil, fault.New(fault.ServerBusy, "%d transactions are open already (transaction.max_open); try again", len(t.mu.open))
 	}
-	tx := &transaction{all: t, id: id, owner: c.session.UserID, origin: c.origin, began: t.now(), readOnly: readOnly}
-	tx.staged = t.writer.Begin(write.Bounds{MaxBytes: t.o.MaxBytes, Take: t.take})
+	tx := &transaction{all: t, id: id, owner: c.session.UserID, origin: c.origin, began: t.now(), modes: m}
+	tx.staged = t.writer.Begin(write.Bounds{MaxBytes: t.o.MaxBytes, Take: t.take, Serializable: m.serializable})
 	tx.snapshot = tx.staged.Position()
 	tx.mu.used = tx.began
 	t.mu.open[tx] = struct{}{}

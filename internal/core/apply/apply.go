@@ -130,6 +130,7 @@ type Local struct {
 
 	machine *Machine // the builder's
 	space   space    // the builder's
+	touched touched  // the builder's
 
 	views       catalog.Views
 	current     atomic.Pointer[catalog.View] // durable, for readers
@@ -156,6 +157,7 @@ func Open(o Options) (*Local, error) {
 	}
 	l := &Local{
 		o: o, readOnly: reason, machine: machine,
+		touched: touched{floor: machine.Position(), last: map[partition]uint64{}},
 		queue:   newQueue(o.QueueCommands, o.QueueBytes),
 		disk:    make(chan struct{}, 1),
 		pending: make(chan *group, pendingMax),

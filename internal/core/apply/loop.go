@@ -182,6 +182,9 @@ func (l *Local) group(requests []*request, turn bool) {
 
 // apply applies one command to the batch of a group.
 func (l *Local) apply(g *group, r *request) error {
+	if l.staleReads(r.command.Reads) {
+		return command.ErrStaleRead
+	}
 	o, err := l.machine.Apply(r.command)
 	if err != nil {
 		if !Refusal(err) {
@@ -191,6 +194,7 @@ func (l *Local) apply(g *group, r *request) error {
 	}
 	r.receipt = o.Receipt
 	g.commits = append(g.commits, o.Commit)
+	l.touched.note(&o.Commit)
 	if o.User != "" {
 		g.users = append(g.users, o.User)
 	}
@@ -230,7 +234,7 @@ func (l *Local) answer(r *request, err error) {
 
 // stale reports whether an error tells the proposer to look again.
 func stale(err error) bool {
-	return errors.Is(err, command.ErrStaleRow) || errors.Is(err, command.ErrStaleSchema)
+	return errors.Is(err, command.ErrStaleRow) || errors.Is(err, command.ErrStaleSchema) || errors.Is(err, command.ErrStaleRead)
 }
 
 // publish makes groups current in their order, once they are on disk. The

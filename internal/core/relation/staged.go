@@ -18,9 +18,10 @@ import (
 // One goroutine changes it, and not while a statement reads; those that read
 // see what was there when they opened the table.
 type Staged struct {
-	mu    sync.Mutex // for the sorted lists, which readers make
+	mu    sync.Mutex // for the sorted lists, which readers make, and reads
 	parts map[partition]*stagedPart
-	order []*stagedPart // as they were touched first
+	order []*stagedPart        // as they were touched first
+	reads map[partition]uint32 // versions of what was read; nil when nobody asks
 }
 
 type partition struct {
@@ -66,6 +67,37 @@ type stagedPart struct {
 
 // NewStaged returns an empty set of changes.
 func NewStaged() *Staged { return &Staged{parts: map[partition]*stagedPart{}} }
+
+// NoteReads begins to remember which partitions are read, or ends that.
+func (s *Staged) NoteReads(on bool) {
+	s.reads = nil
+	if on {
+		s.reads = map[partition]uint32{}
+	}
+}
+
+// Reads returns which partitions were read since NoteReads.
+func (s *Staged) Reads() []command.Partition {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := make([]command.Partition, 0, len(s.reads))
+	for p, version := range s.reads {
+		out = append(out, command.Partition{Table: p.table, SchemaVersion: version, Scope: p.scope})
+	}
+	return out
+}
+
+// NoteRead remembers that a partition was read, for a view of a transaction that
+// wants to know. Opening a table does so.
+func (v *View) NoteRead(t *schema.Table, scope schema.Scope) {
+	s := v.staged
+	if s == nil || s.reads == nil || t.Kind == schema.System {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reads[partition{t.ID, scope}] = t.Version
+}
 
 // Find returns the staged change of a key, or nil.
 func (s *Staged) Find(t *schema.Table, scope schema.Scope, key []byte) *StagedRow {

@@ -24,6 +24,7 @@ func (v *View) Open(t *schema.Table, scope schema.Scope, c Caller) (source.Table
 		return &systemSource{table: known, view: v, caller: c}, nil
 	}
 	fault.Assert(t.PerUser() == (scope != schema.SharedScope), "scope %q of table %s", scope, t.QualifiedName())
+	v.NoteRead(t, scope)
 	if c.Now == 0 {
 		c.Now = v.relations.o.Now().UnixMicro()
 	}

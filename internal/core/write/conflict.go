@@ -59,6 +59,9 @@ func (c *composer) resolve(ctx context.Context, view *relation.View) error {
 		}
 		n := &candidates[i]
 		old, again, err := find.meet(ctx, n)
+		if old != nil {
+			view.NoteRead(c.table, c.to.Scope)
+		}
 		switch {
 		case err != nil:
 			return err

@@ -26,6 +26,9 @@ type Bounds struct {
 	// Take asks for n bytes more of what all transactions may stage together,
 	// and gives -n back; false refuses. nil always grants.
 	Take func(n int64) bool
+	// Serializable lets it commit only when nobody has changed since it began
+	// what it has read.
+	Serializable bool
 }
 
 // Transaction gathers what several statements change over one moment, to be
@@ -69,8 +72,19 @@ func (w *Writer) Begin(b Bounds) *Transaction {
 		b.Take = func(int64) bool { return true }
 	}
 	staged := relation.NewStaged()
+	staged.NoteReads(b.Serializable)
 	view := w.o.Relations.View().With(staged)
 	return &Transaction{writer: w, bounds: b, view: view, staged: staged, seq: view.Position(), bytes: transactionHeader}
+}
+
+// Serialize says whether the transaction commits only when nobody has changed
+// since it began what it has read. It must not have read anything yet.
+func (t *Transaction) Serialize(on bool) {
+	if on == t.bounds.Serializable {
+		return
+	}
+	t.bounds.Serializable = on
+	t.staged.NoteReads(on)
 }
 
 // View returns what the statements of the transaction see, held for the caller:
@@ -265,9 +279,11 @@ func (t *Transaction) Commit(ctx context.Context, now time.Time, actor schema.Us
 			durability = schema.Sync
 		}
 	}
-	receipt, err := t.writer.o.Committer.Commit(ctx, &command.Command{
-		Time: Clock(now), Durability: durability, Actor: actor, Body: &command.Write{Tables: writes},
-	})
+	c := &command.Command{Time: Clock(now), Durability: durability, Actor: actor, Body: &command.Write{Tables: writes}}
+	if t.bounds.Serializable {
+		c.Reads = &command.Reads{At: t.view.Position(), Partitions: t.staged.Reads()}
+	}
+	receipt, err := t.writer.o.Committer.Commit(ctx, c)
 	if err == nil {
 		return receipt.Rows, nil
 	}
@@ -282,6 +298,8 @@ func (t *Transaction) refusal(ctx context.Context, err error, writes []command.T
 	switch {
 	case errors.Is(err, command.ErrStaleRow):
 		return fault.New(fault.Conflict, "another transaction has changed a row of this one since it began; nothing of it was written, and it may be run again")
+	case errors.Is(err, command.ErrStaleRead):
+		return fault.New(fault.Conflict, "another transaction has changed a table that this serializable one has read since it began; nothing of it was written, and it may be run again")
 	case errors.Is(err, command.ErrStaleSchema):
 		return fault.New(fault.Conflict, "a table of this transaction was altered or dropped since it began; nothing of it was written, and it may be run again")
 	case fault.Is(err, fault.UniqueViolation):

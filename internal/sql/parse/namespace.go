@@ -65,7 +65,11 @@ func (p *statementParser) set() (Statement, error) {
 		return &Use{name}, p.end()
 	}
 	p.i++
-	if p.at("TRANSACTION") || p.at("SESSION", "CHARACTERISTICS") || p.at("CONSTRAINTS") {
+	if p.at("TRANSACTION") && !p.settingFollows(p.i+1) {
+		p.i++
+		return p.setTransaction()
+	}
+	if p.at("SESSION", "CHARACTERISTICS") || p.at("CONSTRAINTS") {
 		return &NotYet{Words: "SET " + p.word(), Area: "transaction"}, nil
 	}
 	if p.at("SESSION") || p.at("LOCAL") {

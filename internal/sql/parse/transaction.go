@@ -11,10 +11,20 @@ type (
 		// ReadOnly refuses writes.
 		ReadOnly bool
 	}
+	// SetTransaction is SET TRANSACTION: modes for the one that is open.
+	SetTransaction struct {
+		// Isolation is the level that was asked for, in lower case, or "".
+		Isolation string
+		// Access is "read only", "read write" or "".
+		Access string
+	}
 	// Commit is COMMIT or END.
-	Commit struct{}
-	// Rollback is ROLLBACK or ABORT.
-	Rollback struct{}
+	Commit struct {
+		// Chain begins another one with the same modes.
+		Chain bool
+	}
+	// Rollback is ROLLBACK or ABORT; Chain is as in Commit.
+	Rollback struct{ Chain bool }
 	// Savepoint is SAVEPOINT name.
 	Savepoint struct{ Name string }
 	// RollbackTo is ROLLBACK TO [SAVEPOINT] name.
@@ -23,12 +33,13 @@ type (
 	Release struct{ Name string }
 )
 
-func (*Begin) statement()      {}
-func (*Commit) statement()     {}
-func (*Rollback) statement()   {}
-func (*Savepoint) statement()  {}
-func (*RollbackTo) statement() {}
-func (*Release) statement()    {}
+func (*Begin) statement()          {}
+func (*SetTransaction) statement() {}
+func (*Commit) statement()         {}
+func (*Rollback) statement()       {}
+func (*Savepoint) statement()      {}
+func (*RollbackTo) statement()     {}
+func (*Release) statement()        {}
 
 // transaction reads BEGIN, COMMIT, ROLLBACK, SAVEPOINT and their like.
 func (p *statementParser) transaction() (Statement, error) {
@@ -59,17 +70,17 @@ func (p *statementParser) transaction() (Statement, error) {
 		name, err := p.savepoint()
 		return &RollbackTo{Name: name}, err
 	}
-	if p.at("AND", "CHAIN") {
-		return nil, fault.At(fault.NotImplemented, p.offset(), "%s AND CHAIN is not supported; send BEGIN again", verb)
+	chain := p.accept("AND", "CHAIN")
+	if !chain {
+		p.accept("AND", "NO", "CHAIN")
 	}
-	p.accept("AND", "NO", "CHAIN")
 	if err := p.end(); err != nil {
 		return nil, err
 	}
 	if verb == "COMMIT" || verb == "END" {
-		return &Commit{}, nil
+		return &Commit{chain}, nil
 	}
-	return &Rollback{}, nil
+	return &Rollback{chain}, nil
 }
 
 // acceptBefore passes a word that is not itself the last one: a savepoint may
@@ -92,13 +103,36 @@ func (p *statementParser) savepoint() (string, error) {
 // begin reads the modes of a transaction: its isolation level, READ ONLY or
 // READ WRITE, and [NOT] DEFERRABLE, which concerns serializable ones only.
 func (p *statementParser) begin() (Statement, error) {
-	st := &Begin{}
+	modes, err := p.modes()
+	if err != nil {
+		return nil, err
+	}
+	return &Begin{Isolation: modes.Isolation, ReadOnly: modes.Access == readOnly}, nil
+}
+
+// readOnly is the access of transactions that refuse writes.
+const readOnly = "read only"
+
+// setTransaction reads what follows SET TRANSACTION.
+func (p *statementParser) setTransaction() (Statement, error) {
+	if p.at("SNAPSHOT") {
+		return nil, fault.At(fault.NotImplemented, p.offset(), "SET TRANSACTION SNAPSHOT is not supported: a transaction reads the moment of its BEGIN")
+	}
+	if p.ended() {
+		return nil, p.unexpected()
+	}
+	return p.modes()
+}
+
+// modes reads the modes of a transaction up to the end.
+func (p *statementParser) modes() (*SetTransaction, error) {
+	st := &SetTransaction{}
 	for !p.ended() {
 		switch {
 		case p.accept("READ", "ONLY"):
-			st.ReadOnly = true
+			st.Access = readOnly
 		case p.accept("READ", "WRITE"):
-			st.ReadOnly = false
+			st.Access = "read write"
 		case p.accept("NOT", "DEFERRABLE"), p.accept("DEFERRABLE"):
 		case p.accept("ISOLATION"):
 			if err := p.isolation(st); err != nil {
@@ -115,7 +149,7 @@ func (p *statementParser) begin() (Statement, error) {
 }
 
 // isolation reads LEVEL and the level.
-func (p *statementParser) isolation(st *Begin) error {
+func (p *statementParser) isolation(st *SetTransaction) error {
 	if err := p.expect("LEVEL"); err != nil {
 		return err
 	}
@@ -128,8 +162,8 @@ func (p *statementParser) isolation(st *Begin) error {
 		st.Isolation = "repeatable read"
 	case p.accept("SNAPSHOT"):
 		st.Isolation = "snapshot"
-	case p.at("SERIALIZABLE"):
-		return fault.At(fault.NotImplemented, p.offset(), "serializable transactions are not supported; ISOLATION LEVEL REPEATABLE READ gives snapshot isolation")
+	case p.accept("SERIALIZABLE"):
+		st.Isolation = "serializable"
 	default:
 		return p.unexpected()
 	}

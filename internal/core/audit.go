@@ -130,6 +130,9 @@ func entryOf(stmt parse.Statement, namespace string) (schema.AuditEntry, bool) {
 	case *parse.AlterTable:
 		return entry("ALTER_TABLE", in(stmt.Table), alterDetails(stmt))
 	case *parse.CreateIndex:
+		if stmt.Metric != "" {
+			return entry("CREATE_INDEX", in(stmt.Table), "Column: "+stmt.Columns[0].Name, "Metric: "+stmt.Metric)
+		}
 		return entry("CREATE_INDEX", in(stmt.Table), "Index: "+stmt.Index.Name)
 	case *parse.DropIndex:
 		if stmt.Table.Name != "" {

@@ -166,6 +166,8 @@ func authorise(s *auth.Session, stmt parse.Statement, o *overlay) error {
 		return authoriseDescribe(s, stmt, o)
 	case *parse.ShowStats:
 		return authoriseTables(s, auth.Show, auth.Read, []parse.Name{stmt.Table}, o)
+	case *parse.ShowIndexes:
+		return authoriseTables(s, auth.Show, auth.Read, []parse.Name{stmt.Table}, o)
 	case *parse.AlterUser:
 		if schema.UserID(stmt.User) == s.UserID && (stmt.Field == "password" || stmt.Field == "email") && s.Role > schema.RoleAnonymous {
 			return nil

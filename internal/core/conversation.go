@@ -319,7 +319,7 @@ func (c *Conversation) allows(stmt parse.Statement) error {
 		return nil
 	}
 	switch stmt.(type) {
-	case *parse.ShowNamespaces, *parse.ShowTables, *parse.ShowStorages, *parse.ShowStats, *parse.ShowColumns, *parse.Show,
+	case *parse.ShowNamespaces, *parse.ShowTables, *parse.ShowStorages, *parse.ShowStats, *parse.ShowColumns, *parse.ShowIndexes, *parse.Show,
 		*parse.Describe, *parse.Explain, *parse.Use, *parse.SetOption, *parse.ResetOption, *parse.ExecuteAs, *parse.NotYet,
 		*parse.Select, *parse.Insert, *parse.Update, *parse.Delete:
 		return nil

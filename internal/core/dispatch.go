@@ -32,7 +32,7 @@ func (db *DB) dispatch(ctx context.Context, c *Conversation, p *prepared, view *
 		return &Result{Kind: Done, Buffered: true, Message: message}, nil
 	}
 	switch stmt := p.statement.(type) {
-	case *parse.ShowNamespaces, *parse.ShowTables, *parse.ShowStorages, *parse.ShowStats, *parse.ShowColumns, *parse.Show, *parse.Describe:
+	case *parse.ShowNamespaces, *parse.ShowTables, *parse.ShowStorages, *parse.ShowStats, *parse.ShowColumns, *parse.ShowIndexes, *parse.Show, *parse.Describe:
 		if show, ok := stmt.(*parse.Show); ok {
 			if value, ok := c.setting(show.What); ok {
 				return oneSetting(show.What, value), nil

@@ -50,6 +50,8 @@ func (db *DB) show(ctx context.Context, s *auth.Session, stmt parse.Statement, v
 			return db.describe(ctx, s, showColumns, stmt.Table, view, env, namespace)
 		}
 		return db.describe(ctx, s, describeTable, stmt.Table, view, env, namespace)
+	case *parse.ShowIndexes:
+		return showIndexes(stmt.Table, scope{view, namespace})
 	case *parse.ShowStats:
 		return db.showStats(ctx, s, stmt, view, env, namespace)
 	case *parse.Show:

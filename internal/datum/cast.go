@@ -59,6 +59,9 @@ func Cast(v Value, to Type) (Value, error) {
 		if v.kind == Embedding {
 			return v, checkDim(v, to)
 		}
+		if v.kind == Array {
+			return embeddingOf(v, to)
+		}
 	case Date, Time, Timestamp, DateTime, Interval:
 		return castTemporal(v, to)
 	}

@@ -206,6 +206,23 @@ func parseEmbedding(text string, to Type) (Value, error) {
 	return v, checkDim(v, to)
 }
 
+// embeddingOf makes an embedding of an array of finite numbers.
+func embeddingOf(v Value, to Type) (Value, error) {
+	var out []float32
+	for _, item := range v.Elements() {
+		x, err := Cast(item, Type{Kind: Float})
+		if err != nil || x.IsNull() || len(out) == MaxDim || math.IsNaN(x.Float()) || math.IsInf(x.Float(), 0) {
+			return Value{}, invalid(to, v.String())
+		}
+		out = append(out, float32(x.Float()))
+	}
+	if len(out) == 0 {
+		return Value{}, invalid(to, v.String())
+	}
+	e := NewEmbedding(out)
+	return e, checkDim(e, to)
+}
+
 func checkDim(v Value, to Type) error {
 	if to.Dim == 0 || v.Dim() == int(to.Dim) {
 		return nil

@@ -232,8 +232,10 @@ type Table struct {
 	Checks []Check `json:"checks,omitempty"`
 	// Indexes are the secondary indexes in the order of their making.
 	Indexes []Index `json:"indexes,omitempty"`
-	Options Options `json:"options"`
-	Comment string  `json:"comment,omitempty"`
+	// Vectors are the columns whose embeddings are searched.
+	Vectors []VectorIndex `json:"vectors,omitempty"`
+	Options Options       `json:"options"`
+	Comment string        `json:"comment,omitempty"`
 	// CreatedAt and UpdatedAt are microseconds since the Unix epoch.
 	CreatedAt int64 `json:"created_at"`
 	UpdatedAt int64 `json:"updated_at"`
@@ -295,5 +297,6 @@ func (t *Table) Clone() *Table {
 	c.Key = slices.Clone(t.Key)
 	c.Checks = slices.Clone(t.Checks)
 	c.Indexes = slices.Clone(t.Indexes)
+	c.Vectors = slices.Clone(t.Vectors)
 	return &c
 }

@@ -205,7 +205,7 @@ func (a *alteration) dropColumn(at int) error {
 	switch {
 	case a.old.IsKey(at):
 		return fault.At(fault.InvalidOperation, a.s.Column.Offset, "Cannot drop column '%s': it is part of the PRIMARY KEY", c.Name)
-	case a.old.IndexOf(c.ID) != nil:
+	case a.old.IndexOf(c.ID) != nil, a.old.VectorIndexOf(c.ID) != nil:
 		return a.refuseIndexed(c.ID, "drop", "")
 	case userColumns(a.old) == 1:
 		return fault.At(fault.InvalidOperation, a.s.Column.Offset, "Cannot drop column '%s': it is the last one of the table", c.Name)

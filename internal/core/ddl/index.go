@@ -25,7 +25,10 @@ func (d *Definer) CreateIndex(ctx context.Context, actor schema.UserID, namespac
 		}
 		return "", d.missingTable(namespace, s.Table)
 	}
-	if _, _, taken := d.findIndex(namespace, s.Index.Name); taken && s.IfNotExists {
+	if s.Metric != "" {
+		return d.createVectorIndex(ctx, actor, t, s)
+	}
+	if s.IfNotExists && d.indexNamed(namespace, s.Index.Name) {
 		return fmt.Sprintf("Index %s.%s already exists (skipped)", namespace, s.Index.Name), nil
 	}
 	next := t.Clone()
@@ -73,7 +76,15 @@ func (d *Definer) DropIndex(ctx context.Context, actor schema.UserID, namespace 
 		case !known:
 			return "", d.missingTable(namespace, s.Table)
 		}
-		ok = ok && t.ID == named.ID
+		ok = ok && t.ID == named.ID && !s.Vector
+		if !ok {
+			t = named
+		}
+	}
+	if !ok {
+		if x := d.vectorIndex(namespace, t, s); x.table != nil {
+			return d.dropVectorIndex(ctx, actor, x)
+		}
 	}
 	switch {
 	case !ok && s.IfExists:
@@ -125,12 +136,12 @@ func (d *Definer) addIndex(t *schema.Table, x schema.Index, columns []parse.Name
 		x.Columns = append(x.Columns, id)
 	}
 	if x.Name == "" {
-		x.Name = d.freeIndexName(t, columns)
+		x.Name = d.freeIndexName(t, columns, "_key")
 	}
 	if err := checkName("index", x.Name); err != nil {
 		return err
 	}
-	if _, _, taken := d.findIndex(t.Namespace, x.Name); taken || t.Index(x.Name) >= 0 {
+	if d.indexNamed(t.Namespace, x.Name) || t.HasIndexNamed(x.Name) {
 		return fault.At(fault.AlreadyExists, offset, "index '%s' already exists", x.Name)
 	}
 	x.Since = t.Version
@@ -158,13 +169,12 @@ func indexColumn(t *schema.Table, n parse.Name) (schema.ColumnID, error) {
 
 // freeIndexName names the index of a UNIQUE constraint as PostgreSQL does: after
 // the table and its columns.
-func (d *Definer) freeIndexName(t *schema.Table, columns []parse.Name) string {
+func (d *Definer) freeIndexName(t *schema.Table, columns []parse.Name, suffix string) string {
 	parts := []string{t.Name}
 	for _, c := range columns {
 		parts = append(parts, c.Name)
 	}
 	name := strings.Join(parts, "_")
-	const suffix = "_key"
 	if most := maxName - len(suffix) - 4; len(name) > most {
 		name = name[:most]
 	}
@@ -175,7 +185,7 @@ func (d *Definer) freeIndexName(t *schema.Table, columns []parse.Name) string {
 			free += strconv.Itoa(n)
 		}
 		_, object := d.o.Definitions().Table(t.Namespace, free)
-		if _, _, taken := d.findIndex(t.Namespace, free); !taken && !object && t.Index(free) < 0 {
+		if !object && !d.indexNamed(t.Namespace, free) && !t.HasIndexNamed(free) {
 			return free
 		}
 	}
@@ -198,12 +208,16 @@ func (d *Definer) addUnique(t *schema.Table, list []parse.UniqueDef, building bo
 
 // refuseIndexed refuses a change of a column that an index holds.
 func (a *alteration) refuseIndexed(id schema.ColumnID, verb, rest string) error {
-	x := a.old.IndexOf(id)
-	if x == nil {
+	name := ""
+	if x := a.old.IndexOf(id); x != nil {
+		name = x.Name
+	} else if x := a.old.VectorIndexOf(id); x != nil {
+		name = x.Name
+	} else {
 		return nil
 	}
 	c := &a.old.Columns[a.old.ColumnByID(id)]
-	return fault.At(fault.InvalidOperation, a.s.Column.Offset, "Cannot %s column '%s'%s: index '%s' holds it; drop the index first", verb, c.Name, rest, x.Name)
+	return fault.At(fault.InvalidOperation, a.s.Column.Offset, "Cannot %s column '%s'%s: index '%s' holds it; drop the index first", verb, c.Name, rest, name)
 }
 
 // dropUnique drops the index of a UNIQUE constraint, if there is one of that
@@ -227,8 +241,7 @@ func (a *alteration) renameUnique(at int) error {
 	if err := checkName("constraint", to.Name); err != nil {
 		return err
 	}
-	_, _, taken := a.definer.findIndex(a.old.Namespace, to.Name)
-	if taken || a.old.Check(to.Name) >= 0 {
+	if a.definer.indexNamed(a.old.Namespace, to.Name) || a.old.Check(to.Name) >= 0 {
 		return fault.At(fault.AlreadyExists, to.Offset, "constraint '%s' of table %s already exists", to.Name, a.old.QualifiedName())
 	}
 	a.next.Indexes[at].Name, a.changed = to.Name, true

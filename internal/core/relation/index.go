@@ -14,7 +14,7 @@ import (
 // IndexTable returns the table that has an index of a namespace.
 func (v *View) IndexTable(namespace, name string) (*schema.Table, bool) {
 	for t := range v.moment.Definitions().Tables(namespace) {
-		if t.Index(name) >= 0 {
+		if t.HasIndexNamed(name) {
 			return t, true
 		}
 	}

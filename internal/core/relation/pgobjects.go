@@ -144,6 +144,7 @@ type index struct {
 	name, kind      string // of the constraint: "p", "u" or ""
 	columns         []schema.ColumnID
 	unique, ready   bool
+	method          int64 // of pg_am
 }
 
 // indexes returns the indexes of a table, that of its key first.
@@ -153,18 +154,30 @@ func (o *object) indexes() []index {
 	}
 	var all []index
 	if len(o.def.Key) > 0 {
-		all = append(all, index{o.oid + oidKeyIndex, o.oid + oidKey, keyName(o.def), "p", o.def.Key, true, true})
+		all = append(all, index{o.oid + oidKeyIndex, o.oid + oidKey, keyName(o.def), "p", o.def.Key, true, true, oidBtree})
 	}
 	for i := range o.def.Indexes {
 		x := &o.def.Indexes[i]
-		made := index{oid: oidIndex + int64(x.ID), name: x.Name, columns: x.Columns, unique: x.Unique, ready: !x.Building}
+		made := index{oid: oidIndex + int64(x.ID), name: x.Name, columns: x.Columns, unique: x.Unique, ready: !x.Building, method: oidBtree}
 		if x.Constraint {
 			made.constraint, made.kind = oidConstraint+int64(x.ID), "u"
 		}
 		all = append(all, made)
 	}
+	for i := range o.def.Vectors {
+		x := &o.def.Vectors[i]
+		all = append(all, index{oid: nameOID("index", o.def.Namespace+"."+x.Name), name: x.Name, columns: []schema.ColumnID{x.Column}, ready: true,
+			method: vectorMethods[x.Metric]})
+	}
 	return all
 }
+
+// vectorMethods are the rows of pg_am for vector indexes, methodNames those of
+// all indexes.
+var (
+	vectorMethods = map[schema.Metric]int64{schema.Cosine: 404, schema.Straight: 406, schema.Dot: 407}
+	methodNames   = map[int64]string{oidBtree: "btree", 404: string(schema.Cosine), 406: string(schema.Straight), 407: string(schema.Dot)}
+)
 
 // definition is an index as a statement.
 func (o *object) definition(x *index) string {
@@ -173,7 +186,7 @@ func (o *object) definition(x *index) string {
 		unique = "UNIQUE "
 	}
 	return "CREATE " + unique + "INDEX " + quoteName(x.name) + " ON " + quoteName(o.def.Namespace) + "." + quoteName(o.name) +
-		" USING btree (" + o.columnNames(x.columns) + ")"
+		" USING " + methodNames[x.method] + " (" + o.columnNames(x.columns) + ")"
 }
 
 // columnNames writes columns with commas between them.

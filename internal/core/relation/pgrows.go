@@ -73,25 +73,25 @@ func pgNamespaceRows(_ context.Context, v *View, _ Caller, _ *keyBounds) ([][]da
 func pgClassRows(_ context.Context, v *View, c Caller, _ *keyBounds) ([][]datum.Value, error) {
 	var rows [][]datum.Value
 	for _, o := range v.objects(c) {
-		rows = append(rows, pgClassRow(&o, o.oid, o.name, o.kind, len(o.attributes())))
+		rows = append(rows, pgClassRow(&o, o.oid, o.name, o.kind, oidHeap, len(o.attributes())))
 		for _, x := range o.indexes() {
-			rows = append(rows, pgClassRow(&o, x.oid, x.name, "i", len(x.columns)))
+			rows = append(rows, pgClassRow(&o, x.oid, x.name, "i", x.method, len(x.columns)))
 		}
 	}
 	for _, s := range v.sequences(c) {
 		o := object{def: &schema.Table{Namespace: s.Namespace}}
-		rows = append(rows, pgClassRow(&o, sequenceOID(s), s.Name, "S", 0))
+		rows = append(rows, pgClassRow(&o, sequenceOID(s), s.Name, "S", 0, 0))
 	}
 	return rows, nil
 }
 
-func pgClassRow(o *object, oid int64, name, kind string, columns int) []datum.Value {
-	method, checks, indexed := int64(0), 0, false
+func pgClassRow(o *object, oid int64, name, kind string, method int64, columns int) []datum.Value {
+	checks, indexed := 0, false
 	switch kind {
 	case "r":
-		method, checks, indexed = oidHeap, len(o.def.Checks), len(o.indexes()) > 0
-	case "i":
-		method = oidBtree
+		checks, indexed = len(o.def.Checks), len(o.indexes()) > 0
+	case "v":
+		method = 0
 	}
 	zero, no := bigOf(0), boolOf(false)
 	return []datum.Value{
@@ -412,6 +412,9 @@ func pgMethodRows(context.Context, *View, Caller, *keyBounds) ([][]datum.Value, 
 	return [][]datum.Value{
 		{bigOf(oidHeap), textOf("heap"), textOf("heap_tableam_handler"), textOf("t")},
 		{bigOf(oidBtree), textOf("btree"), textOf("bthandler"), textOf("i")},
+		{bigOf(vectorMethods[schema.Cosine]), textOf(string(schema.Cosine)), textOf("-"), textOf("i")},
+		{bigOf(vectorMethods[schema.Straight]), textOf(string(schema.Straight)), textOf("-"), textOf("i")},
+		{bigOf(vectorMethods[schema.Dot]), textOf(string(schema.Dot)), textOf("-"), textOf("i")},
 	}, nil
 }
 

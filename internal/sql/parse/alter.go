@@ -16,8 +16,10 @@ func (p *statementParser) alterTable() (Statement, error) {
 		err = p.alterAdd(st)
 	case p.at("CREATE", "INDEX"), p.at("CREATE", "UNIQUE", "INDEX"):
 		return p.alterCreateIndex(st)
-	case p.at("DROP", "VECTOR", "INDEX"):
-		return p.alterNotYet()
+	case p.at("CREATE", "VECTOR", "INDEX"):
+		return p.alterCreateVector(st)
+	case p.accept("DROP", "VECTOR", "INDEX"):
+		return p.alterDropVector(st)
 	case p.accept("DROP", "INDEX"):
 		return p.alterDropIndex(st)
 	case p.accept("DROP"):
@@ -64,7 +66,7 @@ func (p *statementParser) alterNotYet() (Statement, error) {
 	words := "ALTER TABLE " + form
 	for p.i++; len(words) < 40; p.i++ {
 		switch w := p.word(); w {
-		case "COLUMN", "CONSTRAINT", "UNIQUE", "VECTOR", "INDEX", "TO", "ROW", "LEVEL", "SECURITY":
+		case "COLUMN", "CONSTRAINT", "UNIQUE", "INDEX", "TO", "ROW", "LEVEL", "SECURITY":
 			words += " " + w
 			continue
 		}

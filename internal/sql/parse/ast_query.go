@@ -37,6 +37,8 @@ type (
 		Alias      Alias
 		Lateral    bool
 		Ordinality bool // WITH ORDINALITY
+		// Table is what the first argument of VectorSearch names, else nil.
+		Table *Name
 	}
 	// Join is L JOIN R.
 	Join struct {

@@ -273,7 +273,11 @@ func (c *converter) tableFunction(f *pg.RangeFunction) TableExpr {
 		c.refuse("an expression of this form in FROM")
 		return nil
 	}
-	return &TableFunction{call.At, call, c.columnAlias(f.GetAlias()), f.GetLateral(), f.GetOrdinality()}
+	out := &TableFunction{call.At, call, c.columnAlias(f.GetAlias()), f.GetLateral(), f.GetOrdinality(), nil}
+	if n, ok := c.searched(fn.GetFuncCall()); ok {
+		out.Table = &n
+	}
+	return out
 }
 
 // columnAlias converts the alias of an item of FROM with its column names.

@@ -11,6 +11,9 @@ type (
 		IfNotExists bool
 		IfExists    bool // ALTER TABLE IF EXISTS
 		Columns     []Name
+		// Metric makes it a vector index, whose Index may be empty; "" for one
+		// that is ordered.
+		Metric string
 	}
 	// DropIndex is DROP INDEX, or ALTER TABLE … DROP INDEX; then Table has a name.
 	DropIndex struct {
@@ -18,6 +21,8 @@ type (
 		Table       Name
 		IfExists    bool
 		TableExists bool // ALTER TABLE IF EXISTS
+		// Vector is DROP VECTOR INDEX; with a table, Index is then a column.
+		Vector bool
 	}
 	// UniqueDef is a UNIQUE constraint.
 	UniqueDef struct {
@@ -32,6 +37,9 @@ func (*DropIndex) statement()   {}
 // createIndex reads what follows CREATE [UNIQUE] INDEX.
 func (p *statementParser) createIndex(unique bool) (Statement, error) {
 	p.accept("CONCURRENTLY") // as every index is built
+	if p.vectorMethod() {
+		return p.createVectorIndex(unique)
+	}
 	st := &CreateIndex{Unique: unique, IfNotExists: p.ifNotExists()}
 	var err error
 	if st.Index, err = p.name(); err != nil {
@@ -126,7 +134,7 @@ func (p *statementParser) dropIndex() (Statement, error) {
 }
 
 // alterCreateIndex reads what follows ALTER TABLE … CREATE [UNIQUE] INDEX; a
-// column without brackets asks for a vector index, which is named otherwise.
+// column without brackets asks for a vector index.
 func (p *statementParser) alterCreateIndex(table *AlterTable) (Statement, error) {
 	start := p.i
 	p.accept("CREATE")
@@ -139,7 +147,7 @@ func (p *statementParser) alterCreateIndex(table *AlterTable) (Statement, error)
 	}
 	if !p.punct('(') && !st.Unique {
 		p.i = start
-		return p.alterNotYet()
+		return p.alterCreateVector(table)
 	}
 	if st.Columns, err = p.indexColumns(); err != nil {
 		return nil, err

@@ -24,7 +24,6 @@ var known = []struct{ words, area string }{
 	{"CREATE POLICY", "policy"},
 	{"ALTER POLICY", "policy"},
 	{"DROP POLICY", "policy"},
-	{"CREATE VECTOR INDEX", "table"},
 	{"CREATE TEMPORARY TABLE", "table"},
 	{"CREATE TEMP TABLE", "table"},
 	{"CREATE OR REPLACE PROCEDURE", "routine"},

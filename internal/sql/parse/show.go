@@ -19,14 +19,17 @@ func (p *statementParser) show() (Statement, error) {
 		}
 		return &ShowStats{table}, p.end()
 	case p.accept("COLUMNS"):
-		if !p.accept("FROM") && !p.accept("IN") {
-			return nil, p.unexpected()
-		}
-		table, err := p.qualified()
+		table, err := p.ofTable()
 		if err != nil {
 			return nil, err
 		}
 		return &ShowColumns{table}, p.end()
+	case p.accept("INDEXES"), p.accept("INDEX"):
+		table, err := p.ofTable()
+		if err != nil {
+			return nil, err
+		}
+		return &ShowIndexes{table}, p.end()
 	case p.accept("MANIFEST"):
 		p.accept("CACHE")
 		return &Show{"manifest"}, p.end()
@@ -49,6 +52,14 @@ func (p *statementParser) show() (Statement, error) {
 		return nil, err
 	}
 	return &Show{name}, p.end()
+}
+
+// ofTable reads FROM t or IN t.
+func (p *statementParser) ofTable() (Name, error) {
+	if !p.accept("FROM") && !p.accept("IN") {
+		return Name{}, p.unexpected()
+	}
+	return p.qualified()
 }
 
 // showTables reads what follows SHOW TABLES.

@@ -55,6 +55,8 @@ type (
 	ShowStats struct{ Table Name }
 	// ShowColumns is SHOW COLUMNS FROM t.
 	ShowColumns struct{ Table Name }
+	// ShowIndexes is SHOW INDEXES FROM t.
+	ShowIndexes struct{ Table Name }
 	// Show is SHOW ALL, SHOW name, SHOW MANIFEST, SHOW EXPORT, SHOW BACKUP …
 	// What is in lower case.
 	Show struct{ What string }
@@ -250,6 +252,7 @@ func (*ShowTables) statement()      {}
 func (*ShowStorages) statement()    {}
 func (*ShowStats) statement()       {}
 func (*ShowColumns) statement()     {}
+func (*ShowIndexes) statement()     {}
 func (*Show) statement()            {}
 func (*Describe) statement()        {}
 func (*Explain) statement()         {}

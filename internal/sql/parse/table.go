@@ -26,6 +26,8 @@ func (p *statementParser) create() (Statement, error) {
 		return p.createIndex(false)
 	case p.accept("CREATE", "UNIQUE", "INDEX"):
 		return p.createIndex(true)
+	case p.accept("CREATE", "VECTOR", "INDEX"):
+		return p.createVectorIndex(false)
 	case p.accept("CREATE", "USER"):
 		return p.createUser()
 	case p.accept("CREATE", "SEQUENCE"):

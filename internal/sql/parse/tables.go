@@ -49,6 +49,10 @@ func (w *walker) message(m protoreflect.Message, queries []string) {
 		if name.Namespace != "" || !slices.Contains(queries, name.Name) {
 			w.found = append(w.found, name)
 		}
+	case *pg.FuncCall:
+		if name, ok := w.c.searched(v); ok {
+			w.found = append(w.found, name)
+		}
 	case statementNode:
 		if target, ok := v.(targetNode); ok && target.GetRelation() != nil {
 			w.found = append(w.found, w.c.tableName(target.GetRelation()))

@@ -9,9 +9,6 @@ import (
 	"kalamdb/internal/sql/parse"
 )
 
-// later are functions that do not exist yet; naming them gets a clearer answer.
-var later = []string{"vector_search"}
-
 // call binds a function, an aggregate or a special form written as one.
 func (b *binder) call(e *parse.Call) (Expr, error) {
 	name := strings.TrimPrefix(e.Name, "pg_catalog.")
@@ -49,9 +46,6 @@ func (b *binder) call(e *parse.Call) (Expr, error) {
 }
 
 func (b *binder) noFunction(name string, at int) error {
-	if slices.Contains(later, name) {
-		return fault.At(fault.NotImplemented, at, "function %s is not supported yet", name)
-	}
 	names := make([]string, 0, len(catalog.functions))
 	for n := range catalog.functions {
 		names = append(names, n)

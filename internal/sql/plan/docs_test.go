@@ -170,6 +170,6 @@ func castTable() string {
 		}
 		b.WriteString("\n")
 	}
-	b.WriteString("\nJSON numbers and booleans become SQL ones; JSON and EMBEDDING become each other; 16 BYTES become a UUID.\n")
+	b.WriteString("\nJSON numbers and booleans become SQL ones; JSON and EMBEDDING become each other; arrays of numbers become an EMBEDDING; 16 BYTES become a UUID.\n")
 	return b.String()
 }

@@ -94,7 +94,7 @@ func (p pattern) cost(t datum.Type) int {
 	case uuidArg:
 		return costIf(kind == datum.UUID, 0, false, 0)
 	case vectorArg:
-		return costIf(kind == datum.Embedding, 0, false, 0)
+		return costIf(kind == datum.Embedding, 0, kind == datum.Array && t.Elem.IsNumeric(), 1)
 	case docArg:
 		return costIf(kind == datum.JSON, 0, false, 0)
 	case pathArg:
@@ -171,7 +171,7 @@ func (p pattern) target(t datum.Type) (to datum.Type, ok bool) {
 	case uuidArg:
 		return uuidType, untyped
 	case vectorArg:
-		return datum.Type{Kind: datum.Embedding}, untyped
+		return datum.Type{Kind: datum.Embedding}, untyped || t.Kind == datum.Array
 	case docArg:
 		return jsonType, untyped
 	case pathArg, fillArg:

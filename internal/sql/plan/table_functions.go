@@ -18,7 +18,7 @@ var tableFunctions = newTableFunctions()
 
 func newTableFunctions() map[string][]*TableFunction {
 	out := map[string][]*TableFunction{}
-	for _, part := range [][]TableFunction{seriesFunctions(), arrayTableFunctions(), jsonTableFunctions(), splittingFunctions()} {
+	for _, part := range [][]TableFunction{seriesFunctions(), arrayTableFunctions(), jsonTableFunctions(), splittingFunctions(), nearestFunctions()} {
 		for i := range part {
 			f := &part[i]
 			f.call.Name = f.Name
@@ -136,9 +136,6 @@ func series(args []datum.Value) (Next, error) {
 
 // noTableFunction is the fault for a name that no table function has.
 func (b *binder) noTableFunction(name string, at int) error {
-	if slices.Contains(later, name) {
-		return fault.At(fault.NotImplemented, at, "function %s is not supported yet", name)
-	}
 	names := slices.Sorted(maps.Keys(tableFunctions))
 	return fault.At(fault.FunctionNotFound, at, "function '%s' does not exist in FROM%s", name, suggestion(name, names))
 }

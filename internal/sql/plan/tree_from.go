@@ -431,6 +431,9 @@ func (b *binder) tableFunction(s *parse.TableFunction, left *relation) (*relatio
 	if c := s.Call; c.Star || c.Distinct || c.Filter != nil || len(c.OrderBy)+len(c.Within) > 0 || c.Over != nil || c.Variadic {
 		return nil, fault.At(fault.TypeMismatch, s.Offset, "%s is not an aggregate and takes no *, DISTINCT, FILTER, OVER or ORDER BY", name)
 	}
+	if name == parse.VectorSearch {
+		return b.vectorSearch(s, left)
+	}
 	args, err := b.lateralArgs(s.Call.Args, left)
 	if err != nil {
 		return nil, err

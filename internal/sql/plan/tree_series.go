@@ -13,6 +13,9 @@ func (b *binder) rowsInList(e *parse.Call, name string) (Expr, error) {
 		return nil, &beyond{fault.Of(f), "a function that gives rows"}
 	}
 	x := b.extra
+	if name == parse.VectorSearch {
+		return nil, fault.At(fault.NotImplemented, e.Offset, "function %s gives two columns and can only stand in FROM", name)
+	}
 	if !x.listing || !x.windowing || e.Star || e.Distinct || e.Filter != nil || e.Over != nil || len(e.OrderBy)+len(e.Within) > 0 {
 		return nil, f
 	}

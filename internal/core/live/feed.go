@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"kalamdb/internal/command"
-	"kalamdb/internal/datum"
 	"kalamdb/internal/schema"
 	"kalamdb/internal/sql/plan"
 )
@@ -25,16 +24,7 @@ type feed struct {
 
 	filters     map[string]*filter // by matcher key
 	projections map[string]*projection
-	// always holds the filters that every change must be shown to; keyed the
-	// others by a value that a column must have.
-	always []*filter
-	keyed  []columnIndex
-}
-
-// columnIndex finds filters by the hash of the value that a column must have.
-type columnIndex struct {
-	column schema.ColumnID
-	values map[string][]*filter
+	router      *router
 }
 
 // filter is one distinct filter of live subscriptions.
@@ -42,14 +32,8 @@ type filter struct {
 	match  *matcher
 	env    *plan.Env // keeps compiled patterns from change to change; nil before the first
 	groups []*group
-	routes []route // where the filter stands in keyed; none in always
-	shown  uint64  // generation of the last change it was shown
-}
-
-// route is a place in feed.keyed.
-type route struct {
-	column schema.ColumnID
-	hash   string
+	places []*place // where it stands in the router
+	shown  uint64   // generation of the last change it was shown
 }
 
 // group is the live subscriptions with one filter and one projection.
@@ -81,6 +65,7 @@ func newFeed(key feedKey, t *schema.Table) *feed {
 		subs:        make(map[*subscription]struct{}),
 		filters:     make(map[string]*filter),
 		projections: make(map[string]*projection),
+		router:      newRouter(t),
 	}
 }
 
@@ -98,7 +83,7 @@ func (f *feed) insert(sub *subscription) {
 	if fl == nil {
 		fl = &filter{match: q.match}
 		f.filters[q.match.key] = fl
-		f.index(fl)
+		f.router.add(fl)
 	}
 	p := f.projections[q.shape.key]
 	if p == nil {
@@ -142,114 +127,29 @@ func (f *feed) remove(sub *subscription) {
 	}
 	if len(g.filter.groups) == 0 {
 		delete(f.filters, g.filter.match.key)
-		f.unindex(g.filter)
+		f.router.remove(g.filter)
 	}
 }
 
-// index files a filter under one equality of each of its alternatives, so that
-// only changes of rows with such a value are shown to it.
-func (f *feed) index(fl *filter) {
-	if len(fl.match.equal) == 0 || slices.ContainsFunc(fl.match.equal, func(a []plan.EqCond) bool { return len(a) == 0 }) {
-		f.always = append(f.always, fl)
-		return
-	}
-	for _, alternative := range fl.match.equal {
-		c := f.sharpest(alternative)
-		r := route{f.table.Columns[c.Column].ID, string(datum.AppendHash(nil, c.Value))}
-		if slices.Contains(fl.routes, r) {
-			continue
-		}
-		fl.routes = append(fl.routes, r)
-		values := f.valuesOf(r.column)
-		values[r.hash] = append(values[r.hash], fl)
-	}
-}
-
-// valuesOf returns the index of a column, a new one if need be.
-func (f *feed) valuesOf(id schema.ColumnID) map[string][]*filter {
-	for _, c := range f.keyed {
-		if c.column == id {
-			return c.values
-		}
-	}
-	c := columnIndex{id, make(map[string][]*filter)}
-	f.keyed = append(f.keyed, c)
-	return c.values
-}
-
-// sharpest returns the equality that is likely to be met by the fewest rows:
-// one of the key first, then one of a column with many values.
-func (f *feed) sharpest(conditions []plan.EqCond) plan.EqCond {
-	rank := func(c plan.EqCond) int {
-		switch column := &f.table.Columns[c.Column]; {
-		case column.System != schema.NotSystem:
-			return 3
-		case column.Type.Kind == datum.Bool:
-			return 2
-		case f.table.IsKey(c.Column):
-			return 0
-		}
-		return 1
-	}
-	return slices.MinFunc(conditions, func(a, b plan.EqCond) int { return rank(a) - rank(b) })
-}
-
-// unindex undoes index.
-func (f *feed) unindex(fl *filter) {
-	is := func(x *filter) bool { return x == fl }
-	if len(fl.routes) == 0 {
-		f.always = slices.DeleteFunc(f.always, is)
-		return
-	}
-	for _, r := range fl.routes {
-		values := f.valuesOf(r.column)
-		values[r.hash] = slices.DeleteFunc(values[r.hash], is)
-		if len(values[r.hash]) == 0 {
-			delete(values, r.hash)
-		}
-		if len(values) == 0 {
-			f.keyed = slices.DeleteFunc(f.keyed, func(c columnIndex) bool { return c.column == r.column })
-		}
-	}
-}
+// define takes a new definition of the table. No subscription is live meanwhile.
+func (f *feed) define(t *schema.Table) { f.table, f.router = t, newRouter(t) }
 
 // candidates appends every filter that the event could concern, once.
 // generation numbers the event; hash is memory for the lookups.
 func (f *feed) candidates(dst []*filter, e *event, generation uint64, hash []byte) ([]*filter, []byte) {
-	dst = append(dst, f.always...)
 	if e.change.Op == command.Update && !e.hasWas {
 		// Nobody knows what the row was, so anybody may lose it.
 		for _, fl := range f.filters {
-			if len(fl.routes) > 0 {
-				dst = append(dst, fl)
-			}
+			dst = append(dst, fl)
 		}
 		return dst, hash
 	}
-	for _, c := range f.keyed {
-		at := f.table.ColumnByID(c.column)
-		if at < 0 {
-			continue
-		}
-		hash = datum.AppendHash(hash[:0], e.row[at])
-		dst = fresh(dst, c.values[string(hash)], generation)
-		if e.hasWas {
-			hash = datum.AppendHash(hash[:0], e.was[at])
-			dst = fresh(dst, c.values[string(hash)], generation)
-		}
+	dst = f.router.always.fresh(dst, generation)
+	dst, hash = f.router.find(dst, e.row, generation, hash)
+	if e.hasWas {
+		dst, hash = f.router.find(dst, e.was, generation, hash)
 	}
 	return dst, hash
-}
-
-// fresh appends the filters that this generation has not met yet.
-func fresh(dst, filters []*filter, generation uint64) []*filter {
-	for _, fl := range filters {
-		if fl.shown != generation {
-			fl.shown = generation
-			dst = append(dst, fl)
-		}
-	}
-	return dst
 }
 
 // body returns the shared part of the frames for a verdict, made at most once

@@ -8,9 +8,9 @@
 // thinned: what can no longer be read ends it with CURSOR_EXPIRED.
 //
 // A connection belongs to one shard, and every shard sees every commit. Within
-// a shard a change goes from its table and scope over an index on the filters'
-// equalities to each distinct filter once, is encoded once per distinct
-// projection, and is put as head and shared body into bounded outboxes. The
+// a shard a change goes from its table and scope over an index of the filters'
+// equalities, ranges, prefixes and NULLs to each distinct filter that its old or
+// new row may concern, once, is encoded once per distinct projection, and is put as head and shared body into bounded outboxes. The
 // publisher of commits is never blocked: the ring it appends to is bounded in
 // bytes, and a shard that the ring has left behind reads the change index.
 //

@@ -186,9 +186,9 @@ func (q *Query) needed() []int {
 
 // matcher decides whether a row belongs to a result.
 type matcher struct {
-	key   string    // equal keys decide alike
-	eval  exec.Eval // nil takes every row
-	equal [][]plan.EqCond
+	key     string    // equal keys decide alike
+	eval    exec.Eval // nil takes every row
+	options [][]plan.Route
 	// caller is whose expressions they are.
 	caller relation.Caller
 }
@@ -201,7 +201,7 @@ func newMatcher(p *plan.Query, c relation.Caller) (*matcher, error) {
 	m := &matcher{caller: c}
 	switch {
 	case p.Access.Empty: // WHERE FALSE has left no filter behind
-		m.key = "FALSE"
+		m.key, m.options = "FALSE", [][]plan.Route{{}}
 		m.eval = func([]datum.Value, *plan.Env) (datum.Value, error) { return datum.NewBool(false), nil }
 		return m, nil
 	case p.Filter == nil:
@@ -216,7 +216,7 @@ func newMatcher(p *plan.Query, c relation.Caller) (*matcher, error) {
 		return nil, err
 	}
 	m.key = filter.String()
-	m.equal = plan.Equalities(filter)
+	m.options = plan.Routes(filter)
 	return m, nil
 }
 
@@ -226,12 +226,21 @@ func environment(c relation.Caller) plan.Env {
 }
 
 // matches reports whether the filter is TRUE for a row. env is one that the
-// matcher has given.
+// matcher has given. A row that the routes exclude is no fault, whatever else
+// the filter says of it: whether they were asked before must not show.
 func (m *matcher) matches(row []datum.Value, env *plan.Env) (bool, error) {
 	env.BeginRow()
 	if m.eval == nil {
 		return true, nil
 	}
 	v, err := m.eval(row, env)
-	return err == nil && v.Kind() == datum.Bool && v.Bool(), err
+	if err != nil {
+		for _, option := range m.options {
+			if plan.Excludes(option, row) {
+				return false, nil
+			}
+		}
+		return false, err
+	}
+	return v.Kind() == datum.Bool && v.Bool(), nil
 }

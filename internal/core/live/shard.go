@@ -168,7 +168,7 @@ func (s *shard) redefine(f *feed, v *relation.View) {
 			wasLive = append(wasLive, sub)
 		}
 	}
-	f.table = t
+	f.define(t)
 	for _, sub := range f.all() {
 		q, err := sub.query.rebound(v)
 		if err != nil {

@@ -214,23 +214,8 @@ func TestPlans(t *testing.T) {
 					}
 				}
 				return b.String()
-			case "equalities":
-				e, err := parse.ParseExpr(d.Input)
-				if err != nil {
-					return show(err)
-				}
-				x, err := BindFilter(e, sc["app.note"])
-				if err != nil {
-					return show(err)
-				}
-				text := x.String() + "\n"
-				for _, alternative := range Equalities(x) {
-					for _, c := range alternative {
-						text += fmt.Sprintf(" %s=%s", sc["app.note"].Columns[c.Column].Name, c.Value)
-					}
-					text += "\n"
-				}
-				return text
+			case "routes":
+				return showRoutes(sc["app.note"], d.Input)
 			}
 			return "unknown command " + d.Cmd
 		})
@@ -294,8 +279,8 @@ func TestSettle(t *testing.T) {
 	if got, want := settled.String(), "((body = 'alice') AND (n IN (7, 3)) AND (at < now()))"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
-	if got, want := fmt.Sprint(Equalities(settled)), "[[{1 alice} {2 7}] [{1 alice} {2 3}]]"; got != want {
-		t.Errorf("got %s, want %s", got, want)
+	if got := Routes(settled); len(got) != 2 || got[0][0].Low.String() != "alice" || len(got[1]) != 2 {
+		t.Errorf("got routes %v", got)
 	}
 	if _, err := Settle(q.Filter, &Env{}); !fault.Is(err, fault.InvalidParameter) {
 		t.Errorf("without parameters: %v", err)

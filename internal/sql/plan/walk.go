@@ -218,37 +218,6 @@ type EqCond struct {
 	Value  datum.Value
 }
 
-// maxAlternatives is how many alternatives Equalities gives at most.
-const maxAlternatives = 64
-
-// Equalities returns alternatives, each a set of conditions, such that every
-// row the filter selects meets all conditions of at least one. It returns nil
-// when the filter does not say so of equalities with constants.
-func Equalities(filter Expr) [][]EqCond {
-	switch e := filter.(type) {
-	case *Call:
-		if cond, ok := equality(e); ok {
-			return [][]EqCond{{cond}}
-		}
-	case *Col:
-		if e.T.Kind == datum.Bool {
-			return [][]EqCond{{{e.Position, datum.NewBool(true)}}}
-		}
-	case *Not:
-		if col, ok := e.X.(*Col); ok {
-			return [][]EqCond{{{col.Position, datum.NewBool(false)}}}
-		}
-	case *In:
-		return listEqualities(e)
-	case *Logic:
-		if e.Or {
-			return anyOf(e.Args)
-		}
-		return allOf(e.Args)
-	}
-	return nil
-}
-
 func equality(e *Call) (EqCond, bool) {
 	if e.Fn.Code != Eq {
 		return EqCond{}, false
@@ -261,61 +230,4 @@ func equality(e *Call) (EqCond, bool) {
 		}
 	}
 	return EqCond{}, false
-}
-
-func listEqualities(e *In) [][]EqCond {
-	col, ok := e.X.(*Col)
-	if !ok || e.Not || len(e.List) > maxAlternatives {
-		return nil
-	}
-	var out [][]EqCond
-	for _, x := range e.List {
-		c, ok := x.(*Const)
-		if !ok {
-			return nil
-		}
-		if !c.Value.IsNull() {
-			out = append(out, []EqCond{{col.Position, c.Value}})
-		}
-	}
-	return out
-}
-
-func anyOf(args []Expr) [][]EqCond {
-	var out [][]EqCond
-	for _, x := range args {
-		some := Equalities(x)
-		if some == nil || len(out)+len(some) > maxAlternatives {
-			return nil
-		}
-		out = append(out, some...)
-	}
-	return out
-}
-
-// allOf joins what each conjunct says: single conditions are added to every
-// alternative; of several lists of alternatives the shortest is kept.
-func allOf(args []Expr) [][]EqCond {
-	var fixed []EqCond
-	var best [][]EqCond
-	for _, x := range args {
-		some := Equalities(x)
-		switch {
-		case len(some) == 1:
-			fixed = append(fixed, some[0]...)
-		case len(some) > 1 && (best == nil || len(some) < len(best)):
-			best = some
-		}
-	}
-	if best == nil {
-		if fixed == nil {
-			return nil
-		}
-		return [][]EqCond{fixed}
-	}
-	out := make([][]EqCond, len(best))
-	for i, conds := range best {
-		out[i] = append(slices.Clone(fixed), conds...)
-	}
-	return out
 }

@@ -25,9 +25,10 @@ type bench struct {
 	data      string // folder of all data of the run
 	processes []*proc.Process
 	ceilings  map[string]*proc.Process
-	tabled    []*lane // those with tables, KalamDB's first; nil before the first use
-	server    *server // the KalamDB that scenarios share; nil before the first use
-	listened  int64   // jobs of the live client so far
+	tabled    []*lane   // those with tables, KalamDB's first; nil before the first use
+	server    *server   // the KalamDB that scenarios share; nil before the first use
+	postgres  *postgres // nil where it is not measured
+	listened  int64     // jobs of the live client so far
 }
 
 func newBench(ctx context.Context, o options, stdout io.Writer) (*bench, error) {
@@ -59,6 +60,9 @@ func (b *bench) close() error {
 	var faults []error
 	for i := len(b.processes) - 1; i >= 0; i-- {
 		faults = append(faults, b.processes[i].Stop())
+	}
+	if b.postgres != nil {
+		faults = append(faults, b.postgres.remove())
 	}
 	return errors.Join(errors.Join(faults...), os.RemoveAll(b.data))
 }

@@ -23,6 +23,7 @@
 //     load client, and writes b.report: Section, Linef, Table and Aim. It loops
 //     over b.rounds itself, sums up with package stat, and is short if b.short.
 //   - an operation of the table is a line in operations.go.
+//   - a statement that PostgreSQL is told too is a line in statements.go.
 //   - a peer is a load.Dialect in package target, a line in target.New, and a
 //     start in peers.go.
 //

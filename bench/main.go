@@ -17,6 +17,7 @@ import (
 
 	"kalamdb/bench/live"
 	"kalamdb/bench/load"
+	"kalamdb/bench/sql"
 	"kalamdb/bench/target"
 )
 
@@ -48,6 +49,8 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		err = serveCeiling(args[1], args[2:], stdout)
 	case len(args) > 0 && args[0] == "live":
 		err = live.Serve(stdin, stdout, target.New)
+	case len(args) > 0 && args[0] == "sql":
+		err = sql.Serve(stdin, stdout)
 	case len(args) > 0 && args[0] == "fsync":
 		err = runFsync(args[1:], stdout)
 	default:
@@ -65,7 +68,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 
 const usage = `go run ./bench [flags]
 
-Measures KalamDB beside ceilings and PocketBase and writes a report into
+Measures KalamDB beside ceilings, PocketBase and PostgreSQL and writes a report into
 bench/results. Run it on a quiet machine; see bench/doc.go.
 
 `
@@ -87,7 +90,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	set.StringVar(&o.binary, "kalamdb", "", "binary to measure; built from this tree when empty")
 	set.StringVar(&o.dir, "dir", "", "where the data goes while it runs; a temporary folder when empty")
 	set.StringVar(&o.out, "out", "", "file of the report, - for none; when empty, a file of bench/results if everything is run")
-	set.BoolVar(&o.peers, "peers", true, "measure PocketBase too; it is built by go build, which may fetch it")
+	set.BoolVar(&o.peers, "peers", true, "measure PocketBase and PostgreSQL too; clients are built by go build, which may fetch what they need, PostgreSQL 15 is that of Debian's package postgresql-15")
 	set.BoolVar(&o.pin, "pin", false, "run servers on CPU 0 and the load client on CPU 1")
 	if err := set.Parse(args); err != nil {
 		return o, err

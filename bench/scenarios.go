@@ -29,6 +29,8 @@ func scenarios() []scenario {
 		{name: "connections", run: runConnections},
 		{name: "count", run: runCount, always: true},
 		{name: "aggregate", run: runAggregate},
+		{name: "statements", run: runStatements},
+		{name: "largest", run: runLargest},
 		{name: "start", run: runStart},
 		{name: "memory", run: runMemory},
 		{name: "size", run: runSize},

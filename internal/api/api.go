@@ -79,6 +79,8 @@ type Options struct {
 	CookieSecure bool
 	// AllowRemoteSetup opens setup and status to other machines.
 	AllowRemoteSetup bool
+	// Tracer hears of requests; nil costs nothing.
+	Tracer Tracer
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 	// Logger gets what operators should know; nil means slog.Default.
@@ -283,6 +285,10 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 		return
 	}
 	if r, ok := s.routes[string(ctx.Path())]; ok && string(ctx.Method()) == r.method {
+		if s.o.Tracer != nil {
+			s.serveTraced(ctx, r, client)
+			return
+		}
 		r.serve(ctx, client)
 		return
 	}

@@ -47,7 +47,7 @@ func (s *Server) answer(ctx *fasthttp.RequestCtx, q *sqlRequest, results []*core
 			r.Close() // whatever has ended the answer, a panic too
 		}
 	}()
-	if err := r.fill(s.requests, holdBack); err != nil {
+	if err := r.fill(q.ctx, holdBack); err != nil {
 		ctx.Response.SwapBody(r.buf[:0])
 		s.fail(ctx, q, err)
 		return
@@ -58,7 +58,7 @@ func (s *Server) answer(ctx *fasthttp.RequestCtx, q *sqlRequest, results []*core
 		return
 	}
 	streams = true
-	ctx.Response.SetBodyStream(&stream{reply: r, ctx: s.requests, extend: func() error {
+	ctx.Response.SetBodyStream(&stream{reply: r, ctx: q.ctx, span: streamed(ctx), extend: func() error {
 		return ctx.SetWriteDeadline(time.Now().Add(writeTimeout))
 	}}, -1)
 }
@@ -248,6 +248,7 @@ func appendFlags(dst []byte, key, notNull, unique bool) []byte {
 type stream struct {
 	reply  *reply
 	ctx    context.Context
+	span   *requestSpan // ends with the answer, or nil
 	extend func() error // gives the next piece its time to be written
 }
 
@@ -303,6 +304,9 @@ func (t *stream) Read(p []byte) (n int, err error) {
 // Close is called by fasthttp when the answer has ended, well or not.
 func (t *stream) Close() error {
 	t.reply.Close()
+	if t.span != nil {
+		t.span.End(fasthttp.StatusOK)
+	}
 	return nil
 }
 

@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"context"
 	"strings"
 	"time"
 
@@ -28,6 +29,7 @@ type sqlRequest struct {
 	rawParams    []byte
 	params       []datum.Value
 	name         string // of the request, "" until somebody asks
+	ctx          context.Context
 }
 
 // id names the request in the log and in answers.
@@ -47,14 +49,14 @@ func (q *sqlRequest) user() schema.UserID {
 
 // postSQL runs SQL. The checks come in the order of docs/protocol/http.md.
 func (s *Server) postSQL(ctx *fasthttp.RequestCtx, client auth.Client) {
-	q := &sqlRequest{server: s, start: s.o.Now()}
+	q := &sqlRequest{server: s, start: s.o.Now(), ctx: s.context(ctx)}
 	q.name = requestName(ctx)
 	if err := s.prepare(ctx, q, client); err != nil {
 		s.fail(ctx, q, err)
 		return
 	}
 	s.stats.statements.Add(1)
-	results, err := s.o.DB.Execute(s.requests, q.session, core.Request{
+	results, err := s.o.DB.Execute(q.ctx, q.session, core.Request{
 		SQL: q.sql, Params: q.params, Namespace: q.namespace, Gone: leaving(ctx.Conn()),
 	})
 	if err != nil {

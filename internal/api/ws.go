@@ -65,6 +65,8 @@ type WebSocketOptions struct {
 	StrictOrigin bool
 	// TrustedProxies are networks whose forwarding headers are believed.
 	TrustedProxies []netip.Prefix
+	// Tracer hears of messages; nil costs nothing.
+	Tracer Tracer
 	// Logger gets what operators should know; nil means slog.Default.
 	Logger *slog.Logger
 }
@@ -199,6 +201,7 @@ type hello struct {
 	wish       protocolWish
 	client     auth.Client
 	rest       []byte // what had come behind the upgrade
+	parent     string // the span that the client named, where there is a tracer
 	release    func() // called when the connection is closed, nil for nothing
 }
 
@@ -298,6 +301,9 @@ func acceptKey(key []byte) string {
 func (w *WebSockets) greet(ctx *fasthttp.RequestCtx) hello {
 	request := &ctx.Request.Header
 	h := hello{client: clientOf(ctx.RemoteAddr(), request.Peek("X-Forwarded-For"), request.Peek("X-Real-IP"), w.o.TrustedProxies)}
+	if w.o.Tracer != nil {
+		h.parent = string(request.Peek(headerParent))
+	}
 	args := ctx.QueryArgs()
 	h.compressed = string(args.Peek("compress")) != "false" && string(args.Peek("compression")) != compressionNone
 	if features := string(args.Peek("features")); features != "" {

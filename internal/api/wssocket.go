@@ -413,11 +413,18 @@ func (s *socket) handleAll() {
 
 // handle answers one request.
 func (s *socket) handle(m *clientMessage) {
+	ctx := s.ctx
+	if s.w.o.Tracer != nil {
+		var span RequestSpan
+		if ctx, span = s.w.o.Tracer.Request(ctx, "WebSocket "+m.kind, s.hello.parent, ""); span != nil {
+			defer span.End(0)
+		}
+	}
 	switch m.kind {
 	case typeSubscribe:
-		s.subscribe(m)
+		s.subscribe(ctx, m)
 	case typeNextBatch:
-		if err := s.live.NextBatch(s.ctx, m.id, m.last, m.hasLast); err != nil && s.ctx.Err() == nil {
+		if err := s.live.NextBatch(ctx, m.id, m.last, m.hasLast); err != nil && s.ctx.Err() == nil {
 			_, words := s.explain(err)
 			s.fail(m.id, socketBatchFailed, words)
 		}
@@ -426,7 +433,7 @@ func (s *socket) handle(m *clientMessage) {
 	}
 }
 
-func (s *socket) subscribe(m *clientMessage) {
+func (s *socket) subscribe(ctx context.Context, m *clientMessage) {
 	id := m.request.ID
 	switch {
 	case isBlank(id):
@@ -438,7 +445,7 @@ func (s *socket) subscribe(m *clientMessage) {
 	}
 	err := m.refusal
 	if err == nil {
-		err = s.w.o.DB.Subscribe(s.ctx, s.session, s.live, m.request)
+		err = s.w.o.DB.Subscribe(ctx, s.session, s.live, m.request)
 	}
 	if err != nil && s.ctx.Err() == nil {
 		code, words := s.explain(err)

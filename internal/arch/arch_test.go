@@ -43,6 +43,7 @@ var homes = map[string][]string{
 	"golang.org/x/crypto":              {"auth"},
 	"github.com/pelletier/go-toml":     {"config"},
 	"github.com/prometheus":            {"server"},
+	"go.opentelemetry.io":              {"server"},
 	"github.com/spf13/cobra":           {"cli"},
 	"gopkg.in/natefinch/lumberjack.v2": {"server"},
 }

@@ -8,7 +8,7 @@ import (
 // key is one setting.
 type key struct {
 	name   string // section.name
-	field  any    // pointer into Options: *string, *bool, *int, *int64, *time.Duration, *[]string
+	field  any    // pointer into Options: *string, *bool, *int, *int64, *float64, *time.Duration, *[]string
 	preset string // the default as text, lists by comma
 	help   string // one sentence
 	limits
@@ -59,7 +59,7 @@ func (o *Options) keys() []key {
 	for _, section := range [][]key{
 		o.Server.keys(), o.Storage.keys(), o.Memory.keys(), o.Commit.keys(), o.Transaction.keys(), o.Live.keys(), o.WebSocket.keys(),
 		o.Limits.keys(), o.Analytics.keys(), o.Execution.keys(), o.RateLimit.keys(), o.Security.keys(), o.Security.CORS.keys(),
-		o.Auth.keys(), o.Retention.keys(), o.DBA.keys(), o.DDL.keys(), o.SQL.keys(), o.Logging.keys(),
+		o.Auth.keys(), o.Retention.keys(), o.DBA.keys(), o.DDL.keys(), o.SQL.keys(), o.Logging.keys(), o.Tracing.keys(),
 	} {
 		all = append(all, section...)
 	}
@@ -260,5 +260,16 @@ func (s *Logging) keys() []key {
 		{"logging.logs_path", &s.LogsPath, "", "Folder of server.jsonl; empty means logs below the data directory.", text},
 		{"logging.log_to_console", &s.LogToConsole, "true", "Whether the log is also written to standard error.", text},
 		{"logging.slow_query", &s.SlowQuery, "1s", "Time from which on a SELECT, INSERT, UPDATE or DELETE is written to slow.jsonl, without its values; 0 writes none.", duration},
+	}
+}
+
+func (s *Tracing) keys() []key {
+	return []key{
+		{"tracing.endpoint", &s.Endpoint, "", "URL of an OTLP/HTTP collector that gets traces, such as http://127.0.0.1:4318/v1/traces; empty makes none.", text},
+		{"tracing.headers", &s.Headers, "", "Headers that the collector asks for, as name=value by comma.", secret},
+		{"tracing.sample_ratio", &s.SampleRatio, "1", "Share of traces that are kept, 0 to 1, also of those that callers began; what a caller does not keep is never kept.", limits{max: 1}},
+		{"tracing.service_name", &s.ServiceName, "kalamdb", "Name of this server in traces.", text},
+		{"tracing.queue_spans", &s.QueueSpans, "2048", "Spans that wait for the collector; more are dropped.", between(1, 1<<20)},
+		{"tracing.timeout", &s.Timeout, "5s", "Time that the collector has to take a batch of spans.", duration},
 	}
 }

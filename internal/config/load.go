@@ -195,6 +195,8 @@ func scalar(v any) (string, error) {
 		return strconv.FormatBool(v), nil
 	case int64:
 		return strconv.FormatInt(v, 10), nil
+	case float64:
+		return strconv.FormatFloat(v, 'g', -1, 64), nil
 	case []any:
 		parts := make([]string, len(v))
 		for i, e := range v {

@@ -28,6 +28,7 @@ type Options struct {
 	DDL         DDL
 	SQL         SQL
 	Logging     Logging
+	Tracing     Tracing
 }
 
 // Server is section [server].
@@ -204,6 +205,16 @@ type Logging struct {
 	LogsPath     string
 	LogToConsole bool
 	SlowQuery    time.Duration
+}
+
+// Tracing is section [tracing].
+type Tracing struct {
+	Endpoint    string
+	Headers     string
+	SampleRatio float64
+	ServiceName string
+	QueueSpans  int
+	Timeout     time.Duration
 }
 
 // Address returns host:port as the server listens on it.

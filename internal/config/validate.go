@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 )
@@ -56,12 +57,42 @@ func (l *loader) check() {
 			l.fault(fmt.Errorf("%s must stay below the storage's folder", template.name))
 		}
 	}
+	l.checkTracing()
 	if o.Auth.JWTTrustedIssuers != "" {
 		l.warn("auth.jwt_trusted_issuers is set: this version accepts its own tokens only")
 	}
 	if o.Auth.PasswordPolicy == "off" {
 		l.warn("auth.password_policy is \"off\": any password is accepted")
 	}
+}
+
+// checkTracing: a collector that can never be reached is a mistake of whoever
+// wrote it, one that cannot be reached now is none.
+func (l *loader) checkTracing() {
+	t := &l.Options.Tracing
+	if t.Endpoint != "" {
+		u, err := url.Parse(t.Endpoint)
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil {
+			l.fault(errors.New("tracing.endpoint must be a URL such as http://127.0.0.1:4318/v1/traces; credentials go into tracing.headers"))
+		}
+	}
+	if _, err := t.HeaderValues(); err != nil {
+		l.fault(err)
+	}
+}
+
+// HeaderValues returns the headers for the collector.
+func (t *Tracing) HeaderValues() (map[string]string, error) {
+	values := map[string]string{}
+	for _, entry := range splitList(t.Headers) {
+		name, value, ok := strings.Cut(entry, "=")
+		name, value = strings.TrimSpace(name), strings.TrimSpace(value)
+		if !ok || name == "" || strings.ContainsAny(name, " \t\r\n:") || strings.ContainsAny(value, "\r\n") {
+			return nil, errors.New("tracing.headers must be name=value, by comma")
+		}
+		values[name] = value
+	}
+	return values, nil
 }
 
 // checkSecret: a weak secret is a warning on loopback and fatal elsewhere.

@@ -43,6 +43,12 @@ func (k *key) set(value string) error {
 			return err
 		}
 		*f = n
+	case *float64:
+		x, err := strconv.ParseFloat(value, 64)
+		if err != nil || !(x >= float64(k.min) && x <= float64(k.max)) {
+			return fmt.Errorf("%s is %s; use a number from %d to %d", k.name, k.quoted(value), k.min, k.max)
+		}
+		*f = x
 	case *time.Duration:
 		return k.setDuration(f, value)
 	case *[]string:
@@ -117,6 +123,8 @@ func (k *key) show() string {
 			return strconv.Quote(formatSize(*f))
 		}
 		return strconv.FormatInt(*f, 10)
+	case *float64:
+		return strconv.FormatFloat(*f, 'g', -1, 64)
 	case *time.Duration:
 		if k.unit != 0 {
 			return strconv.FormatInt(int64(*f/k.unit), 10)

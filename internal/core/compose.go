@@ -30,6 +30,7 @@ func (db *DB) compose() error {
 		return fmt.Errorf("open the commit log: %w", err)
 	}
 	db.apply = local
+	proposer := o.committer(local)
 	db.ids.start(o.NodeID, local.Position(), o.Now)
 	db.relations = relation.New(relation.Options{
 		Cold: o.Cold, View: local.View, Applied: local.Applied, NodeID: o.NodeID, Now: o.Now, Logger: o.Logger,
@@ -38,18 +39,18 @@ func (db *DB) compose() error {
 	o.Live.Now, o.Live.Logger = o.Now, o.Logger
 	db.hub = live.NewHub(o.Live)
 	db.writer = write.New(write.Options{
-		Relations: db.relations, Committer: auditor{local}, MaxRows: o.Commit.MaxRows, MaxBytes: o.Commit.MaxBytes,
+		Relations: db.relations, Committer: auditor{proposer}, MaxRows: o.Commit.MaxRows, MaxBytes: o.Commit.MaxBytes,
 		Durability: o.Commit.Durability, Limits: db.execLimits(), Analytics: db.analytics,
 	})
 	db.transactions = newTransactions(o.Transactions, o.Now, db.writer)
 	db.definer = ddl.New(ddl.Options{
-		Committer: auditor{local}, Definitions: local.Definitions, User: local.AppliedUser, Subscribers: db.hub.OnTable,
+		Committer: auditor{proposer}, Definitions: local.Definitions, User: local.AppliedUser, Subscribers: db.hub.OnTable,
 		Now: o.Now, Passwords: o.Passwords, Verify: db.verify, BuildIndex: db.buildIndex, Evaluate: db.evaluate, IgnoreForeignKeys: o.IgnoreForeignKeys,
 		DropWithSubscribers: o.DropWithSubscribers, DropNonemptyNamespace: o.DropNonemptyNamespace,
 	})
-	db.jobs = job.New(job.Options{Committer: local, View: local.View, NodeID: o.NodeID, Now: o.Now, Logger: o.Logger})
+	db.jobs = job.New(job.Options{Committer: local, View: local.View, NodeID: o.NodeID, Trace: o.traceJob(), Now: o.Now, Logger: o.Logger})
 	db.maint = maint.New(maint.Options{
-		Committer: local, View: local.View, OldestView: local.OldestView, Jobs: db.jobs, Cold: o.Cold, Relations: db.relations,
+		Committer: proposer, View: local.View, OldestView: local.OldestView, Jobs: db.jobs, Cold: o.Cold, Relations: db.relations,
 		Now: o.Now, Logger: o.Logger, HistoryAge: o.HistoryAge, HistoryBytes: o.HistoryBytes,
 		DeletedRetention: o.DeletedRetention,
 	})

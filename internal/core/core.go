@@ -85,6 +85,8 @@ type Options struct {
 	// Slow is called by the goroutine that has run it.
 	SlowStatement time.Duration
 	Slow          func(SlowStatement)
+	// Tracer hears of statements, commits and jobs; nil costs nothing.
+	Tracer Tracer
 	// Analytics bounds what runs in DuckDB.
 	Analytics AnalyticsOptions
 	// DeletedRetention is how long tombstones stay where the table does not
@@ -184,7 +186,7 @@ func Open(o Options) (*DB, error) {
 	o = o.withDefaults()
 	db := &DB{o: o, ready: make(chan struct{}), plans: newPlanCache(o.Limits.PlanCacheEntries), texts: semaphore.NewWeighted(textRoom), memory: exec.NewMemory(o.Limits.MaxSortBytes)}
 	db.analytics = o.Analytics.engine(o.Logger)
-	db.statements = newStatements(o.Now, newSlowLog(o.SlowStatement, o.Slow))
+	db.statements = newStatements(o.Now, newSlowLog(o.SlowStatement, o.Slow), o.Tracer)
 	if err := db.compose(); err != nil {
 		return nil, fmt.Errorf("open core: %w", err)
 	}

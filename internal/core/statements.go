@@ -37,6 +37,7 @@ type statements struct {
 	times  times
 	faults map[fault.Code]*atomic.Int64
 	slow   slowLog
+	tracer Tracer // or nil
 
 	mu struct {
 		sync.Mutex
@@ -44,8 +45,8 @@ type statements struct {
 	}
 }
 
-func newStatements(now func() time.Time, slow slowLog) *statements {
-	s := &statements{prefix: "s" + strconv.FormatInt(now().UnixMilli(), 36) + "-", now: now, slow: slow, faults: map[fault.Code]*atomic.Int64{}}
+func newStatements(now func() time.Time, slow slowLog, tracer Tracer) *statements {
+	s := &statements{prefix: "s" + strconv.FormatInt(now().UnixMilli(), 36) + "-", now: now, slow: slow, tracer: tracer, faults: map[fault.Code]*atomic.Int64{}}
 	for _, code := range fault.Codes() {
 		s.faults[code] = new(atomic.Int64)
 	}
@@ -61,10 +62,11 @@ type statement struct {
 	number  uint64
 	session *auth.Session
 	text    string
-	request time.Time   // when its request began
-	start   time.Time   // when it began itself
-	gone    func() bool // whether the caller has gone away, or nil
-	in      string      // the transaction it runs in, or ""
+	request time.Time     // when its request began
+	start   time.Time     // when it began itself
+	gone    func() bool   // whether the caller has gone away, or nil
+	in      string        // the transaction it runs in, or ""
+	span    StatementSpan // nil where nobody listens
 
 	plan  atomic.Pointer[prepared] // once it is known
 	reads atomic.Bool              // the first rows are there
@@ -76,6 +78,9 @@ type statement struct {
 // begin enters a statement. Its end must be called.
 func (s *statements) begin(ctx context.Context, c *Conversation, n *parse.Normalized, limit time.Duration) *statement {
 	x := &statement{all: s, number: s.last.Add(1), session: c.session, text: n.Text, start: time.Now(), gone: c.gone}
+	if s.tracer != nil {
+		ctx, x.span = s.tracer.Statement(ctx)
+	}
 	x.deadline.Context, x.deadline.at = ctx, x.start.Add(limit)
 	if x.request = c.began; x.request.IsZero() {
 		x.request = x.start
@@ -114,6 +119,9 @@ func (x *statement) end(err error) {
 	}
 	if s.slow.of(kind, took) {
 		s.slow.tell(x, kind, took)
+	}
+	if x.span != nil {
+		x.span.End(x.trace(kind, err))
 	}
 }
 

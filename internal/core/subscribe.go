@@ -27,15 +27,41 @@ func (db *DB) Subscribe(ctx context.Context, s *auth.Session, c *live.Conn, r li
 	if err := db.accountStands(ctx, s); err != nil {
 		return asFault(err, db.o.Limits)
 	}
-	q, t, err := db.liveQuery(ctx, s, r)
-	if err != nil {
-		return asFault(err, db.o.Limits)
+	if db.o.Tracer != nil {
+		return db.tracedSubscribe(ctx, s, c, r)
 	}
-	if err := c.Subscribe(ctx, q); err != nil {
-		return asFault(err, db.o.Limits)
+	_, err := db.open(ctx, s, c, r)
+	return err
+}
+
+// tracedSubscribe opens a live query and lets the tracer hear of it.
+func (db *DB) tracedSubscribe(ctx context.Context, s *auth.Session, c *live.Conn, r live.Request) error {
+	ctx, span := db.o.Tracer.Statement(ctx)
+	t, err := db.open(ctx, s, c, r)
+	if span != nil {
+		trace := StatementTrace{Kind: "subscribe", Path: "row", Query: parse.Redact(r.SQL)}
+		if t != nil {
+			trace.Table = t.QualifiedName()
+		}
+		if err != nil {
+			trace.Fault = fault.CodeOf(err)
+		}
+		span.End(trace)
+	}
+	return err
+}
+
+// open opens a live query and returns its table once that is known.
+func (db *DB) open(ctx context.Context, s *auth.Session, c *live.Conn, r live.Request) (*schema.Table, error) {
+	q, t, err := db.liveQuery(ctx, s, r)
+	if err == nil {
+		err = c.Subscribe(ctx, q)
+	}
+	if err != nil {
+		return t, asFault(err, db.o.Limits)
 	}
 	db.looked(ctx, s, "SUBSCRIBE", t.QualifiedName())
-	return nil
+	return t, nil
 }
 
 // accountStands refuses a session whose user has been dropped, or has got

@@ -12,5 +12,6 @@
 // clean end spares the next start a recovery; the log last.
 //
 // Goroutines: those of core and api, started by Run, which returns after all
-// have ended. Locks: logs.mu and process.mu, held for memory operations.
+// have ended; where traces are configured one of OpenTelemetry's, which ends
+// within a second of the store's end. Locks: logs.mu and process.mu, held for memory operations.
 package server

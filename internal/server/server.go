@@ -62,6 +62,7 @@ type Server struct {
 	api     *api.Server
 	sockets *api.WebSockets
 	process *process
+	tracing *tracing // or nil
 	guard   *memoryGuard
 	address net.Addr
 }
@@ -103,7 +104,7 @@ func Open(o Options) (*Server, error) {
 
 func (s *Server) open() error {
 	for _, step := range []func() error{
-		s.openStore, s.openLogs, s.openCore, s.openEdge,
+		s.openStore, s.openLogs, s.openTracing, s.openCore, s.openEdge,
 	} {
 		if err := step(); err != nil {
 			return err
@@ -141,6 +142,11 @@ func (s *Server) openLogs() error {
 	return nil
 }
 
+func (s *Server) openTracing() (err error) {
+	s.tracing, err = openTracing(s.o.Config.Tracing, s.o.Version, s.o.Config.Server.NodeID, s.log)
+	return err
+}
+
 func (s *Server) openCore() error {
 	c := &s.o.Config
 	s.cold = cold.New(cold.Options{
@@ -160,7 +166,11 @@ func (s *Server) openCore() error {
 	if err != nil {
 		return err
 	}
-	s.db, err = core.Open(s.coreOptions(passwords))
+	o := s.coreOptions(passwords)
+	if s.tracing != nil {
+		o.Tracer = s.tracing
+	}
+	s.db, err = core.Open(o)
 	if err != nil {
 		return err
 	}
@@ -230,10 +240,18 @@ func (s *Server) analyticsOptions() core.AnalyticsOptions {
 
 func (s *Server) openEdge() (err error) {
 	s.registerViews()
-	if s.sockets, err = api.NewWebSockets(s.socketOptions()); err != nil {
+	sockets := s.socketOptions()
+	if s.tracing != nil {
+		sockets.Tracer = s.tracing
+	}
+	if s.sockets, err = api.NewWebSockets(sockets); err != nil {
 		return err
 	}
-	if s.api, err = api.New(s.apiOptions()); err != nil {
+	o := s.apiOptions() // it hands out the handler of sockets
+	if s.tracing != nil {
+		o.Tracer = s.tracing
+	}
+	if s.api, err = api.New(o); err != nil {
 		return err
 	}
 	s.address, err = s.api.Listen()
@@ -354,6 +372,9 @@ func (s *Server) close() error {
 	}
 	if s.store != nil {
 		faults = append(faults, s.store.Close())
+	}
+	if s.tracing != nil {
+		s.tracing.close()
 	}
 	return errors.Join(append(faults, s.slow.close(), s.logs.close())...)
 }

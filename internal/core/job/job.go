@@ -46,6 +46,9 @@ type Options struct {
 	Queue int
 	// NodeID is shown with each job.
 	NodeID uint16
+	// Trace, if not nil, is called as a job begins to run and returns the context
+	// that it runs under and what is to be called with its fault, if any.
+	Trace func(ctx context.Context, kind, id string) (context.Context, func(error))
 	// Now is the clock; time.Now when nil.
 	Now func() time.Time
 	// Entropy feeds the ids; crypto/rand when nil.
@@ -320,7 +323,7 @@ func (r *Runner) run(ctx context.Context, t *task) {
 		r.finish(context.WithoutCancel(ctx), t, schema.JobFailed, describe(err))
 		return
 	}
-	message, err := t.spec.Run(own)
+	message, err := r.perform(own, &t.spec, j.ID)
 	status := schema.JobCompleted
 	switch {
 	case err == nil:
@@ -435,6 +438,27 @@ func (r *Runner) stop(t *task) bool {
 	}
 	return false
 }
+
+// perform runs the function of a job.
+func (r *Runner) perform(ctx context.Context, spec *Spec, id string) (message string, err error) {
+	if r.o.Trace == nil {
+		return spec.Run(ctx)
+	}
+	ctx, end := r.o.Trace(ctx, spec.Type, id)
+	err = errStopped // unless it returns
+	defer func() {
+		if errors.Is(err, ErrSkip) {
+			end(nil)
+			return
+		}
+		end(err)
+	}()
+	message, err = spec.Run(ctx)
+	return message, err
+}
+
+// errStopped is how a trace shows a job that panicked.
+var errStopped = errors.New("the job did not return")
 
 // Prune removes rows of jobs that finished before a time in microseconds since
 // the Unix epoch.

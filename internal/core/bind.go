@@ -46,37 +46,39 @@ func (s scope) View(n parse.Name) (*schema.View, bool) {
 }
 
 // bind makes the plan of a statement that has one.
-func (db *DB) bind(stmt parse.Statement, explicit int, view *relation.View, namespace string) (*prepared, error) {
+func (db *DB) bind(stmt parse.Statement, explicit int, g *given, view *relation.View, namespace string) (*prepared, error) {
 	p := &prepared{statement: stmt, definitions: view.DefinitionsVersion(), explicit: explicit}
 	sc := scope{view, namespace}
+	o := plan.Options{Params: explicit, Given: g.kind}
 	var err error
 	switch stmt := stmt.(type) {
 	case *parse.Select:
-		err = db.bindSelect(stmt, plan.Options{Params: explicit}, sc, p)
+		err = db.bindSelect(stmt, o, sc, p)
 	case *parse.Insert:
 		if err = db.refuseUnwritable(stmt.Table, sc, "insert into"); err == nil {
-			p.insert, err = compile(plan.BindInsert, write.NewInsert, stmt, sc, explicit)
+			p.insert, err = compile(plan.BindInsert, write.NewInsert, stmt, sc, o)
 		}
 	case *parse.Update:
 		if err = db.refuseUnwritable(stmt.Table, sc, "update"); err == nil {
-			p.update, err = compile(plan.BindUpdate, write.NewUpdate, stmt, sc, explicit)
+			p.update, err = compile(plan.BindUpdate, write.NewUpdate, stmt, sc, o)
 		}
 	case *parse.Delete:
 		if err = db.refuseUnwritable(stmt.Table, sc, "delete from"); err == nil {
-			p.delete, err = compile(plan.BindDelete, write.NewDelete, stmt, sc, explicit)
+			p.delete, err = compile(plan.BindDelete, write.NewDelete, stmt, sc, o)
 		}
 	}
 	if err != nil {
 		return nil, err
 	}
+	p.kinds = g.used()
 	return p, nil
 }
 
 // compile binds a statement and compiles it once for all who run it.
 func compile[S, P, C any](
-	bind func(*S, plan.Scope, plan.Options) (*P, error), build func(*P) (*C, error), stmt *S, sc scope, explicit int,
+	bind func(*S, plan.Scope, plan.Options) (*P, error), build func(*P) (*C, error), stmt *S, sc scope, o plan.Options,
 ) (*C, error) {
-	p, err := bind(stmt, sc, plan.Options{Params: explicit})
+	p, err := bind(stmt, sc, o)
 	if err != nil {
 		return nil, err
 	}

@@ -250,7 +250,7 @@ func (db *DB) attempt(ctx context.Context, c *Conversation, n *parse.Normalized,
 			view.Release()
 		}
 	}()
-	p, err := db.prepare(ctx, n, view, namespace)
+	p, err := db.prepare(ctx, n, params, view, namespace)
 	if err != nil {
 		return nil, db.rightsFirst(ctx, s, n, view, namespace, err)
 	}
@@ -278,9 +278,16 @@ func (db *DB) attempt(ctx context.Context, c *Conversation, n *parse.Normalized,
 
 // prepare finds or makes the plan of a statement under the definitions of a
 // view. A text with several statements is not for it.
-func (db *DB) prepare(ctx context.Context, n *parse.Normalized, view *relation.View, namespace string) (*prepared, error) {
+func (db *DB) prepare(ctx context.Context, n *parse.Normalized, params []datum.Value, view *relation.View, namespace string) (*prepared, error) {
 	key := planKey{namespace, n.Key}
-	if p := db.plans.find(key, view.DefinitionsVersion()); p != nil {
+	g := &given{params: params[:min(len(params), n.Params)]}
+	p := db.plans.find(key, view.DefinitionsVersion())
+	kinds := ""
+	if p != nil && p.kinds != "" && p.kinds != g.String() {
+		kinds = g.String() // a plan for other parameters is there
+		p = db.plans.find(planKey{namespace, n.Key + kinds}, view.DefinitionsVersion())
+	}
+	if p != nil {
 		return p, nil
 	}
 	release, err := db.parsing(ctx, n.Text)
@@ -292,13 +299,13 @@ func (db *DB) prepare(ctx context.Context, n *parse.Normalized, view *relation.V
 	if err != nil {
 		return nil, err
 	}
-	p, err := db.bind(stmt, n.Params, view, namespace)
+	p, err = db.bind(stmt, n.Params, g, view, namespace)
 	if err != nil {
 		return nil, err
 	}
 	if p.table() != nil || p.analytic != nil {
 		// Parsing may have put literals back into the key.
-		db.plans.keep(planKey{namespace, n.Key}, p)
+		db.plans.keep(planKey{namespace, n.Key + kinds}, p)
 	}
 	return p, nil
 }

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"kalamdb/internal/core/write"
+	"kalamdb/internal/datum"
 	"kalamdb/internal/schema"
 	"kalamdb/internal/sql/exec"
 	"kalamdb/internal/sql/parse"
@@ -28,6 +29,40 @@ type prepared struct {
 	definitions uint64
 	// explicit is how many $n the text has.
 	explicit int
+	// kinds are those of the parameters that it was made for, "" for any.
+	kinds string
+}
+
+// given are the parameters of a request as a binding sees them: as kinds.
+type given struct {
+	params []datum.Value
+	asked  bool
+}
+
+// kind answers plan.Options.Given.
+func (g *given) kind(source int) datum.Kind {
+	g.asked = true
+	if source >= len(g.params) {
+		return datum.Null
+	}
+	return g.params[source].Kind()
+}
+
+// used are the kinds, "" if nobody has asked for one.
+func (g *given) used() string {
+	if !g.asked {
+		return ""
+	}
+	return g.String()
+}
+
+// String is not empty and no part of a statement.
+func (g *given) String() string {
+	text := []byte{0}
+	for _, v := range g.params {
+		text = append(text, byte(v.Kind())+'A')
+	}
+	return string(text)
 }
 
 // table returns the one table that the statement reads or changes, or nil.

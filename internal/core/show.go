@@ -88,7 +88,7 @@ func (db *DB) internal(ctx context.Context, s *auth.Session, view *relation.View
 	if err != nil {
 		return nil, err
 	}
-	p, err := db.prepare(ctx, n, view, schema.SystemNamespace)
+	p, err := db.prepare(ctx, n, nil, view, schema.SystemNamespace)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"slices"
 	"strings"
 
 	"kalamdb/internal/datum"
@@ -23,6 +24,10 @@ type Options struct {
 	// Env.Params; the default is the highest $n that is met, which is too late
 	// for statements with automatic parameters.
 	Params int
+	// Given tells the kind that a parameter came in, counted from 0. It is asked
+	// where nothing else says what a parameter is; nil for none. A plan for which
+	// it was asked is one for parameters of these kinds.
+	Given func(source int) datum.Kind
 }
 
 // binder binds the expressions of one statement.
@@ -31,6 +36,7 @@ type binder struct {
 	alias string        // hides the table's own name when set
 	first int           // index in Env.Params of the first automatic parameter
 	fixed bool          // literals are constants, $n is refused
+	given func(int) datum.Kind
 
 	params   []ParamInfo
 	indexes  map[ParamInfo]int // of params
@@ -68,14 +74,14 @@ type binder struct {
 // returns what leads back.
 func (b *binder) enter() (leave func()) {
 	old := *b
-	*b = binder{first: b.first, fixed: b.fixed, params: b.params, indexes: b.indexes, explicit: b.explicit, copied: b.copied, tree: b.tree, queries: b.queries, namespace: b.namespace}
+	*b = binder{first: b.first, fixed: b.fixed, given: b.given, params: b.params, indexes: b.indexes, explicit: b.explicit, copied: b.copied, tree: b.tree, queries: b.queries, namespace: b.namespace}
 	return func() {
 		old.params, old.indexes, old.explicit, old.copied = b.params, b.indexes, b.explicit, b.copied
 		*b = old
 	}
 }
 
-func newBinder(o Options) *binder { return &binder{first: o.Params} }
+func newBinder(o Options) *binder { return &binder{first: o.Params, given: o.Given} }
 
 // BindFilter binds a condition over the rows of a table. It takes no
 // parameters, and literals are constants.
@@ -120,6 +126,9 @@ func (b *binder) truth(x Expr, at int, what string) (Expr, error) {
 // settle gives a final type to an expression that nothing has given one.
 func (b *binder) settle(x Expr) Expr {
 	if x.Type().Kind != datum.Null {
+		return x
+	}
+	if x = b.asGiven(x); x.Type().Kind != datum.Null {
 		return x
 	}
 	y, err := b.coerce(x, textType, -1)
@@ -207,6 +216,33 @@ func (b *binder) param(info ParamInfo) *Param {
 		b.params = append(b.params, info)
 	}
 	return &Param{i, info}
+}
+
+// asGiven gives a parameter whose type nothing tells the one of the number or the
+// truth value that it came as; a text stays open.
+func (b *binder) asGiven(x Expr) Expr {
+	p, ok := x.(*Param)
+	if !ok || b.given == nil || p.Info.Automatic || p.Info.Type.Kind != datum.Null {
+		return x
+	}
+	if k := b.given(p.Info.Source); k.IsNumeric() || k == datum.Bool {
+		info := p.Info
+		info.Type = datum.Type{Kind: k}
+		return &Param{-1, info}
+	}
+	return x
+}
+
+// allGiven does so where no operand tells the type of the others.
+func (b *binder) allGiven(xs []Expr) []Expr {
+	if b.given == nil || slices.ContainsFunc(xs, func(x Expr) bool { return x.Type().Kind != datum.Null }) {
+		return xs
+	}
+	out := make([]Expr, len(xs))
+	for i, x := range xs {
+		out[i] = b.asGiven(x)
+	}
+	return out
 }
 
 // literal binds a constant or an automatic parameter.

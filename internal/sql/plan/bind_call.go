@@ -104,11 +104,16 @@ func coalesce(args []Expr, t datum.Type) Expr {
 
 // apply chooses the overload that fits the arguments best and calls it.
 func (b *binder) apply(entries []*Function, name string, args []Expr, at int) (Expr, error) {
-	fn := b.choose(entries, args)
+	as := b.allGiven(args)
+	fn := b.choose(entries, as)
+	if fn == nil {
+		as = args
+		fn = b.choose(entries, as)
+	}
 	if fn == nil {
 		return nil, wrongArguments(entries, name, args, at)
 	}
-	return b.bindCall(fn, args, at)
+	return b.bindCall(fn, as, at)
 }
 
 // choose follows PostgreSQL: of two operands an untyped one is first tried as

@@ -152,7 +152,8 @@ func (b *binder) binary(e *parse.Binary) (Expr, error) {
 		return nil, fault.At(fault.NotImplemented, e.Offset, "operator %s is not supported yet", e.Op)
 	}
 	if entries[0].Chapter == "Comparison" {
-		return b.compare(entries[0], l, r, e.Offset, e.L.Pos(), e.R.Pos())
+		both := b.allGiven([]Expr{l, r})
+		return b.compare(entries[0], both[0], both[1], e.Offset, e.L.Pos(), e.R.Pos())
 	}
 	return b.apply(entries, e.Op, []Expr{l, r}, e.Offset)
 }
@@ -515,6 +516,7 @@ func (b *binder) arm(operand Expr, written, when parse.Expr) (Expr, error) {
 // untyped; then so is the result.
 func (b *binder) unify(xs []Expr, places []int, what string) (datum.Type, error) {
 	var common datum.Type
+	copy(xs, b.allGiven(xs))
 	for i, x := range xs {
 		t, ok := datum.CommonType(common, x.Type())
 		if !ok {

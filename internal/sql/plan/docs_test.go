@@ -81,7 +81,7 @@ This page is printed from the catalogue in ` + "`internal/sql/plan`" + ` by its 
 *Stable* functions have one value per statement, *volatile* ones are called anew for each row; all others depend on their arguments only.
 "number" is any numeric type, "integer" SMALLINT, INT or BIGINT, "any" every type, "same" the common type of all such arguments; "…" repeats the last argument.
 
-A quoted string without a type, and a parameter, take the type that their place asks for. Of several forms the one that needs the fewest conversions is
+A quoted string without a type, and a parameter, take the type that their place asks for; where nothing asks, a string is TEXT and a parameter what it came as: BIGINT, DOUBLE, BOOLEAN or TEXT. Of several forms the one that needs the fewest conversions is
 taken; integers become DECIMAL or DOUBLE, a DATE becomes a TIMESTAMP, JSON and FILE are taken as TEXT, nothing else is converted by itself.
 No function builds more than 64 MiB, nor do those of one row together; more is LIMIT_EXCEEDED.
 

@@ -121,6 +121,11 @@ func (db *DB) analyse(ctx context.Context, s *auth.Session, a *exec.Analytic, vi
 // authoriseReads asks for the right to read what an INSERT, UPDATE or DELETE
 // reads beside the rows that it changes.
 func authoriseReads(s *auth.Session, p *prepared) error {
+	for _, tree := range p.computes() {
+		if err := authoriseTree(s, tree); err != nil {
+			return err
+		}
+	}
 	table, tree := p.reads()
 	switch {
 	case table != nil:

@@ -125,7 +125,7 @@ func authorise(s *auth.Session, stmt parse.Statement, o *overlay) error {
 	case *parse.Select:
 		return authoriseTables(s, auth.Select, auth.Read, stmt.Tables, o)
 	case *parse.Insert:
-		if err := authoriseTables(s, auth.Modify, auth.Write, []parse.Name{stmt.Table}, o); err != nil {
+		if err := authoriseChange(s, stmt.Table, stmt.Tables, o); err != nil {
 			return err
 		}
 		if stmt.Select != nil {

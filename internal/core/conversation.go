@@ -336,7 +336,7 @@ func (c *Conversation) allows(stmt parse.Statement) error {
 // target is whose rows of a table a statement changes, and in which transaction.
 func (c *Conversation) target(t *schema.Table, p *prepared, env *exec.Env) (write.Target, error) {
 	to := write.Target{Scope: scopeOf(c.session, t), Caller: caller(c.session, env)}
-	if table, tree := p.reads(); table != nil || tree != nil {
+	if table, tree := p.reads(); table != nil || tree != nil || p.computes() != nil {
 		to.Open = func(view *relation.View, t *schema.Table) (source.Table, error) {
 			return opened(c.session, view, env)(t)
 		}

@@ -97,6 +97,29 @@ func (p *prepared) reads() (*schema.Table, *plan.Analytic) {
 	return nil, nil
 }
 
+// computes returns what an INSERT, UPDATE or DELETE computes from subqueries
+// over the rows that it changes.
+func (p *prepared) computes() []*plan.Analytic {
+	var all []*plan.Analytic
+	add := func(g *plan.Given) {
+		if g != nil {
+			all = append(all, g.Source)
+		}
+	}
+	switch {
+	case p.insert != nil:
+		if c := p.insert.Plan().Conflict; c != nil {
+			add(c.Given)
+		}
+		add(p.insert.Plan().Given)
+	case p.update != nil:
+		add(p.update.Plan().Given)
+	case p.delete != nil:
+		add(p.delete.Plan().Given)
+	}
+	return all
+}
+
 // planKey identifies a statement up to its automatic parameters.
 type planKey struct{ namespace, text string }
 

@@ -18,6 +18,7 @@ type composer struct {
 	table  *schema.Table
 	to     Target
 	env    *exec.Env
+	outer  *exec.Env // env without the parameters of the statement's plan, for queries
 	rows   []command.RowWrite
 	over   int // rows beyond the bound, which are counted only
 	bytes  int64
@@ -37,6 +38,7 @@ type composer struct {
 	returning *returning
 	returned  [][]datum.Value
 	late      []lateRow
+	waiting   []waitingRow // for what subqueries of RETURNING give
 	given     int64
 }
 

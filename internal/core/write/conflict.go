@@ -17,6 +17,7 @@ type conflict struct {
 	plan  *plan.Conflict
 	set   []exec.Eval // nil entries mean DEFAULT
 	where exec.Eval   // nil for always
+	given *given      // nil without subqueries
 }
 
 // newConflict compiles ON CONFLICT; nil without.
@@ -26,6 +27,9 @@ func newConflict(p *plan.Conflict) (*conflict, error) {
 	}
 	c := &conflict{plan: p}
 	var err error
+	if c.given, err = newGiven(p.Given); err != nil {
+		return nil, err
+	}
 	if c.set, err = compileSet(p.Set); err != nil {
 		return nil, err
 	}
@@ -53,6 +57,7 @@ func (c *composer) resolve(ctx context.Context, view *relation.View) error {
 	candidates := c.candidates
 	c.candidates, c.bytes = nil, 0
 	find := c.arbiters(view)
+	decided := make([]decision, 0, len(candidates))
 	for i := range candidates {
 		if i%256 == 255 && ctx.Err() != nil {
 			return ctx.Err()
@@ -65,14 +70,49 @@ func (c *composer) resolve(ctx context.Context, view *relation.View) error {
 		switch {
 		case err != nil:
 			return err
-		case again && c.conflict.plan.Nothing:
+		case (again || old != nil) && c.conflict.plan.Nothing:
 			continue
 		case again:
 			return fault.New(fault.InvalidOperation, "ON CONFLICT DO UPDATE cannot change a row twice: key (%s) is given twice", datum.List(pick(n.row, find.columns)))
-		case old == nil:
-			err = c.insertCandidate(n)
-		case !c.conflict.plan.Nothing:
-			err = c.merge(old, n)
+		}
+		decided = append(decided, decision{n, old})
+	}
+	return c.decide(ctx, view, decided)
+}
+
+// decision is a candidate that takes a free place, or meets a row.
+type decision struct {
+	n   *candidate
+	old []datum.Value // nil for a free place
+}
+
+// decide turns decisions into changes, in their order.
+func (c *composer) decide(ctx context.Context, view *relation.View, decided []decision) error {
+	var computed [][]datum.Value
+	if g := c.conflict.given; g != nil {
+		var pairs [][]datum.Value
+		for _, d := range decided {
+			if d.old != nil {
+				pairs = append(pairs, slices.Concat(d.old, d.n.row))
+			}
+		}
+		var err error
+		if computed, err = g.over(ctx, c, view, pairs); err != nil {
+			return err
+		}
+	}
+	for i, d := range decided {
+		var err error
+		switch {
+		case i%256 == 255 && ctx.Err() != nil:
+			err = ctx.Err()
+		case d.old == nil:
+			err = c.insertCandidate(d.n)
+		case computed != nil:
+			err = c.merge(slices.Concat(d.old, d.n.row, computed[0]))
+			computed = computed[1:]
+		default:
+			err = c.merge(slices.Concat(d.old, d.n.row))
 		}
 		if err != nil {
 			return err
@@ -118,9 +158,9 @@ func (c *composer) insertCandidate(n *candidate) error {
 	return c.give(command.Insert, n.row, nil)
 }
 
-// merge applies DO UPDATE to the row that is there.
-func (c *composer) merge(old []datum.Value, n *candidate) error {
-	both := slices.Concat(old, n.row)
+// merge applies DO UPDATE to the row that is there, behind which stand the one
+// that was to be inserted and what was computed for both.
+func (c *composer) merge(both []datum.Value) error {
 	c.env.BeginRow()
 	if c.conflict.where != nil {
 		v, err := c.conflict.where(both, c.env)

@@ -1,6 +1,7 @@
 package write
 
 import (
+	"context"
 	"slices"
 
 	"kalamdb/internal/command"
@@ -27,14 +28,28 @@ type returning struct {
 	// it, which only the commit gives.
 	seq  int
 	late []int
+	// given computes what has subqueries, nil without any.
+	given *given
+}
+
+// waitingRow is a row that was changed, for which subqueries are still to be
+// computed; change is its position in rows.
+type waitingRow struct {
+	row     []datum.Value
+	written bool
+	change  int
 }
 
 // newReturning compiles the outputs of RETURNING; nil without any.
-func newReturning(t *schema.Table, outputs []plan.Output) (*returning, error) {
+func newReturning(t *schema.Table, outputs []plan.Output, computed *plan.Given) (*returning, error) {
 	if len(outputs) == 0 {
 		return nil, nil
 	}
 	r := &returning{outputs: make([]exec.Eval, len(outputs)), seq: t.SystemPosition(schema.SeqColumn)}
+	var err error
+	if r.given, err = newGiven(computed); err != nil {
+		return nil, err
+	}
 	for i, o := range outputs {
 		eval, err := exec.Compile(o.X)
 		if err != nil {
@@ -78,22 +93,74 @@ func (c *composer) give(op command.Op, row, behind []datum.Value) error {
 	if written {
 		c.table.Stamp(whole, schema.NextSeq(0, c.env.Now, 0), false)
 	}
+	if r.given == nil {
+		return c.answer(waitingRow{whole, written, len(c.rows) - 1})
+	}
+	whole = whole[:r.given.plan.Width]
+	if c.given += datum.RowSize(whole); c.tooMuchGiven() {
+		return c.givesTooMuch()
+	}
+	c.waiting = append(c.waiting, waitingRow{whole, written, len(c.rows) - 1})
+	return nil
+}
+
+// subqueries computes RETURNING for the rows that wait for their subqueries.
+func (c *composer) subqueries(ctx context.Context) error {
+	if len(c.waiting) == 0 {
+		return nil
+	}
+	view := c.writer.view(c.to)
+	defer view.Release()
+	if err := unchanged(view, c.table); err != nil {
+		return err
+	}
+	rows := make([][]datum.Value, len(c.waiting))
+	for i := range c.waiting {
+		rows[i] = c.waiting[i].row
+	}
+	computed, err := c.returning.given.over(ctx, c, view, rows)
+	if err != nil {
+		return err
+	}
+	waiting := c.waiting
+	c.waiting = nil
+	for i, w := range waiting {
+		w.row = append(w.row, computed[i]...)
+		if err := c.answer(w); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *composer) tooMuchGiven() bool {
+	limit := c.writer.o.Limits.MaxBytes
+	return limit > 0 && c.given > limit
+}
+
+func (c *composer) givesTooMuch() error {
+	return fault.New(fault.LimitExceeded, "RETURNING gives more than %d bytes; return fewer columns, or raise limits.max_result_bytes", c.writer.o.Limits.MaxBytes)
+}
+
+// answer computes the outputs of a row that is complete.
+func (c *composer) answer(w waitingRow) error {
+	r := c.returning
 	c.env.BeginRow()
 	out := make([]datum.Value, len(r.outputs))
 	for i, eval := range r.outputs {
-		v, err := eval(whole, c.env)
+		v, err := eval(w.row, c.env)
 		if err != nil {
 			return err
 		}
 		out[i] = v
 		c.given += int64(v.Size()) + 32
 	}
-	if limit := c.writer.o.Limits.MaxBytes; limit > 0 && c.given > limit {
-		return fault.New(fault.LimitExceeded, "RETURNING gives more than %d bytes; return fewer columns, or raise limits.max_result_bytes", limit)
+	if c.tooMuchGiven() {
+		return c.givesTooMuch()
 	}
 	c.returned = append(c.returned, out)
-	if written && len(r.late) > 0 {
-		c.late = append(c.late, lateRow{len(c.returned) - 1, len(c.rows) - 1, whole})
+	if w.written && len(r.late) > 0 {
+		c.late = append(c.late, lateRow{len(c.returned) - 1, w.change, w.row})
 	}
 	return nil
 }

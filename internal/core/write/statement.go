@@ -36,7 +36,7 @@ func NewInsert(p *plan.Insert) (*Insert, error) {
 	if s.conflict, err = newConflict(p.Conflict); err != nil {
 		return nil, err
 	}
-	s.returning, err = newReturning(p.Table, p.Returning)
+	s.returning, err = newReturning(p.Table, p.Returning, p.Given)
 	return s, err
 }
 
@@ -80,7 +80,7 @@ type finder struct {
 }
 
 // newFinder compiles the way to the rows of a statement, and its RETURNING.
-func newFinder(q *plan.Query, tree *plan.Analytic, outputs []plan.Output) (f finder, err error) {
+func newFinder(q *plan.Query, tree *plan.Analytic, outputs []plan.Output, computed *plan.Given) (f finder, err error) {
 	f.table = q.Table
 	if tree != nil {
 		f.source = &reader{}
@@ -91,7 +91,7 @@ func newFinder(q *plan.Query, tree *plan.Analytic, outputs []plan.Output) (f fin
 	if err != nil {
 		return f, err
 	}
-	f.returning, err = newReturning(q.Table, outputs)
+	f.returning, err = newReturning(q.Table, outputs, computed)
 	return f, err
 }
 
@@ -101,7 +101,7 @@ func NewUpdate(p *plan.Update) (*Update, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := newFinder(&p.Query, p.Source, p.Returning)
+	f, err := newFinder(&p.Query, p.Source, p.Returning, p.Given)
 	return &Update{p, set, f}, err
 }
 
@@ -132,7 +132,7 @@ type Delete struct {
 
 // NewDelete compiles a DELETE.
 func NewDelete(p *plan.Delete) (*Delete, error) {
-	f, err := newFinder(&p.Query, p.Source, p.Returning)
+	f, err := newFinder(&p.Query, p.Source, p.Returning, p.Given)
 	return &Delete{p, f}, err
 }
 

@@ -93,7 +93,7 @@ func (w *Writer) Insert(ctx context.Context, s *Insert, to Target, env *exec.Env
 		return Outcome{}, err
 	}
 	c := newComposer(w, p.Table, to, prepared)
-	c.returning, c.conflict = s.returning, s.conflict
+	c.returning, c.conflict, c.outer = s.returning, s.conflict, env
 	for i, row := range s.rows {
 		if err := c.insert(i, p.Columns, row); err != nil {
 			return Outcome{}, err
@@ -126,6 +126,12 @@ func (w *Writer) insertFrom(ctx context.Context, s *Insert, c *composer, env *ex
 		}
 		for i, at := range s.plan.Columns {
 			row[at], absent[at] = values[i], false
+		}
+		for i, n := range s.plan.Defaults {
+			if v := values[len(s.plan.Columns)+i]; v.Bool() {
+				at := s.plan.Columns[n]
+				row[at], absent[at] = datum.Value{}, true
+			}
 		}
 		n++
 		c.env.BeginRow()
@@ -203,7 +209,7 @@ func (w *Writer) Delete(ctx context.Context, s *Delete, to Target, env *exec.Env
 // prepared has the statement's parameters.
 func (w *Writer) change(ctx context.Context, f *finder, to Target, env, prepared *exec.Env, each func(*composer, []datum.Value) error) (Outcome, error) {
 	c := newComposer(w, f.table, to, prepared)
-	c.returning = f.returning
+	c.returning, c.outer = f.returning, env
 	if f.source != nil {
 		if err := w.changeFrom(ctx, f, c, env, each); err != nil {
 			return Outcome{}, err
@@ -270,6 +276,9 @@ func (w *Writer) commit(ctx context.Context, c *composer, release func()) (Outco
 	}
 	if len(c.rows) == 0 {
 		return c.outcome(0, nil)
+	}
+	if err := c.subqueries(ctx); err != nil {
+		return Outcome{}, err
 	}
 	if c.to.In != nil {
 		n, err := c.to.In.stage(ctx, c)

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"kalamdb/internal/datum"
 	"kalamdb/internal/fault"
 	"kalamdb/internal/schema"
 	"kalamdb/internal/sql/parse"
@@ -32,14 +33,19 @@ func BindInsert(s *parse.Insert, sc Scope, o Options) (*Insert, error) {
 		return nil, err
 	}
 	if s.Conflict != nil {
-		if p.Conflict, err = b.conflict(t, s); err != nil {
+		if p.Conflict, err = b.conflict(t, s, sc); err != nil {
 			return nil, err
 		}
 	}
-	if p.Returning, err = b.returning(t, s.Alias, s.Returning); err != nil {
+	g := giving{table: t, list: s.Returning, with: s.With, recursive: s.Recursive, written: true}
+	if p.Returning, p.Given, err = b.returning(sc, g, s.Alias); err != nil {
 		return nil, err
 	}
 	p.Params, p.Explicit = b.params, b.explicit
+	p.Given.parameters(b, s.Complex)
+	if p.Conflict != nil {
+		p.Conflict.Given.parameters(b, s.Complex)
+	}
 	switch {
 	case p.Query != nil:
 		p.Query.Params, p.Query.Explicit = b.params, b.explicit
@@ -225,7 +231,8 @@ func (b *binder) treeOf(sc Scope, with []parse.CTE, recursive bool, body func() 
 	return b.finish(r), nil
 }
 
-// valuesSource binds VALUES with subqueries.
+// valuesSource binds VALUES with subqueries. A column that is DEFAULT in some
+// rows has another one behind all that says in which.
 func (b *binder) valuesSource(p *Insert, s *parse.Insert) (*rows, error) {
 	for i := range s.Values {
 		if err := p.checkRow(s, i); err != nil {
@@ -233,20 +240,32 @@ func (b *binder) valuesSource(p *Insert, s *parse.Insert) (*rows, error) {
 		}
 	}
 	given := &parse.Select{Offset: s.Table.Offset, Values: make([][]parse.Expr, len(s.Values))}
-	var columns []int
+	var columns, mixed []int
+	targeted := p.Columns
 	for at := range s.Values[0] {
 		if isDefault(s.Values[0][at]) && !slices.ContainsFunc(s.Values, func(row []parse.Expr) bool { return !isDefault(row[at]) }) {
 			continue
 		}
+		if i := slices.IndexFunc(s.Values, func(row []parse.Expr) bool { return isDefault(row[at]) }); i >= 0 {
+			mixed = append(mixed, len(columns))
+		}
 		columns = append(columns, p.Columns[at])
 		for i, row := range s.Values {
-			if isDefault(row[at]) {
-				return nil, fault.At(fault.NotImplemented, row[at].Pos(), "DEFAULT in some rows of VALUES beside a subquery is not supported")
+			x := row[at]
+			if isDefault(x) {
+				x = &parse.Literal{Slot: -1}
 			}
-			given.Values[i] = append(given.Values[i], row[at])
+			given.Values[i] = append(given.Values[i], x)
 		}
 	}
 	p.Columns = columns
+	for _, i := range mixed {
+		p.Defaults = append(p.Defaults, i)
+		at := slices.Index(targeted, columns[i])
+		for n, row := range s.Values {
+			given.Values[n] = append(given.Values[n], &parse.Literal{Slot: -1, Value: datum.NewBool(isDefault(row[at]))})
+		}
+	}
 	return b.query(given, nil, true)
 }
 
@@ -256,7 +275,7 @@ func isDefault(e parse.Expr) bool {
 }
 
 // conflict binds ON CONFLICT.
-func (b *binder) conflict(t *schema.Table, s *parse.Insert) (*Conflict, error) {
+func (b *binder) conflict(t *schema.Table, s *parse.Insert, sc Scope) (*Conflict, error) {
 	e := s.Conflict
 	var keys []string
 	for _, p := range t.KeyPositions() {
@@ -265,14 +284,15 @@ func (b *binder) conflict(t *schema.Table, s *parse.Insert) (*Conflict, error) {
 	switch {
 	case t.Kind == schema.Stream:
 		return nil, fault.At(fault.InvalidOperation, e.Offset, "ON CONFLICT is not supported for STREAM tables, whose keys may repeat")
-	case e.Constraint != "":
-		return nil, fault.At(fault.NotImplemented, e.Offset, "ON CONFLICT ON CONSTRAINT is not supported")
-	case e.TargetWhere != nil:
-		return nil, fault.At(fault.NotImplemented, e.Offset, "a WHERE behind the conflict target is not supported")
-	case e.Target == nil && e.Set != nil:
+	case e.Target == nil && e.Set != nil && e.Constraint == "":
 		return nil, fault.At(fault.Syntax, e.Offset, "ON CONFLICT requires a primary key conflict target")
 	}
 	out := &Conflict{Nothing: e.Set == nil}
+	if e.Constraint != "" {
+		if out.Target = constraintColumns(t, e.Constraint); out.Target == nil {
+			return nil, fault.At(fault.InvalidOperation, e.Offset, "table '%s' has no primary key or unique index with the name '%s'", t.QualifiedName(), e.Constraint)
+		}
+	}
 	for _, n := range e.Target {
 		at := t.Column(n.Name)
 		if at < 0 {
@@ -287,14 +307,13 @@ func (b *binder) conflict(t *schema.Table, s *parse.Insert) (*Conflict, error) {
 			return nil, fault.At(fault.InvalidOperation, e.Offset, "ON CONFLICT only supports the primary key conflict target (%s)%s", strings.Join(keys, ", "), uniqueHint(t))
 		}
 	}
-	if out.Nothing {
-		return out, nil
+	if err := b.targetWhere(t, s); err != nil || out.Nothing {
+		return out, err
 	}
 	err := b.conflictUpdate(out, t, s)
 	if NeedsTree(err) {
-		f := *fault.Of(err)
-		f.Message = "ON CONFLICT DO UPDATE takes no subquery"
-		return nil, &f
+		out.Set, out.Where = nil, nil
+		err = b.conflictGiven(out, t, s, sc)
 	}
 	return out, err
 }
@@ -312,6 +331,38 @@ func arbiter(t *schema.Table, columns []int) []int {
 		if x := &t.Indexes[i]; x.Unique && !x.Building && same(t.IndexPositions(x)) {
 			return t.IndexPositions(x)
 		}
+	}
+	return nil
+}
+
+// targetWhere checks the WHERE behind a conflict target. It chooses among partial
+// indexes, of which there are none: whatever it says, an index of all rows will do.
+func (b *binder) targetWhere(t *schema.Table, s *parse.Insert) error {
+	where := s.Conflict.TargetWhere
+	if where == nil {
+		return nil
+	}
+	defer b.enter()()
+	i := overColumns(t, s.Alias, 0)
+	b.from = &frame{relation: relation{items: []*item{i}, columns: i.columns}}
+	_, err := b.condition(where, "ON CONFLICT … WHERE")
+	if NeedsTree(err) {
+		return fault.At(fault.Syntax, where.Pos(), "a subquery cannot stand in the WHERE behind a conflict target")
+	}
+	return err
+}
+
+// constraintColumns returns the columns of the key or unique index of a name,
+// nil for none. The key is called as PostgreSQL calls it.
+func constraintColumns(t *schema.Table, name string) []int {
+	if at := t.Index(name); at >= 0 {
+		if x := &t.Indexes[at]; x.Unique && !x.Building {
+			return t.IndexPositions(x)
+		}
+		return nil
+	}
+	if name == t.Name+"_pkey" {
+		return t.KeyPositions()
 	}
 	return nil
 }

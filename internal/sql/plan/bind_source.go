@@ -3,7 +3,6 @@ package plan
 import (
 	"slices"
 
-	"kalamdb/internal/fault"
 	"kalamdb/internal/schema"
 	"kalamdb/internal/sql/parse"
 )
@@ -23,7 +22,7 @@ func (b *binder) updateSource(p *Update, s *parse.Update, sc Scope) (err error) 
 				p.Set[i].X = t.output(b.place(b.settle(x)), p.Table.Columns[p.Set[i].Column].Name)
 			}
 		}
-		p.Returning, err = t.rows(s.Where, s.Returning)
+		p.Returning, p.Given, err = t.rows(s.Where, giving{table: p.Table, list: s.Returning, with: s.With, recursive: s.Recursive, written: true}, sc)
 		return t.end, err
 	})
 	t.hideDeleted()
@@ -38,7 +37,7 @@ func (b *binder) deleteSource(p *Delete, s *parse.Delete, sc Scope) (err error) 
 			return nil, err
 		}
 		var err error
-		p.Returning, err = t.rows(s.Where, s.Returning)
+		p.Returning, p.Given, err = t.rows(s.Where, giving{table: p.Table, list: s.Returning, with: s.With, recursive: s.Recursive}, sc)
 		return t.end, err
 	})
 	t.hideDeleted()
@@ -94,58 +93,104 @@ func (t *writes) output(x Expr, name string) Expr {
 }
 
 // rows binds WHERE and RETURNING and makes the nodes.
-func (t *writes) rows(where parse.Expr, returning []parse.Output) ([]Output, error) {
+func (t *writes) rows(where parse.Expr, g giving, sc Scope) ([]Output, *Given, error) {
 	b := t.b
 	node, err := b.filtered(b.from.node, where, "WHERE")
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	given, err := t.returning(returning)
+	returned, given, err := t.returning(g, sc)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	end := ending{ties: b.from.keys}
 	if t.joined {
 		end.on = t.target.keys
 	}
 	t.end = end.over(&Project{b.tree.next(), node, t.outputs})
-	return given, nil
+	return returned, given, nil
 }
 
 // returning binds RETURNING: columns of the table are those of the rows as they
 // are in the end, others are given by the source.
-func (t *writes) returning(list []parse.Output) ([]Output, error) {
-	if len(list) == 0 {
-		return nil, nil
+func (t *writes) returning(g giving, sc Scope) ([]Output, *Given, error) {
+	if len(g.list) == 0 {
+		return nil, nil, nil
 	}
 	q := &Query{}
-	places, err := t.b.outputs(q, list)
-	if err != nil {
-		return nil, err
+	if _, err := t.b.outputs(q, g.list); err != nil {
+		return nil, nil, err
 	}
+	if slices.ContainsFunc(q.Outputs, func(o Output) bool { return hasQuery(o.X) }) {
+		return t.given(g, sc)
+	}
+	var err error
 	rel := t.target.rels[0]
 	for i := range q.Outputs {
 		o := &q.Outputs[i]
 		o.X, err = rewrite(o.X, func(x Expr) (Expr, error) {
-			switch x := x.(type) {
-			case *Subquery:
-				return nil, fault.At(fault.NotImplemented, places[i], "a subquery in RETURNING is not supported")
-			case *Ref:
-				if x.Rel == rel {
-					return &Col{x.Position, x.Name, x.T}, nil
-				}
-				return t.output(x, x.Name), nil
+			r, ok := x.(*Ref)
+			switch {
+			case !ok:
+				return nil, nil
+			case r.Rel == rel:
+				return &Col{r.Position, r.Name, r.T}, nil
 			}
-			return nil, nil
+			return t.output(r, r.Name), nil
 		})
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if c, ok := o.X.(*Col); ok && c.Position < len(t.table.Columns) {
 			o.Column = c.Position
 		}
 	}
-	return q.Outputs, nil
+	return q.Outputs, nil, nil
+}
+
+// given binds RETURNING with subqueries: the rows in hand have all columns of
+// FROM behind those of the table.
+func (t *writes) given(g giving, sc Scope) ([]Output, *Given, error) {
+	rel := t.target.rels[0]
+	place := func(c named) int {
+		if r, ok := c.x.(*Ref); ok && r.Rel == rel {
+			return r.Position
+		}
+		return t.output(c.x, c.name).(*Col).Position
+	}
+	placed := func(columns []named) (places []int) {
+		for _, c := range columns {
+			places = append(places, place(c))
+		}
+		return places
+	}
+	from := t.b.from.relation
+	items := make([][]int, len(from.items))
+	for i, it := range from.items {
+		items[i] = placed(it.columns)
+	}
+	columns := placed(from.columns)
+	g.columns = slices.Clone(t.table.Columns)
+	for _, o := range t.outputs[len(t.table.Columns):] {
+		g.columns = append(g.columns, givenColumn{Name: o.Name, Type: o.Type})
+	}
+	g.scope = func(scan *Scan) relation {
+		over := func(old []named, places []int) []named {
+			out := make([]named, len(old))
+			for i, c := range old {
+				out[i] = named{c.name, &Ref{scan.Rel, places[i], c.name, c.x.Type()}}
+			}
+			return out
+		}
+		r := relation{node: scan, columns: over(from.columns, columns), rels: []int{scan.Rel}}
+		for i, it := range from.items {
+			copied := *it
+			copied.columns = over(it.columns, items[i])
+			r.items = append(r.items, &copied)
+		}
+		return r
+	}
+	return t.b.returningGiven(sc, g)
 }
 
 // hideDeleted leaves out tombstones, which no write changes.

@@ -7,24 +7,23 @@ import (
 )
 
 // returning binds the outputs of RETURNING over the rows of a table.
-func (b *binder) returning(t *schema.Table, alias string, list []parse.Output) ([]Output, error) {
-	if len(list) == 0 {
-		return nil, nil
+func (b *binder) returning(sc Scope, g giving, alias string) ([]Output, *Given, error) {
+	if len(g.list) == 0 {
+		return nil, nil, nil
 	}
+	t := g.table
 	b.table, b.alias = t, alias
 	q := &Query{Table: t}
-	if _, err := b.outputs(q, list); err != nil {
-		return nil, plainFault(err)
+	_, err := b.outputs(q, g.list)
+	if !NeedsTree(err) {
+		return q.Outputs, nil, err
 	}
-	return q.Outputs, nil
-}
-
-// plainFault drops the offer of the analytic path, which has no place there.
-func plainFault(err error) error {
-	if e, ok := err.(*beyond); ok {
-		return e.fault
+	g.columns = t.Columns
+	g.scope = func(scan *Scan) relation {
+		i := itemOf(t, alias, scan, 0)
+		return relation{node: scan, items: []*item{i}, columns: i.columns, rels: []int{scan.Rel}}
 	}
-	return err
+	return b.returningGiven(sc, g)
 }
 
 // BindUpdate binds UPDATE … SET … WHERE.
@@ -44,7 +43,7 @@ func BindUpdate(s *parse.Update, sc Scope, o Options) (*Update, error) {
 	if len(s.With) > 0 || len(s.From) > 0 {
 		err = beyondRows(s.Complex, s.Table.Offset)
 	} else {
-		err = b.update(p, s)
+		err = b.update(p, s, sc)
 	}
 	if NeedsTree(err) {
 		b = newBinder(o)
@@ -55,6 +54,7 @@ func BindUpdate(s *parse.Update, sc Scope, o Options) (*Update, error) {
 		return nil, err
 	}
 	p.Params, p.Explicit = b.params, b.explicit
+	p.Given.parameters(b, s.Complex)
 	if p.Source != nil {
 		p.Source.Params, p.Source.Explicit, p.Source.Reason = b.params, b.explicit, s.Complex
 	}
@@ -62,7 +62,7 @@ func BindUpdate(s *parse.Update, sc Scope, o Options) (*Update, error) {
 }
 
 // update binds an UPDATE of the row path.
-func (b *binder) update(p *Update, s *parse.Update) (err error) {
+func (b *binder) update(p *Update, s *parse.Update, sc Scope) (err error) {
 	b.table, b.alias = p.Table, s.Alias
 	if p.Set, err = b.assignments(p.Table, s.Set); err != nil {
 		return err
@@ -70,7 +70,7 @@ func (b *binder) update(p *Update, s *parse.Update) (err error) {
 	if err := b.finds(&p.Query, s.Where); err != nil {
 		return err
 	}
-	p.Returning, err = b.returning(p.Table, s.Alias, s.Returning)
+	p.Returning, p.Given, err = b.returning(sc, giving{table: p.Table, list: s.Returning, written: true}, s.Alias)
 	return err
 }
 
@@ -132,7 +132,7 @@ func BindDelete(s *parse.Delete, sc Scope, o Options) (*Delete, error) {
 	if len(s.With) > 0 || len(s.Using) > 0 {
 		err = beyondRows(s.Complex, s.Table.Offset)
 	} else {
-		err = b.delete(p, s)
+		err = b.delete(p, s, sc)
 	}
 	if NeedsTree(err) {
 		b = newBinder(o)
@@ -143,6 +143,7 @@ func BindDelete(s *parse.Delete, sc Scope, o Options) (*Delete, error) {
 		return nil, err
 	}
 	p.Params, p.Explicit = b.params, b.explicit
+	p.Given.parameters(b, s.Complex)
 	if p.Source != nil {
 		p.Source.Params, p.Source.Explicit, p.Source.Reason = b.params, b.explicit, s.Complex
 	}
@@ -150,11 +151,11 @@ func BindDelete(s *parse.Delete, sc Scope, o Options) (*Delete, error) {
 }
 
 // delete binds a DELETE of the row path.
-func (b *binder) delete(p *Delete, s *parse.Delete) (err error) {
+func (b *binder) delete(p *Delete, s *parse.Delete, sc Scope) (err error) {
 	b.table, b.alias = p.Table, s.Alias
 	if err := b.finds(&p.Query, s.Where); err != nil {
 		return err
 	}
-	p.Returning, err = b.returning(p.Table, s.Alias, s.Returning)
+	p.Returning, p.Given, err = b.returning(sc, giving{table: p.Table, list: s.Returning}, s.Alias)
 	return err
 }

@@ -180,12 +180,18 @@ type Insert struct {
 	// Source is the source instead of Query where only the analytic path has
 	// what it needs, with an output per column.
 	Source *Analytic
+	// Defaults are indexes of Columns that are DEFAULT in some rows of Source,
+	// where the outputs behind those of Columns, one for each, are true.
+	Defaults []int
 	// Conflict is ON CONFLICT, nil without.
 	Conflict *Conflict
 	// Returning are outputs over the rows as they were written.
 	Returning []Output
-	Params    []ParamInfo
-	Explicit  int
+	// Given computes what subqueries in Returning give, from the columns of the
+	// table; Returning reads it behind those. nil without any.
+	Given    *Given
+	Params   []ParamInfo
+	Explicit int
 }
 
 // Conflict is ON CONFLICT: what happens to a row whose place is taken.
@@ -203,6 +209,9 @@ type Conflict struct {
 	// which Where is not true is left as it is, neither counted nor returned.
 	Set   []Assignment
 	Where Expr
+	// Given computes what has subqueries; Set and Where read it behind the
+	// columns of both rows. nil without any.
+	Given *Given
 }
 
 // Update is a bound UPDATE; its Query finds the rows and reads all columns.
@@ -219,6 +228,9 @@ type Update struct {
 	// Returning are outputs over the rows as they were written. With Source, a
 	// Col behind those of the table is an output of Source for that row.
 	Returning []Output
+	// Given is as in Insert: behind the columns of the table and the outputs of
+	// Source.
+	Given *Given
 }
 
 // Assignment gives the column at a position a new value, computed over the old
@@ -233,8 +245,10 @@ type Delete struct {
 	Query
 	// Source is as in Update.
 	Source *Analytic
-	// Returning are outputs over the rows as they were, with Source as in Update.
+	// Returning are outputs over the rows as they were, with Source as in Update;
+	// so is Given.
 	Returning []Output
+	Given     *Given
 }
 
 // String prints the plan for EXPLAIN and tests, one step a line.

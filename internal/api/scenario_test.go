@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"path/filepath"
 	"regexp"
 	"sort"
 	"strings"
@@ -97,7 +98,8 @@ func token(t testing.TB, user, role string, change jwt.MapClaims) string {
 	return text
 }
 
-// TestScenarios runs testdata/http: requests one after the other, and what is
+// TestScenarios runs testdata/http, on a server that is set up but for the file
+// of that name: requests one after the other, and what is
 // seen of the answers. "METHOD path" is followed by arguments: as= signs a
 // token (root is a system user, admin a dba, everybody else a user), header=
 // adds Name:value, cookies sends the cookies of the last answer, show= adds
@@ -105,6 +107,11 @@ func token(t testing.TB, user, role string, change jwt.MapClaims) string {
 func TestScenarios(t *testing.T) {
 	datadriven.Walk(t, "testdata/http", func(t *testing.T, file string) {
 		e := serve(t, nil)
+		if filepath.Base(file) != "setup" {
+			if err := e.o.Auth.Bootstrap(context.Background(), "root's password"); err != nil {
+				t.Fatal(err)
+			}
+		}
 		datadriven.RunTest(t, file, func(t *testing.T, d *datadriven.TestData) string {
 			if d.Cmd == "log" {
 				defer e.log.Reset()

@@ -89,7 +89,9 @@ func (s *Server) prepare(ctx *fasthttp.RequestCtx, q *sqlRequest, client auth.Cl
 	return q.convertParams()
 }
 
-// bearer returns the session of the Authorization header.
+// bearer returns the session of the Authorization header. On a server that waits
+// for its setup nobody can have got a token: whoever comes with a wrong one
+// learns that it is to be set up.
 func (s *Server) bearer(ctx *fasthttp.RequestCtx, client auth.Client) (*auth.Session, error) {
 	header := ctx.Request.Header.Peek(fasthttp.HeaderAuthorization)
 	if len(header) == 0 {
@@ -100,6 +102,11 @@ func (s *Server) bearer(ctx *fasthttp.RequestCtx, client auth.Client) (*auth.Ses
 		return nil, fault.New(fault.InvalidCredentials, "Invalid credentials")
 	}
 	session, err := s.o.Auth.Authenticate(s.requests, token)
+	if fault.Is(err, fault.InvalidCredentials) {
+		if needed, fail := s.o.Auth.NeedsSetup(s.requests); fail == nil && needed {
+			err = fault.Wrap(fault.SetupRequired, err, "Server requires initial setup")
+		}
+	}
 	if err != nil {
 		return nil, err
 	}

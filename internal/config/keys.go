@@ -162,7 +162,8 @@ func (s *Analytics) keys() []key {
 
 func (s *Execution) keys() []key {
 	return []key{
-		{"execution.handler_timeout_seconds", &s.HandlerTimeout, "30", "Seconds a request may run.", seconds},
+		{"execution.handler_timeout_seconds", &s.HandlerTimeout, "30", "Seconds a statement may run, with the reading of its rows.", seconds},
+		{"execution.batch_timeout_seconds", &s.BatchTimeout, "300", "Seconds that all statements of one request may run together.", seconds},
 		{"execution.max_parameters", &s.MaxParameters, "50", "Parameters of one statement.", positive},
 		{"execution.max_parameter_size_bytes", &s.MaxParameterBytes, "524288", "Bytes of one parameter.", size},
 		{"execution.sql_plan_cache_max_entries", &s.PlanCacheEntries, "200", "Plans kept in memory; when it is full the one unused longest goes.", positive},

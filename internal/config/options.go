@@ -119,6 +119,7 @@ type Analytics struct {
 // Execution is section [execution].
 type Execution struct {
 	HandlerTimeout     time.Duration
+	BatchTimeout       time.Duration
 	MaxParameters      int
 	MaxParameterBytes  int64
 	PlanCacheEntries   int

@@ -33,6 +33,7 @@ type Conversation struct {
 	gone      func() bool  // that of the request, or nil
 	began     time.Time    // when the request did, or zero
 	running   *statement   // the one that runs
+	until     time.Time    // when the batch that runs must have ended, or zero
 }
 
 // numbers returns what the conversation has drawn from sequences.

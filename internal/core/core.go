@@ -122,6 +122,7 @@ type Limits struct {
 	PlanCacheEntries  int           // 200
 	MaxDepth          int           // 512
 	StatementTime     time.Duration // 30 s
+	BatchTime         time.Duration // 5 min, of all statements of one batch
 	MaxStatements     int           // 10,000 in one batch
 	MaxSortBytes      int64         // of all sorts and groupings of single tables together: MaxResultBytes
 }
@@ -146,6 +147,9 @@ func (l Limits) withDefaults() Limits {
 	}
 	if l.StatementTime == 0 {
 		l.StatementTime = 30 * time.Second
+	}
+	if l.BatchTime == 0 {
+		l.BatchTime = 5 * time.Minute
 	}
 	return l
 }

@@ -3,6 +3,7 @@ package core_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -93,6 +94,34 @@ func TestConcurrentUpdatesOfOneRow(t *testing.T) {
 	wait.Wait()
 	if got := one(t, db, "SELECT n FROM c.counter WHERE id = 1"); got != fmt.Sprint(writers*each) {
 		t.Errorf("the counter is %s, want %d", got, writers*each)
+	}
+}
+
+// TestBatchTimeout: a batch ends when its time is over, whichever statement runs;
+// what was committed stays, and what was not is gone.
+func TestBatchTimeout(t *testing.T) {
+	db := openDB(t, func(o *core.Options) { o.Limits.BatchTime = 300 * time.Millisecond })
+	mustRun(t, db, root, "CREATE NAMESPACE b; CREATE SHARED TABLE b.t (id BIGINT PRIMARY KEY)")
+	long := "SELECT COUNT(*) FROM generate_series(1, 100000) x, generate_series(1, 100000) y"
+	for _, sql := range []string{
+		"INSERT INTO b.t VALUES (1); " + long + "; INSERT INTO b.t VALUES (2)",
+		"BEGIN; INSERT INTO b.t VALUES (3); " + long + "; COMMIT",
+	} {
+		begin := time.Now()
+		_, err := run(db, root, sql)
+		if !fault.Is(err, fault.Timeout) || !strings.Contains(err.Error(), "execution.batch_timeout_seconds") || !strings.Contains(err.Error(), "300ms") {
+			t.Errorf("%.30s: %v", sql, err)
+		}
+		if took := time.Since(begin); took > 10*time.Second {
+			t.Errorf("%.30s: it took %s", sql, took)
+		}
+	}
+	mustRun(t, db, root, strings.Repeat("SELECT 1; ", 20)) // short ones have their time
+	if got := one(t, db, "SELECT STRING_AGG(id::text, ',') FROM b.t"); got != "1" {
+		t.Errorf("the table holds %s, want 1", got)
+	}
+	if s := db.Stats(); s.Running.Running != 0 {
+		t.Errorf("%d statements still run", s.Running.Running)
 	}
 }
 

@@ -100,6 +100,10 @@ func (c *Conversation) executeBatch(ctx context.Context, sql string, params []da
 	if err := db.authoriseBatch(ctx, c.session, pieces, c.namespace); err != nil {
 		return nil, err
 	}
+	if len(pieces) > 1 {
+		c.until = time.Now().Add(db.o.Limits.BatchTime)
+		defer func() { c.until = time.Time{} }()
+	}
 	bytes := int64(0) // of buffered results
 	results := make([]*Result, 0, len(pieces))
 	for i, piece := range pieces {
@@ -112,13 +116,22 @@ func (c *Conversation) executeBatch(ctx context.Context, sql string, params []da
 				done.Close()
 			}
 			if len(pieces) > 1 {
-				err = fault.InStatement(asFault(err, db.o.Limits), i+1, piece.Text)
+				err = fault.InStatement(c.late(asFault(err, db.o.Limits)), i+1, piece.Text)
 			}
 			return nil, err
 		}
 		results = append(results, result)
 	}
 	return results, nil
+}
+
+// late says of a statement that was ended with its batch what has ended it.
+func (c *Conversation) late(err error) error {
+	if !fault.Is(err, fault.Timeout) || time.Now().Before(c.until) {
+		return err
+	}
+	return fault.Wrap(fault.Timeout, err, "the batch has run for longer than %s; send fewer statements at once or raise execution.batch_timeout_seconds",
+		c.db.o.Limits.BatchTime)
 }
 
 // authoriseBatch walks the statements in order over an overlay of what they

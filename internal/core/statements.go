@@ -82,6 +82,9 @@ func (s *statements) begin(ctx context.Context, c *Conversation, n *parse.Normal
 		ctx, x.span = s.tracer.Statement(ctx)
 	}
 	x.deadline.Context, x.deadline.at = ctx, x.start.Add(limit)
+	if !c.until.IsZero() && c.until.Before(x.deadline.at) {
+		x.deadline.at = c.until
+	}
 	if x.request = c.began; x.request.IsZero() {
 		x.request = x.start
 	}

@@ -209,7 +209,7 @@ func (s *Server) coreOptions(passwords *auth.Passwords) core.Options {
 			MaxResultBytes: c.Limits.MaxResultBytes, MaxSQLBytes: int(c.Limits.MaxMessageSize),
 			MaxParameters: c.Execution.MaxParameters, MaxParameterBytes: int(c.Execution.MaxParameterBytes),
 			PlanCacheEntries: c.Execution.PlanCacheEntries, MaxDepth: c.Execution.MaxExpressionDepth,
-			StatementTime: c.Execution.HandlerTimeout, MaxSortBytes: c.Memory.Sorts,
+			StatementTime: c.Execution.HandlerTimeout, BatchTime: c.Execution.BatchTimeout, MaxSortBytes: c.Memory.Sorts,
 		},
 		Analytics:     s.analyticsOptions(),
 		SlowStatement: c.Logging.SlowQuery, Slow: s.slow.write,

@@ -47,6 +47,7 @@ var wires = map[fault.Code]wire{
 	fault.AlreadyExists:     {400, wireExecution, socketFailed},
 	fault.DuplicateKey:      {400, wireExecution, socketFailed},
 	fault.UniqueViolation:   {400, wireExecution, socketFailed},
+	fault.GeneratedAlways:   {400, wireExecution, socketFailed},
 	fault.NotNull:           {400, wireExecution, socketFailed},
 	fault.CheckFailed:       {400, wireExecution, socketFailed},
 	fault.TypeMismatch:      {400, wireExecution, socketConversion},

@@ -58,6 +58,9 @@ func samples() map[string]*command.Command {
 		command.DropSequence{Namespace: "app", Name: "s"},
 		command.AdvanceSequence{Namespace: "app", Name: "s", Count: 8},
 		command.SetSequence{Namespace: "app", Name: "s", Value: -3, Called: true},
+		command.Redefine{Digest: 1 << 60, From: "old", Namespace: schema.Namespace{Name: "app", CreatedAt: 1, UpdatedAt: 2}, Tables: []schema.Table{table},
+			Views:     []command.RedefinedView{{From: schema.ObjectName{Namespace: "old", Name: "v"}, View: schema.View{Namespace: "app", Name: "v", Version: 2}}},
+			Sequences: []command.RedefinedSequence{{From: schema.ObjectName{Namespace: "old", Name: "s"}, Sequence: schema.Sequence{Namespace: "app", Name: "s"}, Restart: true}}},
 	}
 	all := map[string]*command.Command{}
 	for i, body := range bodies {

@@ -77,6 +77,8 @@ func plainDefinition(b Body) Body {
 		return *b
 	case *SetSequence:
 		return *b
+	case *Redefine:
+		return *b
 	}
 	return plainIndex(b)
 }
@@ -114,6 +116,9 @@ func (w *writer) definition(b Body) byte {
 		w.varint(b.Value)
 		w.bool(b.Called)
 		return kindSetSequence
+	case Redefine:
+		w.json(&b)
+		return kindRedefine
 	}
 	return 0
 }
@@ -146,6 +151,10 @@ func (r *reader) definition(kind byte) Body {
 		return AdvanceSequence{Namespace: r.string(), Name: r.string(), Count: r.varint()}
 	case kindSetSequence:
 		return SetSequence{Namespace: r.string(), Name: r.string(), Value: r.varint(), Called: r.bool()}
+	case kindRedefine:
+		var b Redefine
+		r.json(&b)
+		return b
 	}
 	return nil
 }

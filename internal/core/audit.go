@@ -119,6 +119,9 @@ func entryOf(stmt parse.Statement, namespace string) (schema.AuditEntry, bool) {
 		if stmt.Description != nil {
 			return entry("ALTER_NAMESPACE", stmt.Name.Name, "SET DESCRIPTION")
 		}
+		if stmt.NewName.Name != "" {
+			return entry("ALTER_NAMESPACE", stmt.Name.Name, "RENAME TO "+stmt.NewName.Name)
+		}
 		return entry("ALTER_NAMESPACE", stmt.Name.Name, "SET OPTIONS "+optionNames(stmt.Options))
 	case *parse.DropNamespace:
 		if stmt.Cascade {
@@ -167,6 +170,14 @@ func objectEntry(stmt parse.Statement, in func(parse.Name) string) (schema.Audit
 		return schema.AuditEntry{Action: "DROP_VIEW", Target: in(stmt.View)}, true
 	case *parse.CreateSequence:
 		return schema.AuditEntry{Action: "CREATE_SEQUENCE", Target: in(stmt.Sequence)}, true
+	case *parse.AlterSequence:
+		e := schema.AuditEntry{Action: "ALTER_SEQUENCE", Target: in(stmt.Sequence)}
+		if stmt.NewName.Name != "" {
+			e.Details = "RENAME TO " + stmt.NewName.Name
+		}
+		return e, true
+	case *parse.RenameObject:
+		return schema.AuditEntry{Action: "ALTER_" + stmt.Kind, Target: in(stmt.Object), Details: "RENAME TO " + stmt.NewName.Name}, true
 	case *parse.DropSequence:
 		return schema.AuditEntry{Action: "DROP_SEQUENCE", Target: in(stmt.Sequence)}, true
 	case *parse.Comment:

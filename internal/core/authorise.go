@@ -78,6 +78,10 @@ func (o *overlay) note(s parse.Statement) {
 		o.noteTable(s.Table, nil)
 	case *parse.CreateNamespace:
 		o.noteNamespace(s.Name.Name, true)
+	case *parse.AlterNamespace:
+		if s.NewName.Name != "" {
+			o.noteRenamed(s.Name.Name, s.NewName.Name)
+		}
 	case *parse.DropNamespace:
 		o.noteNamespace(s.Name.Name, false)
 	}
@@ -153,6 +157,11 @@ func authorise(s *auth.Session, stmt parse.Statement, o *overlay) error {
 		return authoriseComment(s, stmt, o)
 	case *parse.CreateIndex:
 		return authoriseTables(s, auth.Modify, auth.AlterTable, []parse.Name{stmt.Table}, o)
+	case *parse.RenameObject:
+		if stmt.Kind == "VIEW" {
+			return auth.Allow(s, auth.ManageViews, 0, "")
+		}
+		return authoriseTables(s, auth.Modify, auth.AlterTable, indexedTables(&parse.DropIndex{Index: stmt.Object}, o), o)
 	case *parse.DropIndex:
 		return authoriseTables(s, auth.Modify, auth.AlterTable, indexedTables(stmt, o), o)
 	case *parse.DropTable:
@@ -259,7 +268,7 @@ func classOf(stmt parse.Statement) auth.Action {
 		return setClass(stmt.Name)
 	case *parse.ShowColumns:
 		return auth.Inspect
-	case *parse.CreateSequence, *parse.DropSequence:
+	case *parse.CreateSequence, *parse.AlterSequence, *parse.DropSequence:
 		return auth.ManageNamespaces
 	case *parse.CreateView, *parse.DropView:
 		return auth.ManageViews

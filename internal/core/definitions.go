@@ -2,6 +2,7 @@ package core
 
 import (
 	"context"
+	"strings"
 
 	"kalamdb/internal/auth"
 	"kalamdb/internal/core/relation"
@@ -56,6 +57,30 @@ func authoriseComment(s *auth.Session, stmt *parse.Comment, o *overlay) error {
 func (o *overlay) isView(n parse.Name) bool {
 	_, ok := o.view.StoredView(o.qualified(n), n.Name)
 	return ok
+}
+
+// noteRenamed records that a namespace will have another name, and its tables
+// with it.
+func (o *overlay) noteRenamed(from, to string) {
+	moved := map[string]*schema.Table{}
+	for _, t := range o.view.TablesIn(from) {
+		moved[t.Name] = t
+	}
+	for qualified, t := range o.tables {
+		if name, ok := strings.CutPrefix(qualified, from+"."); ok {
+			moved[name] = t
+		}
+	}
+	o.noteNamespace(from, false)
+	o.noteNamespace(to, true)
+	for name, t := range moved {
+		if t != nil {
+			next := *t
+			next.Namespace = to
+			t = &next
+		}
+		o.noteTable(parse.Name{Namespace: to, Name: name}, t)
+	}
 }
 
 // noteAltered records what ALTER TABLE will have changed as far as rights go:

@@ -116,6 +116,10 @@ func (db *DB) define(ctx context.Context, s *auth.Session, stmt parse.Statement,
 		return message, nil
 	case *parse.CreateSequence:
 		return db.definer.CreateSequence(ctx, s.UserID, in(stmt.Sequence), stmt)
+	case *parse.AlterSequence:
+		return db.alterSequence(ctx, s, stmt, in(stmt.Sequence))
+	case *parse.RenameObject:
+		return db.definer.Rename(ctx, s.UserID, in(stmt.Object), stmt)
 	case *parse.DropSequence:
 		message, name, err := db.definer.DropSequence(ctx, s.UserID, in(stmt.Sequence), stmt)
 		if name != "" {

@@ -9,6 +9,7 @@ import (
 	"kalamdb/internal/command"
 	"kalamdb/internal/fault"
 	"kalamdb/internal/schema"
+	"kalamdb/internal/sql/parse"
 )
 
 // Numbers are drawn from a sequence in blocks, each by a synced commit, and
@@ -54,6 +55,27 @@ func (q *sequences) forget(name string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	delete(q.blocks, name)
+}
+
+// alterSequence runs ALTER SEQUENCE. Nobody draws from the sequence meanwhile, so
+// that what is left of its block goes back.
+func (db *DB) alterSequence(ctx context.Context, s *auth.Session, stmt *parse.AlterSequence, namespace string) (string, error) {
+	name := namespace + "." + stmt.Sequence.Name
+	b := db.sequences.of(name)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	message, err := db.definer.AlterSequence(ctx, s.UserID, namespace, stmt, func(q *schema.Sequence) (schema.SequenceState, error) {
+		if b.of == q && b.left > 0 {
+			return schema.SequenceState{Next: b.next, Drawn: true}, nil
+		}
+		view := db.relations.Applied()
+		defer view.Release()
+		return view.SequenceState(q)
+	})
+	if stmt.NewName.Name != "" && err == nil {
+		db.sequences.forget(name)
+	}
+	return message, err
 }
 
 // drawn is what a conversation has drawn from sequences. Several goroutines may

@@ -110,10 +110,25 @@ func (db *DB) liveQuery(ctx context.Context, s *auth.Session, r live.Request) (*
 			if err != nil {
 				return nil, err
 			}
+			if t, ok := v.TableByID(p.Table.ID); ok && t.Name == p.Table.Name {
+				follow(sel, t.Namespace)
+			}
 			return bindLive(s, sel, v)
 		},
 	})
 	return q, p.Table, err
+}
+
+// follow gives the table of a subscription the namespace that it has now: the
+// namespace may have been renamed since.
+func follow(sel *parse.Select, namespace string) {
+	from := *sel.From
+	for i := range sel.Tables {
+		if sel.Tables[i].Namespace == from.Namespace && sel.Tables[i].Name == from.Name {
+			sel.Tables[i].Namespace = namespace
+		}
+	}
+	sel.From.Namespace = namespace
 }
 
 // parseLive takes one SELECT of the shape that a subscription may have.

@@ -14,6 +14,7 @@ const (
 	DuplicateKey      Code = "DUPLICATE_KEY"    // a primary key
 	UniqueViolation   Code = "UNIQUE_VIOLATION" // of a unique index
 	NotNull           Code = "NOT_NULL"
+	GeneratedAlways   Code = "GENERATED_ALWAYS" // a value for a column that takes none
 	CheckFailed       Code = "CHECK_FAILED"
 	TypeMismatch      Code = "TYPE_MISMATCH"
 	InvalidValue      Code = "INVALID_VALUE"
@@ -78,6 +79,7 @@ var infos = map[Code]Info{
 	AlreadyExists:     {"Already exists: ", true, "42710"},
 	DuplicateKey:      {"Primary key violation: ", true, "23505"},
 	UniqueViolation:   {"", true, "23505"},
+	GeneratedAlways:   {"Invalid operation: ", true, "428C9"},
 	NotNull:           {"NOT NULL constraint violation: ", true, "23502"},
 	CheckFailed:       {"Constraint violation: ", true, "23514"},
 	TypeMismatch:      {"Execution error: ", true, "42804"},

@@ -158,7 +158,18 @@ type Column struct {
 	// Unproven says that NotNull holds for what is written from now on, while
 	// older rows are still being looked at.
 	Unproven bool `json:"unproven,omitempty"`
+	// Identity says who gives the numbers of a generated column.
+	Identity Identity `json:"identity,omitempty"`
 }
+
+// Identity is GENERATED … AS IDENTITY.
+type Identity string
+
+// The kinds of identity columns, as stored; "" is none.
+const (
+	IdentityByDefault Identity = "by default" // a given value counts
+	IdentityAlways    Identity = "always"     // none may be given
+)
 
 // Default is what an omitted column gets: a literal or a function.
 type Default struct {

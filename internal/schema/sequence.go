@@ -28,6 +28,9 @@ type SequenceState struct {
 	// Next is the number to give out next; Ended says that there is none.
 	Next  int64 `json:"next"`
 	Ended bool  `json:"ended,omitempty"`
+	// Drawn says that a number has been drawn since the start, the last RESTART
+	// or setval: Next stands a step behind it.
+	Drawn bool `json:"drawn,omitempty"`
 }
 
 // QualifiedName returns namespace.sequence.
@@ -45,7 +48,7 @@ func (s *Sequence) Draw(state *SequenceState, n int64) (first, count int64) {
 			state.Next = s.Max
 		}
 	}
-	first = state.Next
+	first, state.Drawn = state.Next, true
 	room := uint64(0) // how many more follow the first
 	if s.Increment > 0 {
 		room = (uint64(s.Max) - uint64(first)) / uint64(s.Increment)

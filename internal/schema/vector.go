@@ -42,6 +42,20 @@ func (t *Table) VectorIndexOf(id ColumnID) *VectorIndex {
 	return nil
 }
 
+// IndexNames yields the names of all indexes of the table, of any kind.
+func (t *Table) IndexNames(yield func(string) bool) {
+	for i := range t.Indexes {
+		if !yield(t.Indexes[i].Name) {
+			return
+		}
+	}
+	for i := range t.Vectors {
+		if !yield(t.Vectors[i].Name) {
+			return
+		}
+	}
+}
+
 // HasIndexNamed reports whether an index of any kind has a name.
 func (t *Table) HasIndexNamed(name string) bool {
 	return t.Index(name) >= 0 || slices.ContainsFunc(t.Vectors, func(x VectorIndex) bool { return x.Name == name })

@@ -56,6 +56,15 @@ func indexRefusal(t *schema.Table, err error) error {
 // known of the others. It writes nothing, and returns the number to give out
 // next, 0 when none was given.
 func (m *Machine) newIndexes(edit *catalog.Edit, old, t *schema.Table) (next uint64, err error) {
+	for i := range t.Vectors {
+		name := t.Vectors[i].Name
+		if old != nil && old.HasIndexNamed(name) {
+			continue
+		}
+		if err := edit.Definitions.Free(t.Namespace, name); err != nil {
+			return 0, err
+		}
+	}
 	if len(t.Indexes) == 0 {
 		return 0, nil
 	}
@@ -75,6 +84,12 @@ func (m *Machine) newIndexes(edit *catalog.Edit, old, t *schema.Table) (next uin
 				return 0, fault.New(fault.InvalidDefinition, "index '%s' of table %s has a number that is not its own", x.Name, t.QualifiedName())
 			}
 			x.Building = old.Indexes[at].Building
+			if x.Name == old.Indexes[at].Name {
+				continue
+			}
+			if err := freeIndexName(edit, t, i); err != nil {
+				return 0, err
+			}
 			continue
 		}
 		if err := freeIndexName(edit, t, i); err != nil {
@@ -92,17 +107,16 @@ func (m *Machine) newIndexes(edit *catalog.Edit, old, t *schema.Table) (next uin
 }
 
 // freeIndexName refuses a name that another index of the namespace has, or a
-// table or view of it.
+// table, view or sequence of it.
 func freeIndexName(edit *catalog.Edit, t *schema.Table, at int) error {
-	name := t.Indexes[at].Name
-	taken := t.Index(name) != at || t.Name == name
-	for other := range edit.Definitions.Tables(t.Namespace) {
-		taken = taken || other.Name == name || other.ID != t.ID && other.Index(name) >= 0
+	switch name := t.Indexes[at].Name; {
+	case t.Name == name:
+		return fault.New(fault.AlreadyExists, "Table %s already exists", t.QualifiedName())
+	case t.Index(name) != at:
+		return fault.New(fault.AlreadyExists, "Index %s.%s already exists", t.Namespace, name)
+	default:
+		return edit.Definitions.Free(t.Namespace, name)
 	}
-	if _, view := edit.Definitions.View(t.Namespace, name); taken || view {
-		return fault.New(fault.AlreadyExists, "index '%s' cannot be created: %s has a table, view or index of that name", name, t.Namespace)
-	}
-	return nil
 }
 
 // numberIndexes keeps the numbers of new indexes from being given again.

@@ -181,6 +181,8 @@ func (m *Machine) alone(c *command.Command, body command.Body) (Outcome, error) 
 		err = m.advanceSequence(&b, &o)
 	case command.SetSequence:
 		err = m.setSequence(&b)
+	case command.Redefine:
+		err = redefineAll(edit, &b, &o)
 	case command.PutView:
 		err = edit.PutView(&b.View, b.Replace)
 	case command.DropView:

@@ -10,46 +10,64 @@ import (
 )
 
 // ownSequences makes the sequences of columns that t has and old has not, and
-// removes those of columns that are gone; either may be nil.
+// removes those whose column is gone or has no such default any more; either
+// may be nil.
 func ownSequences(edit *catalog.Edit, old, t *schema.Table) error {
-	before, after := owned(old), owned(t)
-	for _, s := range before {
-		if has(after, s) {
-			continue
-		}
-		if err := edit.DeleteSequence(s.Namespace, s.Name); err != nil {
-			return err
+	if old != nil {
+		for _, s := range slices.Collect(edit.Definitions.Sequences(old.Namespace)) {
+			if s.Table != old.ID || !gone(s, old, t) {
+				continue
+			}
+			if err := edit.DeleteSequence(s.Namespace, s.Name); err != nil {
+				return err
+			}
 		}
 	}
-	for _, s := range after {
-		if has(before, s) {
+	if t == nil {
+		return nil
+	}
+	for i := range t.Columns {
+		c := &t.Columns[i]
+		if serial(c) == nil || old != nil && serial(columnOf(old, c.ID)) != nil {
 			continue
 		}
-		if err := edit.InsertSequence(s); err != nil {
+		s := *c.Default.Sequence
+		s.Table, s.Column = t.ID, c.ID
+		if err := edit.InsertSequence(&s); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// owned returns the sequences that the columns of a table own.
-func owned(t *schema.Table) (all []*schema.Sequence) {
+// gone reports whether the column that owns a sequence of old has left t, or
+// draws from it no more.
+func gone(s *schema.Sequence, old, t *schema.Table) bool {
 	if t == nil {
-		return nil
+		return true
 	}
-	for i := range t.Columns {
-		if d := t.Columns[i].Default; d != nil && d.Sequence != nil {
-			s := *d.Sequence
-			s.Table, s.Column = t.ID, t.Columns[i].ID
-			all = append(all, &s)
-		}
+	now := columnOf(t, s.Column)
+	if now == nil {
+		return true
 	}
-	return all
+	was := serial(columnOf(old, s.Column))
+	return was != nil && was.Name == s.Name && serial(now) == nil
 }
 
-// has reports whether a sequence is among those of another version.
-func has(all []*schema.Sequence, s *schema.Sequence) bool {
-	return slices.ContainsFunc(all, func(o *schema.Sequence) bool { return *o == *s })
+// columnOf finds a column by its number, or nil.
+func columnOf(t *schema.Table, id schema.ColumnID) *schema.Column {
+	if at := t.ColumnByID(id); at >= 0 {
+		return &t.Columns[at]
+	}
+	return nil
+}
+
+// serial returns the sequence that the default of a column brings, or nil.
+func serial(c *schema.Column) *schema.Sequence {
+	if c == nil || c.Default == nil {
+		return nil
+	}
+	return c.Default.Sequence
 }
 
 // advanceSequence draws a block of numbers.
@@ -82,7 +100,7 @@ func (m *Machine) setSequence(b *command.SetSequence) error {
 	if b.Value < s.Min || b.Value > s.Max {
 		return fault.New(fault.OutOfRange, "value %d is out of bounds for sequence %s (%d to %d)", b.Value, s.QualifiedName(), s.Min, s.Max)
 	}
-	state.Next, state.Ended = b.Value, false
+	state.Next, state.Ended, state.Drawn = b.Value, false, false
 	if b.Called {
 		s.Draw(&state, 1)
 	}

@@ -107,12 +107,8 @@ func (d *Definer) DropIndex(ctx context.Context, actor schema.UserID, namespace 
 
 // findIndex returns the table that has an index, and where.
 func (d *Definer) findIndex(namespace, name string) (*schema.Table, int, bool) {
-	for t := range d.o.Definitions().Tables(namespace) {
-		if at := t.Index(name); at >= 0 {
-			return t, at, true
-		}
-	}
-	return nil, 0, false
+	t, at, ok := d.o.Definitions().Index(namespace, name)
+	return t, at, ok && at >= 0
 }
 
 // addIndex adds an index on columns to the next version of a table.
@@ -141,8 +137,14 @@ func (d *Definer) addIndex(t *schema.Table, x schema.Index, columns []parse.Name
 	if err := checkName("index", x.Name); err != nil {
 		return err
 	}
-	if d.indexNamed(t.Namespace, x.Name) || t.HasIndexNamed(x.Name) {
-		return fault.At(fault.AlreadyExists, offset, "index '%s' already exists", x.Name)
+	if err := d.free(t.Namespace, x.Name, offset); err != nil {
+		return err
+	}
+	switch {
+	case t.HasIndexNamed(x.Name):
+		return fault.At(fault.AlreadyExists, offset, "Index %s.%s already exists", t.Namespace, x.Name)
+	case t.Name == x.Name:
+		return fault.At(fault.AlreadyExists, offset, "Table %s already exists", t.QualifiedName())
 	}
 	x.Since = t.Version
 	t.Indexes = append(t.Indexes, x)
@@ -184,8 +186,7 @@ func (d *Definer) freeIndexName(t *schema.Table, columns []parse.Name, suffix st
 		if n > 0 {
 			free += strconv.Itoa(n)
 		}
-		_, object := d.o.Definitions().Table(t.Namespace, free)
-		if !object && !d.indexNamed(t.Namespace, free) && !t.HasIndexNamed(free) {
+		if d.o.Definitions().Relation(t.Namespace, free) == "" && !t.HasIndexNamed(free) {
 			return free
 		}
 	}
@@ -241,7 +242,10 @@ func (a *alteration) renameUnique(at int) error {
 	if err := checkName("constraint", to.Name); err != nil {
 		return err
 	}
-	if a.definer.indexNamed(a.old.Namespace, to.Name) || a.old.Check(to.Name) >= 0 {
+	if err := a.definer.free(a.old.Namespace, to.Name, to.Offset); err != nil {
+		return err
+	}
+	if a.old.Check(to.Name) >= 0 {
 		return fault.At(fault.AlreadyExists, to.Offset, "constraint '%s' of table %s already exists", to.Name, a.old.QualifiedName())
 	}
 	a.next.Indexes[at].Name, a.changed = to.Name, true

@@ -50,6 +50,18 @@ func checkName(what, name string) error {
 	return nil
 }
 
+// free refuses a name that a table, view, sequence or index of the namespace
+// has. The command asks again.
+func (d *Definer) free(namespace, name string, offset int) error {
+	err := d.o.Definitions().Free(namespace, name)
+	if err == nil {
+		return nil
+	}
+	f := *fault.Of(err)
+	f.Offset = offset
+	return &f
+}
+
 // checkColumnName refuses reserved column names too.
 func checkColumnName(name string) error {
 	if strings.HasPrefix(name, "_") {

@@ -40,8 +40,11 @@ func (d *Definer) CreateNamespace(ctx context.Context, actor schema.UserID, s *p
 	return fmt.Sprintf("Namespace '%s' created successfully", name), nil
 }
 
-// AlterNamespace runs ALTER NAMESPACE … SET OPTIONS | SET DESCRIPTION.
+// AlterNamespace runs ALTER NAMESPACE … SET OPTIONS | SET DESCRIPTION | RENAME TO.
 func (d *Definer) AlterNamespace(ctx context.Context, actor schema.UserID, s *parse.AlterNamespace) (string, error) {
+	if s.NewName.Name != "" {
+		return d.renameNamespace(ctx, actor, s)
+	}
 	ns, err := d.namespace(s.Name.Name)
 	if err != nil {
 		return "", err

@@ -26,7 +26,7 @@ func (d *Definer) CreateTable(ctx context.Context, actor schema.UserID, namespac
 		return exists, nil
 	}
 	_, err = d.commit(ctx, actor, &command.CreateTable{Table: *t})
-	if fault.Is(err, fault.AlreadyExists) && s.IfNotExists {
+	if _, ok := d.o.Definitions().Table(t.Namespace, t.Name); ok && s.IfNotExists && fault.Is(err, fault.AlreadyExists) {
 		return exists, nil
 	}
 	if err != nil {
@@ -142,7 +142,16 @@ func (d *Definer) defineColumn(t *schema.Table, def *parse.ColumnDef) (schema.Co
 	case def.NotNull && def.Null:
 		return schema.Column{}, fault.At(fault.InvalidDefinition, def.Name.Offset, "column '%s' is declared both NULL and NOT NULL", name)
 	}
-	c := schema.Column{Name: name, Type: def.Type, NotNull: def.NotNull}
+	c := schema.Column{Name: name, Type: def.Type, NotNull: def.NotNull, Identity: schema.Identity(def.Identity)}
+	if def.Identity != "" {
+		switch {
+		case def.Default != nil:
+			return c, fault.At(fault.InvalidDefinition, def.Name.Offset, "column '%s' has both a DEFAULT and an IDENTITY", name)
+		case def.Null:
+			return c, fault.At(fault.InvalidDefinition, def.Name.Offset, "column '%s' is an IDENTITY and cannot be NULL", name)
+		}
+		c.NotNull = true
+	}
 	if def.Serial {
 		if !def.Type.Kind.IsInteger() {
 			return c, fault.At(fault.InvalidDefinition, def.Name.Offset, "column '%s' of type %s cannot be numbered; use SMALLINT, INT or BIGINT", name, def.Type)

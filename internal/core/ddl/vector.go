@@ -37,7 +37,7 @@ func (d *Definer) createVectorIndex(ctx context.Context, actor schema.UserID, t 
 		case old != nil:
 			return "", fault.At(fault.AlreadyExists, column.Offset, "Column '%s' has a vector index already: %s (%s)", column.Name, old.Name, old.Metric.Title())
 		}
-		return "", fault.At(fault.AlreadyExists, s.Index.Offset, "index '%s' already exists", x.Name)
+		return "", d.free(t.Namespace, x.Name, s.Index.Offset)
 	}
 	if x.Name == "" {
 		x.Name = d.freeIndexName(t, s.Columns, "_idx")
@@ -45,8 +45,8 @@ func (d *Definer) createVectorIndex(ctx context.Context, actor schema.UserID, t 
 	if err := checkName("index", x.Name); err != nil {
 		return "", err
 	}
-	if _, object := d.o.Definitions().Table(t.Namespace, x.Name); object {
-		return "", fault.At(fault.AlreadyExists, s.Index.Offset, "index '%s' cannot be created: %s has a table of that name", x.Name, t.Namespace)
+	if err := d.free(t.Namespace, x.Name, s.Index.Offset); err != nil {
+		return "", err
 	}
 	err := d.changeVectors(ctx, actor, t, func(next *schema.Table) { next.Vectors = append(next.Vectors, x) })
 	if err != nil {
@@ -99,10 +99,5 @@ func (d *Definer) changeVectors(ctx context.Context, actor schema.UserID, t *sch
 
 // indexNamed reports whether an index of a namespace, of any kind, has a name.
 func (d *Definer) indexNamed(namespace, name string) bool {
-	for t := range d.o.Definitions().Tables(namespace) {
-		if t.HasIndexNamed(name) {
-			return true
-		}
-	}
-	return false
+	return d.o.Definitions().Relation(namespace, name) == "Index"
 }

@@ -26,8 +26,8 @@ func (d *Definer) CreateView(ctx context.Context, actor schema.UserID, namespace
 	if err := checkName("view", s.View.Name); err != nil {
 		return "", err
 	}
-	if t, ok := d.o.Definitions().Table(namespace, s.View.Name); ok {
-		return "", fault.At(fault.AlreadyExists, s.View.Offset, "Table %s already exists", t.QualifiedName())
+	if kind := d.o.Definitions().Relation(namespace, s.View.Name); kind != "" && kind != "View" {
+		return "", d.free(namespace, s.View.Name, s.View.Offset)
 	}
 	if len(s.Text) > maxViewText {
 		return "", fault.New(fault.LimitExceeded, "the SELECT of a view may have at most %d bytes, this one has %d", maxViewText, len(s.Text))

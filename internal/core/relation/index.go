@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"slices"
 
 	"kalamdb/internal/datum"
 	"kalamdb/internal/schema"
@@ -13,12 +14,13 @@ import (
 
 // IndexTable returns the table that has an index of a namespace.
 func (v *View) IndexTable(namespace, name string) (*schema.Table, bool) {
-	for t := range v.moment.Definitions().Tables(namespace) {
-		if t.HasIndexNamed(name) {
-			return t, true
-		}
-	}
-	return nil, false
+	t, _, ok := v.moment.Definitions().Index(namespace, name)
+	return t, ok
+}
+
+// TablesIn returns the tables of a namespace by name.
+func (v *View) TablesIn(namespace string) []*schema.Table {
+	return slices.Collect(v.moment.Definitions().Tables(namespace))
 }
 
 // EachRow calls each with every live row of a partition, hot and cold, by key,

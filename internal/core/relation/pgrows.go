@@ -37,18 +37,24 @@ var pgRows = map[string]rowsOf{
 	"pg_tablespace":    pgSpaceRows,
 	"pg_sequence":      pgSequenceRows,
 	"pg_sequences":     pgSequencesRows,
+	"pg_opclass":       pgClassOfOperatorRows,
 }
 
 func smallOf(n int) datum.Value { return datum.NewInt(datum.SmallInt, int64(n)) }
 
 func floatOf(f float32) datum.Value { return datum.NewFloat(f) }
 
-// set writes a list as PostgreSQL prints an array.
-func set(items []string) datum.Value { return textOf("{" + strings.Join(items, ",") + "}") }
+// smallsOf and bigsOf are arrays of numbers.
+func smallsOf(items []int) datum.Value { return numbersOf(datum.SmallInt, items) }
 
-// repeated is n times a word with blanks between.
-func repeated(word string, n int) datum.Value {
-	return textOf(strings.TrimSuffix(strings.Repeat(word+" ", n), " "))
+func bigsOf(items []int64) datum.Value { return numbersOf(datum.BigInt, items) }
+
+func numbersOf[N int | int64](kind datum.Kind, items []N) datum.Value {
+	values := make([]datum.Value, len(items))
+	for i, n := range items {
+		values[i] = datum.NewInt(kind, int64(n))
+	}
+	return datum.NewArray(kind, values)
 }
 
 // namespaceNames returns the namespaces, those of the server's own tables
@@ -135,11 +141,18 @@ func pgAttributeRow(rel int64, column *schema.Column, number int, notNull, defau
 	if column.Type.Kind == datum.Text {
 		collation = 100
 	}
+	identity := ""
+	switch column.Identity {
+	case schema.IdentityAlways:
+		identity = "a"
+	case schema.IdentityByDefault:
+		identity = "d"
+	}
 	no := boolOf(false)
 	return []datum.Value{
 		bigOf(rel), textOf(column.Name), bigOf(t.oid), intOf(-1), smallOf(t.length), smallOf(number), intOf(0), intOf(-1),
 		intOf(modifierOf(column.Type)), boolOf(t.length > 0 && t.length <= 8), textOf("d"), textOf(storage), textOf(""),
-		boolOf(notNull), boolOf(defaults), no, textOf(""), textOf(""), no, boolOf(true), intOf(0), bigOf(collation), {}, {}, {}, {},
+		boolOf(notNull), boolOf(defaults), no, textOf(identity), textOf(""), no, boolOf(true), intOf(0), bigOf(collation), {}, {}, {}, {},
 	}
 }
 
@@ -167,26 +180,32 @@ func pgTypeRows(context.Context, *View, Caller, *keyBounds) ([][]datum.Value, er
 	for _, t := range []pgType{
 		{18, "char", 1, 1002, "Z"}, {19, "name", 64, 1003, "S"}, {26, "oid", 4, 1028, "N"}, {114, "json", -1, 199, "U"},
 		{1042, "bpchar", -1, 1014, "S"}, {1043, "varchar", -1, 1015, "S"}, {705, "unknown", -2, 0, "X"}, {2205, "regclass", 4, 2210, "N"},
+		{2276, "any", 4, 0, "P"}, {2277, "anyarray", -1, 0, "P"}, {2283, "anyelement", 4, 0, "P"},
 	} {
 		rows = append(rows, pgTypeRow(t, 0))
 	}
-	return rows, nil
+	return append(rows, pgTypeRow(pgType{22, "int2vector", -1, 1006, "A"}, 21), pgTypeRow(pgType{30, "oidvector", -1, 1013, "A"}, 26)), nil
 }
 
 func pgTypeRow(t pgType, element int64) []datum.Value {
-	kind, collation := "b", int64(0)
-	if t.category == "S" {
+	kind, collation, io := "b", int64(0), t.name
+	switch t.category {
+	case "S":
 		collation = 100
-	}
-	if t.category == "X" {
+	case "X", "P":
 		kind = "p"
+	case "A":
+		if strings.HasPrefix(t.name, "_") {
+			io = "array_"
+		}
 	}
-	zero, none := bigOf(0), textOf("-")
+	method := func(suffix string) datum.Value { return bigOf(plan.FunctionOID(io + suffix)) }
+	zero := bigOf(0)
 	return []datum.Value{
 		bigOf(t.oid), textOf(t.name), bigOf(oidPGCatalog), bigOf(oidRoot), smallOf(t.length), boolOf(t.length > 0 && t.length <= 8),
 		textOf(kind), textOf(t.category), boolOf(t.oid == 16 || t.oid == 25 || t.oid == 701 || t.oid == 1184), boolOf(true),
-		textOf(","), zero, none, bigOf(element), bigOf(t.array), textOf(t.name + "in"), textOf(t.name + "out"),
-		textOf(t.name + "recv"), textOf(t.name + "send"), none, none, none, textOf("i"), textOf("p"), boolOf(false), zero,
+		textOf(","), zero, zero, bigOf(element), bigOf(t.array), method("in"), method("out"), method("recv"), method("send"),
+		zero, zero, zero, textOf("i"), textOf("p"), boolOf(false), zero,
 		intOf(-1), intOf(0), bigOf(collation), {}, {}, {},
 	}
 }
@@ -259,7 +278,7 @@ func pgIndexRows(_ context.Context, v *View, c Caller, _ *keyBounds) ([][]datum.
 			rows = append(rows, []datum.Value{
 				bigOf(x.oid), bigOf(o.oid), smallOf(n), smallOf(n), boolOf(x.unique), no, boolOf(x.kind == "p"), no, yes, no,
 				boolOf(x.ready), no, yes, yes, no,
-				textOf(strings.Join(o.numbers(x.columns), " ")), repeated("0", n), repeated("0", n), repeated("0", n), {}, {},
+				smallsOf(o.numbers(x.columns)), bigsOf(o.collations(x.columns)), bigsOf(o.classes(x.columns)), smallsOf(make([]int, n)), {}, {},
 			})
 		}
 	}
@@ -298,34 +317,31 @@ func pgConstraintRows(_ context.Context, v *View, c Caller, _ *keyBounds) ([][]d
 	return rows, nil
 }
 
-func pgConstraintRow(o *object, oid int64, name, kind string, index int64, columns []string, valid bool, text datum.Value) []datum.Value {
+func pgConstraintRow(o *object, oid int64, name, kind string, index int64, columns []int, valid bool, text datum.Value) []datum.Value {
 	zero, blank, no := bigOf(0), textOf(" "), boolOf(false)
 	return []datum.Value{
 		bigOf(oid), textOf(name), bigOf(namespaceOID(o.def.Namespace)), textOf(kind), no, no, boolOf(valid), bigOf(o.oid), zero,
-		bigOf(index), zero, zero, blank, blank, blank, boolOf(true), intOf(0), boolOf(kind == "p"), set(columns), {}, {}, {}, {}, {}, {}, text,
+		bigOf(index), zero, zero, blank, blank, blank, boolOf(true), intOf(0), boolOf(kind == "p"), smallsOf(columns), {}, {}, {}, {}, {}, {}, text,
 	}
 }
 
-// pgFunctionRows lists the functions by name; their types are in
-// docs/sql/functions.md.
+// pgFunctionRows lists the functions with the types that they take and give, as
+// far as PostgreSQL has names for them.
 func pgFunctionRows(context.Context, *View, Caller, *keyBounds) ([][]datum.Value, error) {
 	var rows [][]datum.Value
 	no, zero := boolOf(false), bigOf(0)
-	seen := map[string]bool{}
-	for _, f := range plan.Functions() {
-		if f.Operator || strings.HasPrefix(f.Name, "_") || seen[f.Name] {
-			continue
+	for _, p := range plan.Procedures() {
+		cost, variadic, returned := float32(1), zero, float32(0)
+		if p.Variadic {
+			variadic = bigOf(p.Args[len(p.Args)-1])
 		}
-		seen[f.Name] = true
-		kind := "f"
-		if f.Form == plan.FormAggregate {
-			kind = "a"
+		if p.Set {
+			returned = 1000
 		}
-		arguments, _ := f.Arguments()
 		rows = append(rows, []datum.Value{
-			bigOf(nameOID("function", f.Name)), textOf(f.Name), bigOf(oidPGCatalog), bigOf(oidRoot), bigOf(12), floatOf(1), floatOf(0), zero,
-			textOf("-"), textOf(kind), no, no, boolOf(!f.NullOK), no, textOf(f.Volatility.String()[:1]), textOf("s"),
-			smallOf(len(arguments)), smallOf(0), zero, textOf(""), {}, {}, {}, {}, {}, textOf(f.Name), {}, {}, {}, {},
+			bigOf(p.OID), textOf(p.Name), bigOf(oidPGCatalog), bigOf(oidRoot), bigOf(12), floatOf(cost), floatOf(returned), variadic,
+			zero, textOf(p.Kind), no, no, boolOf(p.Strict), boolOf(p.Set), textOf(p.Volatility.String()[:1]), textOf("s"),
+			smallOf(len(p.Args)), smallOf(0), bigOf(p.Result), bigsOf(p.Args), {}, {}, {}, {}, {}, textOf(p.Name), {}, {}, {}, {},
 		})
 	}
 	return rows, nil
@@ -416,6 +432,18 @@ func pgMethodRows(context.Context, *View, Caller, *keyBounds) ([][]datum.Value, 
 		{bigOf(vectorMethods[schema.Straight]), textOf(string(schema.Straight)), textOf("-"), textOf("i")},
 		{bigOf(vectorMethods[schema.Dot]), textOf(string(schema.Dot)), textOf("-"), textOf("i")},
 	}, nil
+}
+
+// pgClassOfOperatorRows are the orders of the types that an index may have.
+func pgClassOfOperatorRows(context.Context, *View, Caller, *keyBounds) ([][]datum.Value, error) {
+	var rows [][]datum.Value
+	for _, t := range pgTypes {
+		rows = append(rows, []datum.Value{
+			bigOf(t.operators()), bigOf(oidBtree), textOf(t.name + "_ops"), bigOf(oidPGCatalog), bigOf(oidRoot), bigOf(nameOID("family", t.name)),
+			bigOf(t.oid), boolOf(true), bigOf(0),
+		})
+	}
+	return rows, nil
 }
 
 func pgCollationRows(context.Context, *View, Caller, *keyBounds) ([][]datum.Value, error) {

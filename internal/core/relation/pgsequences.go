@@ -6,7 +6,9 @@ import (
 	"strconv"
 
 	"kalamdb/internal/datum"
+	"kalamdb/internal/fault"
 	"kalamdb/internal/schema"
+	"kalamdb/internal/store/catalog"
 )
 
 func sequenceOID(s *schema.Sequence) int64 { return nameOID("sequence", s.QualifiedName()) }
@@ -26,6 +28,15 @@ func (v *View) sequences(c Caller) []*schema.Sequence {
 		t, ok := d.TableByID(s.Table)
 		return !ok || !c.mayRead(t)
 	})
+}
+
+// SequenceState returns how far a sequence has come.
+func (v *View) SequenceState(s *schema.Sequence) (schema.SequenceState, error) {
+	state, ok, err := catalog.SequenceStates().Get(v.reader(), s.QualifiedName())
+	if err == nil && !ok {
+		err = fault.New(fault.Internal, "sequence %s has no state", s.QualifiedName())
+	}
+	return state, err
 }
 
 func pgSequenceRows(_ context.Context, v *View, c Caller, _ *keyBounds) ([][]datum.Value, error) {

@@ -221,6 +221,8 @@ type Insert struct {
 	Values   [][]Expr
 	Select   *Select
 	Defaults bool // DEFAULT VALUES
+	// Overriding is OVERRIDING SYSTEM VALUE ("system") or USER VALUE ("user").
+	Overriding string
 	// Conflict is ON CONFLICT, nil without.
 	Conflict  *Conflict
 	Returning []Output

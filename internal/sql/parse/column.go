@@ -230,14 +230,17 @@ func (p *statementParser) references() (Name, error) {
 
 // generated reads what follows GENERATED.
 func (p *statementParser) generated(col *ColumnDef) error {
-	if !p.accept("ALWAYS") && !p.accept("BY", "DEFAULT") {
+	identity := "always"
+	if p.accept("BY", "DEFAULT") {
+		identity = "by default"
+	} else if !p.accept("ALWAYS") {
 		return p.unexpected()
 	}
 	if err := p.expect("AS"); err != nil {
 		return err
 	}
 	if p.accept("IDENTITY") {
-		col.Serial = true
+		col.Serial, col.Identity = true, identity
 		if !p.acceptPunct('(') {
 			return nil
 		}

@@ -43,8 +43,10 @@ func (c *converter) insert(s *pg.InsertStmt) *Insert {
 		out.Columns = append(out.Columns, c.target(col.GetResTarget()))
 	}
 	switch s.GetOverride() {
-	case pg.OverridingKind_OVERRIDING_SYSTEM_VALUE, pg.OverridingKind_OVERRIDING_USER_VALUE:
-		c.refuse("OVERRIDING")
+	case pg.OverridingKind_OVERRIDING_SYSTEM_VALUE:
+		out.Overriding = "system"
+	case pg.OverridingKind_OVERRIDING_USER_VALUE:
+		out.Overriding = "user"
 	}
 	switch rows := s.GetSelectStmt().GetSelectStmt(); {
 	case rows == nil:

@@ -1,5 +1,7 @@
 package parse
 
+import "kalamdb/internal/fault"
+
 // createNamespace reads what follows CREATE NAMESPACE or CREATE SCHEMA.
 func (p *statementParser) createNamespace() (Statement, error) {
 	st := &CreateNamespace{IfNotExists: p.ifNotExists()}
@@ -23,12 +25,21 @@ func (p *statementParser) dropNamespace(schema bool) (Statement, error) {
 	return st, p.end()
 }
 
-// alterNamespace reads what follows ALTER NAMESPACE.
+// alterNamespace reads what follows ALTER NAMESPACE or ALTER SCHEMA.
 func (p *statementParser) alterNamespace() (Statement, error) {
 	st := &AlterNamespace{}
 	var err error
 	if st.Name, err = p.name(); err != nil {
 		return nil, err
+	}
+	if p.accept("RENAME", "TO") {
+		if st.NewName, err = p.name(); err != nil {
+			return nil, err
+		}
+		return st, p.end()
+	}
+	if p.at("OWNER", "TO") {
+		return nil, fault.At(fault.NotImplemented, p.offset(), "ALTER NAMESPACE … OWNER TO is not supported: administrators own every namespace")
 	}
 	if err := p.expect("SET"); err != nil {
 		return nil, err

@@ -6,7 +6,6 @@ import "strings"
 // with the area whose rights it needs.
 var known = []struct{ words, area string }{
 	{"CREATE MATERIALIZED VIEW", "view"},
-	{"ALTER VIEW", "view"},
 	{"CREATE STORAGE", "storage"},
 	{"ALTER STORAGE", "storage"},
 	{"DROP STORAGE", "storage"},
@@ -49,7 +48,6 @@ var known = []struct{ words, area string }{
 	{"CALL", "routine"},
 	{"GRANT", "routine"},
 	{"REVOKE", "routine"},
-	{"ALTER SCHEMA", "namespace"},
 	{"MERGE", "write"},
 	{"REPLACE INTO", "write"},
 }

@@ -48,6 +48,9 @@ func (p *printer) columnDef(c *ColumnDef) {
 			p.WriteString(" " + flag.text)
 		}
 	}
+	if c.Identity != "" {
+		fmt.Fprintf(p, " identity=%q", c.Identity)
+	}
 	if c.Default != nil {
 		fmt.Fprintf(p, " default %q ", c.DefaultText)
 		p.expr(c.Default)

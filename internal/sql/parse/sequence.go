@@ -15,11 +15,59 @@ func (p *statementParser) createSequence() (Statement, error) {
 		return nil, err
 	}
 	for !p.ended() {
+		if p.at("RESTART") {
+			return nil, p.unexpected()
+		}
 		if err := p.sequenceOption(&st.Options); err != nil {
 			return nil, err
 		}
 	}
 	return st, nil
+}
+
+// alterSequence reads what follows ALTER SEQUENCE.
+func (p *statementParser) alterSequence() (Statement, error) {
+	st := &AlterSequence{IfExists: p.ifExists()}
+	var err error
+	if st.Sequence, err = p.qualified(); err != nil {
+		return nil, err
+	}
+	switch {
+	case p.accept("RENAME", "TO"):
+		if st.NewName, err = p.name(); err != nil {
+			return nil, err
+		}
+		return st, p.end()
+	case p.at("OWNER", "TO"), p.at("SET"):
+		return nil, fault.At(fault.NotImplemented, p.offset(), "ALTER SEQUENCE %s is not supported: a sequence stays in its namespace and has no owner but a column", p.word())
+	case p.ended():
+		return nil, p.unexpected()
+	}
+	for !p.ended() {
+		if err := p.sequenceOption(&st.Options); err != nil {
+			return nil, err
+		}
+	}
+	return st, nil
+}
+
+// renameObject reads what follows ALTER VIEW and ALTER INDEX.
+func (p *statementParser) renameObject(kind string) (Statement, error) {
+	st := &RenameObject{Kind: kind, IfExists: p.ifExists()}
+	var err error
+	if st.Object, err = p.qualified(); err != nil {
+		return nil, err
+	}
+	if !p.accept("RENAME", "TO") {
+		if p.ended() {
+			return nil, p.unexpected()
+		}
+		return nil, fault.At(fault.NotImplemented, p.offset(), "ALTER %s takes RENAME TO; %s is not supported", kind, shortened(p.text(p.toks[p.i])))
+	}
+	if st.NewName, err = p.name(); err != nil {
+		return nil, err
+	}
+	return st, p.end()
 }
 
 // dropSequence reads what follows DROP SEQUENCE.
@@ -49,20 +97,39 @@ func (p *statementParser) sequenceOption(o *SequenceOptions) (err error) {
 	case p.accept("MAXVALUE"):
 		o.Max, err = p.signed()
 	case p.accept("NO", "MINVALUE"):
-		o.Min = nil
+		o.Min, o.NoMin = nil, true
 	case p.accept("NO", "MAXVALUE"):
-		o.Max = nil
+		o.Max, o.NoMax = nil, true
 	case p.accept("NO", "CYCLE"):
-		o.Cycle = false
+		o.Cycle, o.NoCycle = false, true
 	case p.accept("CYCLE"):
-		o.Cycle = true
+		o.Cycle, o.NoCycle = true, false
 	case p.accept("CACHE"):
-		_, err = p.signed() // the server has blocks of its own
+		return p.sequenceCache()
+	case p.accept("RESTART"):
+		o.Restart = true
+		if p.accept("WITH") || !p.ended() && (p.toks[p.i].kind == tokInteger || p.punct('-')) {
+			o.RestartAt, err = p.signed()
+		}
 	case p.accept("OWNED", "BY", "NONE"):
+		o.NoOwner = true
+	case p.accept("OWNED", "BY"):
+		o.Owner, o.OwnerColumn, err = p.columnOf("OWNED BY")
 	case p.accept("AS"):
 		return p.sequenceType(o)
 	default:
 		return p.unexpected()
+	}
+	return err
+}
+
+// sequenceCache reads what follows CACHE: the server has blocks of its own, so
+// that nothing of it is kept.
+func (p *statementParser) sequenceCache() error {
+	offset := p.offset()
+	n, err := p.signed()
+	if err == nil && *n < 1 {
+		return fault.At(fault.InvalidDefinition, offset, "CACHE (%d) of a sequence must be greater than zero", *n)
 	}
 	return err
 }

@@ -37,11 +37,12 @@ type (
 		Cascade  bool
 		Schema   bool
 	}
-	// AlterNamespace sets options or the description.
+	// AlterNamespace sets options or the description, or gives another name.
 	AlterNamespace struct {
 		Name        Name
 		Options     []Option
 		Description *string
+		NewName     Name // empty without RENAME TO
 	}
 	// Use is USE, USE NAMESPACE or SET NAMESPACE.
 	Use struct{ Name Name }
@@ -108,6 +109,8 @@ type (
 		Default     Expr // nil for none
 		DefaultText string
 		Serial      bool // AUTO_INCREMENT, SERIAL, IDENTITY
+		// Identity is "always" or "by default" for GENERATED … AS IDENTITY.
+		Identity string
 		// Sequence is what an IDENTITY says of its numbers, or nil.
 		Sequence *SequenceOptions
 		// Unsupported names a column constraint that is not enforced yet:
@@ -161,8 +164,30 @@ type (
 	// SequenceOptions are those that are written; nil is the default.
 	SequenceOptions struct {
 		Start, Increment, Min, Max *int64
-		Cycle                      bool
-		Type                       datum.Kind // of AS, or BIGINT
+		NoMin, NoMax               bool // written as NO …
+		Cycle, NoCycle             bool
+		Type                       datum.Kind // of AS, or Null
+		// Owner is the table of OWNED BY and OwnerColumn its column; NoOwner is
+		// OWNED BY NONE.
+		Owner, OwnerColumn Name
+		NoOwner            bool
+		// Restart and RestartAt are RESTART [WITH n].
+		Restart   bool
+		RestartAt *int64
+	}
+	// AlterSequence is ALTER SEQUENCE with options or RENAME TO.
+	AlterSequence struct {
+		Sequence Name
+		IfExists bool
+		Options  SequenceOptions
+		NewName  Name // empty without RENAME TO
+	}
+	// RenameObject is ALTER VIEW or ALTER INDEX … RENAME TO.
+	RenameObject struct {
+		Kind     string // "VIEW" or "INDEX"
+		Object   Name
+		IfExists bool
+		NewName  Name
 	}
 	// DropSequence is DROP SEQUENCE [IF EXISTS].
 	DropSequence struct {
@@ -263,6 +288,8 @@ func (*AlterTable) statement()      {}
 func (*CreateView) statement()      {}
 func (*CreateSequence) statement()  {}
 func (*DropSequence) statement()    {}
+func (*AlterSequence) statement()   {}
+func (*RenameObject) statement()    {}
 func (*DropView) statement()        {}
 func (*Comment) statement()         {}
 func (*CreateUser) statement()      {}

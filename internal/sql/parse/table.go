@@ -70,8 +70,14 @@ func (p *statementParser) drop() (Statement, error) {
 // alter reads ALTER.
 func (p *statementParser) alter() (Statement, error) {
 	switch {
-	case p.accept("ALTER", "NAMESPACE"):
+	case p.accept("ALTER", "NAMESPACE"), p.accept("ALTER", "SCHEMA"):
 		return p.alterNamespace()
+	case p.accept("ALTER", "SEQUENCE"):
+		return p.alterSequence()
+	case p.accept("ALTER", "VIEW"):
+		return p.renameObject("VIEW")
+	case p.accept("ALTER", "INDEX"):
+		return p.renameObject("INDEX")
 	case p.accept("ALTER", "TABLE"), p.accept("ALTER", "USER", "TABLE"),
 		p.accept("ALTER", "SHARED", "TABLE"), p.accept("ALTER", "STREAM", "TABLE"):
 		return p.alterTable()

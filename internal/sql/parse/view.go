@@ -78,7 +78,7 @@ func (p *statementParser) comment() (Statement, error) {
 	case "TABLE", "VIEW":
 		st.Name, err = p.qualified()
 	case "COLUMN":
-		err = p.commentColumn(st)
+		st.Name, st.Column, err = p.columnOf("COMMENT ON COLUMN")
 	case "":
 		p.i--
 		return nil, p.unexpected()
@@ -109,13 +109,13 @@ func (p *statementParser) comment() (Statement, error) {
 // memory.
 const maxComment = 4096
 
-// commentColumn reads [namespace.]table.column.
-func (p *statementParser) commentColumn(st *Comment) error {
+// columnOf reads [namespace.]table.column.
+func (p *statementParser) columnOf(what string) (table, column Name, err error) {
 	var parts []Name
 	for {
 		n, err := p.name()
 		if err != nil {
-			return err
+			return table, column, err
 		}
 		parts = append(parts, n)
 		if !p.acceptPunct('.') {
@@ -127,12 +127,11 @@ func (p *statementParser) commentColumn(st *Comment) error {
 	}
 	switch len(parts) {
 	case 2:
-		st.Name = parts[0]
+		table = parts[0]
 	case 3:
-		st.Name = Name{Namespace: parts[0].Name, Name: parts[1].Name, Offset: parts[0].Offset}
+		table = Name{Namespace: parts[0].Name, Name: parts[1].Name, Offset: parts[0].Offset}
 	default:
-		return syntaxError(p.src, parts[0].Offset, "COMMENT ON COLUMN needs table.column")
+		return table, column, syntaxError(p.src, parts[0].Offset, "%s needs table.column", what)
 	}
-	st.Column = parts[len(parts)-1]
-	return nil
+	return table, parts[len(parts)-1], nil
 }

@@ -23,6 +23,9 @@ func BindInsert(s *parse.Insert, sc Scope, o Options) (*Insert, error) {
 	if p.Columns, err = targets(t, s.Columns); err != nil {
 		return nil, err
 	}
+	if s, err = overridden(s, t, p.Columns); err != nil {
+		return nil, err
+	}
 	b := newBinder(o)
 	if err = b.insertRows(p, s, sc); NeedsTree(err) {
 		p.Rows, p.Query = nil, nil
@@ -30,6 +33,9 @@ func BindInsert(s *parse.Insert, sc Scope, o Options) (*Insert, error) {
 		err = b.insertSource(p, s, sc)
 	}
 	if err != nil {
+		return nil, err
+	}
+	if err := p.refuseIdentity(s); err != nil {
 		return nil, err
 	}
 	if s.Conflict != nil {

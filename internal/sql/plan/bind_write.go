@@ -85,6 +85,8 @@ func (b *binder) assignments(t *schema.Table, set []parse.Assignment) ([]Assignm
 			return nil, err
 		case t.IsKey(at):
 			return nil, fault.At(fault.InvalidOperation, s.Column.Offset, "UPDATE cannot modify primary key column '%s'", s.Column.Name)
+		case t.Columns[at].Identity == schema.IdentityAlways && !isDefault(s.X):
+			return nil, fault.At(fault.GeneratedAlways, s.Column.Offset, "column '%s' can only be updated to DEFAULT: it is GENERATED ALWAYS", s.Column.Name)
 		case seen[at]:
 			return nil, fault.At(fault.Syntax, s.Column.Offset, "column '%s' is given twice", s.Column.Name)
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 
+	"kalamdb/internal/fault"
 	"kalamdb/internal/schema"
 	"kalamdb/internal/store"
 	"kalamdb/internal/store/internal/engine"
@@ -26,6 +27,7 @@ type namespace struct {
 	tables     tree[string, *schema.Table]
 	views      tree[string, *schema.View]
 	sequences  tree[string, *schema.Sequence]
+	indexes    tree[string, schema.TableID] // by the name of the index
 }
 
 // Load reads the definitions of a state; their version is the position of that
@@ -97,9 +99,14 @@ func (d *Definitions) loadTables(r store.Reader) error {
 
 // put sets the newest version of a table in a value that is not shared yet.
 func (d *Definitions) put(t *schema.Table) {
+	old, _ := d.tables.get(t.ID)
 	d.tables = d.tables.with(t.ID, t)
 	if n, ok := d.namespaces.get(t.Namespace); ok {
 		n.tables = n.tables.with(t.Name, t)
+		n.forgetIndexes(old)
+		for name := range t.IndexNames {
+			n.indexes = n.indexes.with(name, t.ID)
+		}
 		d.namespaces = d.namespaces.with(t.Namespace, n)
 	}
 }
@@ -109,8 +116,62 @@ func (d *Definitions) remove(t *schema.Table) {
 	d.tables = d.tables.without(t.ID)
 	if n, ok := d.namespaces.get(t.Namespace); ok {
 		n.tables = n.tables.without(t.Name)
+		n.forgetIndexes(t)
 		d.namespaces = d.namespaces.with(t.Namespace, n)
 	}
+}
+
+// forgetIndexes removes the names of the indexes of a table, which may be nil.
+func (n *namespace) forgetIndexes(t *schema.Table) {
+	if t == nil {
+		return
+	}
+	for name := range t.IndexNames {
+		n.indexes = n.indexes.without(name)
+	}
+}
+
+// Index returns the table of a namespace that has an index of a name, and where
+// it stands among those with entries; -1 is an index of vectors.
+func (d *Definitions) Index(ns, name string) (*schema.Table, int, bool) {
+	n, _ := d.namespaces.get(ns)
+	id, ok := n.indexes.get(name)
+	if !ok {
+		return nil, 0, false
+	}
+	t, _ := d.tables.get(id)
+	return t, t.Index(name), true
+}
+
+// Relation tells what has a name in a namespace: "Table", "View", "Sequence" or
+// "Index", which share their names, or "".
+func (d *Definitions) Relation(ns, name string) string {
+	n, _ := d.namespaces.get(ns)
+	if _, ok := n.tables.get(name); ok {
+		return "Table"
+	}
+	if _, ok := n.views.get(name); ok {
+		return "View"
+	}
+	if _, ok := n.sequences.get(name); ok {
+		return "Sequence"
+	}
+	if _, ok := n.indexes.get(name); ok {
+		return "Index"
+	}
+	return ""
+}
+
+// Free refuses a name that a table, view, sequence or index of the namespace
+// has.
+func (d *Definitions) Free(ns, name string) error {
+	if _, ok := d.Namespace(ns); !ok {
+		return fault.New(fault.NamespaceNotFound, "Namespace '%s' does not exist. Create it first with CREATE NAMESPACE %s", ns, ns)
+	}
+	if kind := d.Relation(ns, name); kind != "" {
+		return fault.New(fault.AlreadyExists, "%s %s.%s already exists", kind, ns, name)
+	}
+	return nil
 }
 
 // Version is the position of the last commit that changed a definition; after

@@ -88,7 +88,7 @@ func (e *Edit) DeleteNamespace(name string) ([]*schema.Table, error) {
 // share a folder for their cold files: here, where changes come one by one, two
 // proposers cannot both find it free.
 func (e *Edit) InsertTable(t *schema.Table) error {
-	if err := e.Definitions.free(t.Namespace, t.Name); err != nil {
+	if err := e.Definitions.Free(t.Namespace, t.Name); err != nil {
 		return err
 	}
 	if other, taken := e.Definitions.overlapping(t); taken && other.Options.Pinned && t.Options.Location == "" {
@@ -114,7 +114,7 @@ func (e *Edit) UpdateTable(t *schema.Table) error {
 	if old.Name == t.Name {
 		return e.putTable(t)
 	}
-	if err := e.Definitions.free(t.Namespace, t.Name); err != nil {
+	if err := e.Definitions.Free(t.Namespace, t.Name); err != nil {
 		return err
 	}
 	d := *e.Definitions

@@ -51,11 +51,8 @@ func (d *Definitions) putSequence(s *schema.Sequence) {
 
 // InsertSequence adds a sequence, which begins at its start.
 func (e *Edit) InsertSequence(s *schema.Sequence) error {
-	if _, ok := e.Definitions.Namespace(s.Namespace); !ok {
-		return fault.New(fault.NamespaceNotFound, "Namespace '%s' does not exist", s.Namespace)
-	}
-	if _, ok := e.Definitions.Sequence(s.Namespace, s.Name); ok {
-		return Sequences().exists(s.QualifiedName())
+	if err := e.Definitions.Free(s.Namespace, s.Name); err != nil {
+		return err
 	}
 	if err := Sequences().put(e.Batch, *s); err != nil {
 		return err

@@ -43,20 +43,6 @@ func (d *Definitions) putView(v *schema.View) {
 	}
 }
 
-// free refuses a name that a table or a view of the namespace has.
-func (d *Definitions) free(ns, name string) error {
-	if _, ok := d.Namespace(ns); !ok {
-		return fault.New(fault.NamespaceNotFound, "Namespace '%s' does not exist. Create it first with CREATE NAMESPACE %s", ns, ns)
-	}
-	if _, ok := d.Table(ns, name); ok {
-		return fault.New(fault.AlreadyExists, "Table %s.%s already exists", ns, name)
-	}
-	if _, ok := d.View(ns, name); ok {
-		return fault.New(fault.AlreadyExists, "View %s.%s already exists", ns, name)
-	}
-	return nil
-}
-
 // PutView adds a view, or replaces the one of its name if the caller wants that.
 func (e *Edit) PutView(v *schema.View, replace bool) error {
 	old, ok := e.Definitions.View(v.Namespace, v.Name)
@@ -66,7 +52,7 @@ func (e *Edit) PutView(v *schema.View, replace bool) error {
 		if old.Text != v.Text || old.Default != v.Default || !slices.Equal(old.Columns, v.Columns) {
 			v.Version++
 		}
-	} else if err := e.Definitions.free(v.Namespace, v.Name); err != nil {
+	} else if err := e.Definitions.Free(v.Namespace, v.Name); err != nil {
 		return err
 	}
 	if err := StoredViews().put(e.Batch, *v); err != nil {

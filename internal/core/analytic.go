@@ -27,6 +27,9 @@ type AnalyticsOptions struct {
 	// Always sends every SELECT over the analytic path, those too that the row
 	// path could run.
 	Always bool
+	// FileRows is from how many cold rows of a table on DuckDB reads their files
+	// itself; 0 means 8,192, less than 0 never.
+	FileRows int64
 }
 
 func (o *AnalyticsOptions) engine(l *slog.Logger) *exec.Engine {

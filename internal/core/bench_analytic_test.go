@@ -50,7 +50,9 @@ func BenchmarkAggregate(b *testing.B) {
 		analyticTables(b, db, rows)
 		for _, state := range []string{"hot", "cold"} {
 			if state == "cold" {
-				mustRun(b, db, root, "STORAGE FLUSH TABLE a.t")
+				if _, err := db.Flush(b.Context(), "a", "t"); err != nil {
+					b.Fatal(err)
+				}
 			} else if path == "row" {
 				b.Run("iterate", func(b *testing.B) { perRow(b, rows, func() { iterate(b, db) }) })
 			}

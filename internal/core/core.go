@@ -323,5 +323,5 @@ func (db *DB) Position() uint64 {
 }
 
 func (db *DB) execLimits() exec.Limits {
-	return exec.Limits{MaxBytes: min(db.o.Limits.MaxResultBytes, db.o.Limits.MaxSortBytes), Memory: db.memory}
+	return exec.Limits{MaxBytes: min(db.o.Limits.MaxResultBytes, db.o.Limits.MaxSortBytes), Memory: db.memory, FileRows: db.o.Analytics.FileRows}
 }

@@ -166,7 +166,7 @@ func (x *explaining) analytic(ctx context.Context, a *exec.Analytic, run bool, w
 	x.add("path", "analytic path: "+why)
 	x.add("logical_plan", tree.String())
 	open := opened(x.c.session, x.view, x.env)
-	report, err := a.Report(ctx, open, x.env)
+	report, err := a.Report(ctx, open, x.env, x.db.execLimits())
 	if err != nil {
 		return err
 	}
@@ -209,6 +209,9 @@ func (x *explaining) scans(scans []exec.ScanReport, calls int, run bool) {
 		s.WriteString(what + pushed + "; rows estimated: " + estimate)
 		if run {
 			s.WriteString(", read: " + strconv.FormatInt(r.Rows, 10))
+		}
+		if r.Files > 0 {
+			fmt.Fprintf(&s, "; files that DuckDB reads itself: %d with %d rows", r.Files, r.FileRows)
 		}
 		s.WriteByte('\n')
 	}
@@ -259,7 +262,7 @@ func (x *explaining) source(ctx context.Context, tree *plan.Analytic) error {
 	if err != nil {
 		return err
 	}
-	report, err := a.Report(ctx, opened(x.c.session, x.view, x.env), x.env)
+	report, err := a.Report(ctx, opened(x.c.session, x.view, x.env), x.env, x.db.execLimits())
 	if err == nil {
 		x.scans(report.Scans, report.Calls, false)
 	}

@@ -3,12 +3,10 @@ package relation
 import (
 	"bytes"
 	"context"
-	"fmt"
 
 	"kalamdb/internal/cold"
 	"kalamdb/internal/command"
 	"kalamdb/internal/datum"
-	"kalamdb/internal/fault"
 	"kalamdb/internal/schema"
 	"kalamdb/internal/store/table"
 )
@@ -183,16 +181,9 @@ func (c *coldFiles) reader(number uint64) (*cold.Reader, error) {
 
 // openFile opens a cold file by its number.
 func (v *View) openFile(number uint64) (*cold.Reader, error) {
-	f, ok, err := table.File(v.reader(), number)
-	if err == nil && !ok {
-		err = fmt.Errorf("no cold file has the number %d", number)
-	}
+	f, st, err := v.file(number)
 	if err != nil {
 		return nil, err
-	}
-	st, ok := v.moment.Definitions().Storage(f.StorageID)
-	if !ok {
-		return nil, fault.New(fault.ObjectNotFound, "Storage '%s' does not exist", f.StorageID)
 	}
 	return v.relations.o.Cold.Open(*st, f)
 }

@@ -168,11 +168,29 @@ func (s *rowSource) scanAny(r source.Request) (source.Rows, error) {
 	if err != nil {
 		return nil, err
 	}
+	return s.scanHot(r, windows, len(windows) > 0)
+}
+
+// scanHot scans hot rows and the given windows. Where rows are cold there may be
+// no hot ones left, but markers of those that were moved for as long as history
+// is kept: then the counter spares passing over them.
+func (s *rowSource) scanHot(r source.Request, windows []*windowScan, cold bool) (source.Rows, error) {
+	scan := &anyScan{source: s, windows: windows, wanted: s.wanted(r), rows: slab{width: len(s.def.Columns)}, size: batchRows(r)}
+	if cold && !r.Deleted {
+		counts, err := table.Counts(s.view.reader(), s.def, s.scope)
+		if err != nil {
+			return nil, err
+		}
+		if counts.HotRows == 0 {
+			return scan, nil
+		}
+	}
 	hot, err := table.NewScan(s.view.reader(), s.def, s.scope, s.options(r))
 	if err != nil {
 		return nil, err
 	}
-	return &anyScan{source: s, hot: hot, windows: windows, wanted: s.wanted(r), rows: slab{width: len(s.def.Columns)}, size: batchRows(r)}, nil
+	scan.hot = hot
+	return scan, nil
 }
 
 // Next returns the next batch.

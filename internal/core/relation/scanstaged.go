@@ -25,6 +25,11 @@ func (s *stagedSource) Count(ctx context.Context) (int64, bool, error) {
 	return n + s.lives, known, err
 }
 
+// Divide returns nil: rows with a change of their own are found by key.
+func (s *stagedSource) Divide(context.Context, source.Request, int64, int) (*source.Division, error) {
+	return nil, nil
+}
+
 // Scan starts a scan. Rows of the moment are asked for with their keys, so that
 // those with a change of their own are passed over.
 func (s *stagedSource) Scan(ctx context.Context, r source.Request) (source.Rows, error) {

@@ -37,12 +37,15 @@ func NewAnalytic(tree *plan.Analytic) (*Analytic, error) { return &Analytic{tree
 func (a *Analytic) Plan() *plan.Analytic { return a.tree }
 
 // generate writes the statement of one execution.
-func (a *Analytic) generate(ctx context.Context, open func(*schema.Table) (source.Table, error), env *Env) (*generator, *duck.Statement, error) {
+func (a *Analytic) generate(ctx context.Context, open func(*schema.Table) (source.Table, error), env *Env, fileRows int64) (*generator, *duck.Statement, error) {
 	env, err := env.Prepare(a.tree.Params)
 	if err != nil {
 		return nil, nil, err
 	}
 	g := newGenerator(ctx, a.tree, env, open)
+	if fileRows != 0 {
+		g.leastFileRows = fileRows
+	}
 	s, err := g.generate()
 	return g, s, err
 }
@@ -50,7 +53,7 @@ func (a *Analytic) generate(ctx context.Context, open func(*schema.Table) (sourc
 // Run starts the query. open gives the tables as the execution sees them. The
 // caller closes the result before the tables end.
 func (a *Analytic) Run(ctx context.Context, engine *Engine, open func(*schema.Table) (source.Table, error), env *Env, o Limits) (*Result, error) {
-	g, s, err := a.generate(ctx, open, env)
+	g, s, err := a.generate(ctx, open, env, o.FileRows)
 	if err != nil {
 		return nil, err
 	}

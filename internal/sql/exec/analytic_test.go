@@ -84,7 +84,7 @@ func (w world) generated(text string, given []datum.Value) (string, error) {
 	}
 	env := testEnv()
 	env.Params = given
-	_, s, err := a.generate(context.Background(), w.opener(), env)
+	_, s, err := a.generate(context.Background(), w.opener(), env, 0)
 	if err != nil {
 		return "", err
 	}

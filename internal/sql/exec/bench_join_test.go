@@ -27,7 +27,7 @@ func BenchmarkJoin(b *testing.B) {
 	open := func(t *schema.Table) (source.Table, error) { return steady{w[t.Name]}, nil }
 	b.Run("generate", func(b *testing.B) {
 		for b.Loop() {
-			if _, _, err := a.generate(context.Background(), open, testEnv()); err != nil {
+			if _, _, err := a.generate(context.Background(), open, testEnv(), 0); err != nil {
 				b.Fatal(err)
 			}
 		}

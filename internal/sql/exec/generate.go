@@ -115,6 +115,9 @@ type generator struct {
 	// opening is held while a scan begins, for DuckDB may begin several at once.
 	opening sync.Mutex
 	fixed   map[plan.Expr]fixedValue
+	// leastFileRows is from how many rows on DuckDB reads files itself; below 0 it
+	// never does.
+	leastFileRows int64
 	depth   int
 }
 
@@ -125,7 +128,7 @@ type fixedValue struct {
 }
 
 func newGenerator(ctx context.Context, tree *plan.Analytic, env *Env, open opener) *generator {
-	return &generator{ctx: ctx, tree: tree, env: env, open: open, recalled: map[int][]term{}, known: map[string]int{}, fixed: map[plan.Expr]fixedValue{}}
+	return &generator{leastFileRows: fileRows, ctx: ctx, tree: tree, env: env, open: open, recalled: map[int][]term{}, known: map[string]int{}, fixed: map[plan.Expr]fixedValue{}}
 }
 
 // name returns an alias that nothing else has.

@@ -10,16 +10,17 @@ import (
 )
 
 // mark is how far a statement has been written, for taking back an attempt.
-type mark struct{ params, calls, scans, fresh int }
+type mark struct{ params, calls, scans, files, fresh int }
 
 func (g *generator) mark() mark {
-	return mark{len(g.statement.Params), len(g.statement.Calls), len(g.statement.Scans), g.fresh}
+	return mark{len(g.statement.Params), len(g.statement.Calls), len(g.statement.Scans), len(g.statement.Files), g.fresh}
 }
 
 // undo takes back what was written since m.
 func (g *generator) undo(m mark) {
 	s := &g.statement
 	s.Params, s.Calls, s.Scans, g.scans = s.Params[:m.params], s.Calls[:m.calls], s.Scans[:m.scans], g.scans[:m.scans]
+	s.Files = s.Files[:m.files]
 	for text, n := range g.known {
 		if n >= m.calls {
 			delete(g.known, text)

@@ -22,6 +22,9 @@ type scanned struct {
 	node     *plan.Scan // nil for rows that no table gives
 	estimate int64
 	rows     atomic.Int64
+	// files are those that DuckDB reads itself, and fileRows the rows in them.
+	files    int
+	fileRows int64
 }
 
 // countedRows counts what a scan delivers.
@@ -96,6 +99,11 @@ func (g *generator) scan(n *plan.Scan) (*block, error) {
 	s.Rows, err = g.estimate(table, r, empty)
 	if err != nil {
 		return nil, err
+	}
+	if !empty {
+		if divided, err := g.divide(n, table, r, s, alias); err != nil || divided != nil {
+			return divided, err
+		}
 	}
 	s.Open = func(ctx context.Context) (source.Rows, error) {
 		if empty {

@@ -17,6 +17,9 @@ type Limits struct {
 	// Memory is shared by the statements whose sorts, groupings and DISTINCTs
 	// it bounds together; nil bounds each by MaxBytes alone.
 	Memory *Memory
+	// FileRows is from how many cold rows of a table on DuckDB reads their files
+	// itself; 0 means 8,192, less than 0 never.
+	FileRows int64
 }
 
 // defaultMaxBytes is the default of limits.max_result_bytes.

@@ -15,6 +15,10 @@ type ScanReport struct {
 	// Estimate is how many rows were expected, 0 when nobody knows; Rows how many
 	// came so far.
 	Estimate, Rows int64
+	// Files is how many files of the table DuckDB reads itself, FileRows how many
+	// rows they have; Rows is without those.
+	Files    int
+	FileRows int64
 }
 
 // Report says how an analytic statement is handed to DuckDB, for EXPLAIN.
@@ -27,8 +31,8 @@ type Report struct {
 }
 
 // Report says what Run would do.
-func (a *Analytic) Report(ctx context.Context, open func(*schema.Table) (source.Table, error), env *Env) (Report, error) {
-	g, s, err := a.generate(ctx, open, env)
+func (a *Analytic) Report(ctx context.Context, open func(*schema.Table) (source.Table, error), env *Env, o Limits) (Report, error) {
+	g, s, err := a.generate(ctx, open, env, o.FileRows)
 	if err != nil {
 		return Report{}, err
 	}
@@ -41,7 +45,7 @@ func (r *Result) Scans() []ScanReport { return reports(r.scans) }
 func reports(scans []*scanned) []ScanReport {
 	out := make([]ScanReport, len(scans))
 	for i, s := range scans {
-		out[i] = ScanReport{s.node, s.estimate, s.rows.Load()}
+		out[i] = ScanReport{s.node, s.estimate, s.rows.Load(), s.files, s.fileRows}
 	}
 	return out
 }

@@ -127,6 +127,29 @@ func (m *MarkScan) land(from uint64, ok bool) error {
 // Close ends the look.
 func (m *MarkScan) Close() error { return m.it.Close() }
 
+// EachMark calls each with the marked rows [from, to) of a file in order, until it
+// returns false, and reports whether there was one.
+func EachMark(r store.Reader, file, from, to uint64, each func(row uint64) bool) (some bool, err error) {
+	m := MarkScan{prefix: appendDelFile(nil, file)}
+	lower := binary.BigEndian.AppendUint64(bytes.Clone(m.prefix), from)
+	upper := binary.BigEndian.AppendUint64(bytes.Clone(m.prefix), to)
+	if m.it, err = engine.NewIter(r, lower, upper); err != nil {
+		return false, err
+	}
+	for ok := m.it.First(); ; ok = m.it.Next() {
+		if err = m.land(from, ok); err != nil || m.end {
+			break
+		}
+		if some = true; !each(m.at) {
+			break
+		}
+	}
+	if closing := m.it.Close(); err == nil {
+		err = closing
+	}
+	return some, err
+}
+
 // StreamExpired reports whether a stream has windows that ended at or before a
 // position: whether ExpireStream would find anything.
 func StreamExpired(r store.Reader, t *schema.Table, before uint64) (bool, error) {

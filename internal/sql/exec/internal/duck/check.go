@@ -36,8 +36,20 @@ var tableWords = []string{"from", "join", "lateral", "as", "materialized", "unio
 // errQuoting is the error of a text that is not as generated texts are.
 var errQuoting = errors.New("the text for DuckDB holds a comment, a quoting that is never generated, or an unfinished one")
 
+// errTable is the error of a text that reads a quoted name, which DuckDB takes
+// for a file when there is no such table.
+var errTable = errors.New("the text for DuckDB reads from a quoted name")
+
+// errBegin is the error of a text that is no query. Binding one of those may be
+// enough: EXPORT DATABASE makes its folder then.
+var errBegin = errors.New("the text for DuckDB does not begin with SELECT or WITH")
+
+// fromEnd are the words that end the tables of FROM.
+var fromEnd = []string{"where", "group", "having", "window", "qualify", "order", "limit", "offset", "union", "except", "intersect", "select"}
+
 // checker reads a text word by word.
 type checker struct {
+	tables     []int    // how many parentheses are open at each FROM whose tables are being read
 	last       string   // what stands right before: a word in lower case, or one sign
 	opened     []string // what stands before each open parenthesis
 	values     []int    // how many of them are open at each subquery that is a value
@@ -51,6 +63,9 @@ type checker struct {
 // refuses all others.
 func checkText(text string) error {
 	var c checker
+	if first, _, _ := strings.Cut(text, " "); !strings.EqualFold(first, "select") && !strings.EqualFold(first, "with") {
+		return internal(errBegin)
+	}
 	for i := 0; i < len(text); {
 		rest := text[i:]
 		length := 1
@@ -61,6 +76,9 @@ func checkText(text string) error {
 			name, length = unquote(rest)
 			if length == 0 || b == '\'' && i > 0 && isWord(text[i-1]) {
 				return internal(errQuoting)
+			}
+			if c.isTable() {
+				return internal(errTable)
 			}
 			c.last = "'"
 			if b == '"' {
@@ -94,7 +112,24 @@ func (c *checker) word(word string) {
 		c.values = append(c.values, n)
 		c.subqueries = max(c.subqueries, len(c.values))
 	}
+	switch n := len(c.tables); {
+	case word == "from" && c.last == "distinct":
+		word = "distinct from" // an operator
+	case word == "from" || word == "join":
+		if n == 0 || c.tables[n-1] != len(c.opened) {
+			c.tables = append(c.tables, len(c.opened))
+		}
+	case n > 0 && c.tables[n-1] == len(c.opened) && slices.Contains(fromEnd, word):
+		c.tables = c.tables[:n-1]
+	}
 	c.last = word
+}
+
+// isTable reports whether a table stands next: after FROM, JOIN, and a comma
+// between tables.
+func (c *checker) isTable() bool {
+	n := len(c.tables)
+	return n > 0 && c.tables[n-1] == len(c.opened) && slices.Contains([]string{"from", "join", ",", "lateral", "."}, c.last)
 }
 
 func (c *checker) sign(b byte) error {
@@ -106,6 +141,9 @@ func (c *checker) sign(b byte) error {
 		c.opened = append(c.opened, c.last)
 	case ')':
 		n := len(c.opened)
+		for t := len(c.tables); t > 0 && c.tables[t-1] >= n; t-- {
+			c.tables = c.tables[:t-1]
+		}
 		if v := len(c.values); v > 0 && c.values[v-1] == n {
 			c.values = c.values[:v-1]
 		}

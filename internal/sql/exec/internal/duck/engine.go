@@ -106,7 +106,7 @@ func (e *Engine) Query(ctx context.Context, s *Statement) (*Rows, error) {
 	if err := e.gate.enter(ctx); err != nil {
 		return nil, err
 	}
-	i, err := e.acquire()
+	i, err := e.acquire(s.folders())
 	if err != nil {
 		e.gate.leave()
 		return nil, err
@@ -122,12 +122,20 @@ func (e *Engine) Query(ctx context.Context, s *Statement) (*Rows, error) {
 	return r, nil
 }
 
-// acquire returns the instance and opens it if there is none.
-func (e *Engine) acquire() (*instance, error) {
+// acquire returns the instance and opens it if there is none that may read the
+// folders. One that may not is left to those that still use it.
+func (e *Engine) acquire(folders []string) (*instance, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.mu.closed {
 		return nil, errClosed()
+	}
+	if i := e.mu.instance; i != nil && !i.reads(folders) {
+		folders = joined(folders, i.folders, foldersMost)
+		e.mu.instance = nil
+		if i.refs == 0 {
+			e.shut(i)
+		}
 	}
 	if e.mu.instance == nil {
 		temp := ""
@@ -139,7 +147,7 @@ func (e *Engine) acquire() (*instance, error) {
 			}
 			temp = filepath.Join(e.o.TempDir, spillPrefix+strconv.FormatInt(e.mu.stats.Opened, 10))
 		}
-		i, err := openInstance(e.o, temp)
+		i, err := openInstance(e.o, temp, folders)
 		if err != nil {
 			return nil, internal(err)
 		}

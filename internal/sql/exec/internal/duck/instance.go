@@ -25,11 +25,12 @@ import (
 
 // instance is one open DuckDB without tables, and its connections.
 type instance struct {
-	db     bindings.Database
-	handle cgo.Handle // of the instance itself, for callbacks
-	temp   string     // its spill directory, "" for none
-	refs   int        // statements that use it; guarded by Engine.mu
-	mu     struct {
+	db      bindings.Database
+	handle  cgo.Handle // of the instance itself, for callbacks
+	temp    string     // its spill directory, "" for none
+	folders []string   // that it may read
+	refs    int        // statements that use it; guarded by Engine.mu
+	mu      struct {
 		sync.Mutex
 		free     []*connection     // at most as many as may run at once
 		running  map[uint64]*run   // by connection
@@ -73,8 +74,8 @@ func callFormOf(n uint64) callForm {
 
 // openInstance opens an instance in memory and locks it down before any
 // statement sees it.
-func openInstance(o Options, temp string) (*instance, error) {
-	i := &instance{temp: temp}
+func openInstance(o Options, temp string, folders []string) (*instance, error) {
+	i := &instance{temp: temp, folders: folders}
 	i.mu.running, i.mu.numbered, i.mu.calls = map[uint64]*run{}, map[uint64]*run{}, map[callForm]bool{}
 	if temp != "" {
 		if err := os.MkdirAll(temp, 0o700); err != nil {
@@ -118,7 +119,7 @@ func (i *instance) prepare(o Options) error {
 			}
 		}
 	}
-	for _, text := range lockdown(o, i.temp) {
+	for _, text := range lockdown(o, i.temp, i.folders) {
 		if err := command(c, text); err != nil {
 			return err
 		}
@@ -129,19 +130,24 @@ func (i *instance) prepare(o Options) error {
 // lockdown returns the statements that open every instance: limits, what brings
 // DuckDB nearest to PostgreSQL, then what takes away the way out, and last the
 // way back.
-func lockdown(o Options, temp string) []string {
-	quote := func(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
-	size := func(n int64) string { return quote(strconv.FormatInt(n, 10) + "B") }
+func lockdown(o Options, temp string, folders []string) []string {
+	size := func(n int64) string { return quoted(strconv.FormatInt(n, 10) + "B") }
+	readable := make([]string, len(folders))
+	for i, f := range folders {
+		readable[i] = quoted(f)
+	}
 	return []string{
 		"SET GLOBAL memory_limit = " + size(o.Memory),
 		"SET GLOBAL threads = " + strconv.Itoa(o.Threads),
-		"SET GLOBAL temp_directory = " + quote(temp),
+		"SET GLOBAL temp_directory = " + quoted(temp),
 		"SET GLOBAL max_temp_directory_size = " + size(o.TempBytes),
 		"SET GLOBAL default_null_order = 'nulls_last_on_asc_first_on_desc'",
 		"SET GLOBAL integer_division = true",
 		"SET GLOBAL ieee_floating_point_ops = true",
 		"SET GLOBAL max_expression_depth = " + strconv.Itoa(mostDepth),
 		"SET GLOBAL TimeZone = 'UTC'",
+		"SET GLOBAL parquet_metadata_cache = true", // files stay as they are
+		"SET GLOBAL allowed_directories = [" + strings.Join(readable, ", ") + "]",
 		"SET GLOBAL autoinstall_known_extensions = false",
 		"SET GLOBAL autoload_known_extensions = false",
 		"SET GLOBAL allow_community_extensions = false",

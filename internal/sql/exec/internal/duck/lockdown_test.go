@@ -26,6 +26,18 @@ SELECT count(*) FROM '%d/other.parquet'
 SELECT count(*) FROM '/proc/self/environ'
 SELECT count(*) FROM 'https://example.com/x.csv'
 SELECT count(*) FROM "%f"
+SELECT count(*) FROM kscan(0) t, '%d/other.parquet'
+SELECT count(*) FROM kscan(0) t JOIN '%d/other.parquet' u ON true
+SELECT count(*) FROM kscan(0) t JOIN kscan(0) u ON true, "%d/other.parquet"
+SELECT count(*) FROM (SELECT 1) t CROSS JOIN LATERAL "%d/other.parquet"
+SELECT (SELECT count(*) FROM "%d/other.parquet" WHERE true)
+SELECT 1 UNION ALL SELECT count(*) FROM '%d/other.parquet'
+FROM '%d/other.parquet' SELECT count(*)
+SELECT count(*) FROM memory.main."%d/other.parquet"
+SELECT count(*) FROM kfiles(0)
+SELECT count(*) FROM kfiles(-1)
+SELECT count(*) FROM kfiles('%d/other.parquet')
+SELECT count(*) FROM kfiles (0)
 SELECT count(*) FROM glob('%d/*')
 SELECT count(*) FROM read_text('%s/*')
 SELECT count(*) FROM sniff_csv('%f')
@@ -38,6 +50,7 @@ IMPORT DATABASE '%d/new'
 INSTALL httpfs
 LOAD httpfs
 LOAD '%f'
+SHOW TABLES
 PRAGMA database_list
 PRAGMA enable_profiling
 PRAGMA disable_optimizer
@@ -94,7 +107,6 @@ SELECT 'unfinished
 // harmlessTexts are what a SELECT can still reach: names and settings of the
 // library, and no row of anybody.
 const harmlessTexts = `
-SHOW TABLES
 SELECT count(*) FROM duckdb_logs
 SELECT count(*) FROM information_schema.tables
 SELECT count(*) FROM pg_catalog.pg_class
@@ -103,6 +115,8 @@ SELECT count(*) FROM pragma_database_list
 SELECT txid_current()::BIGINT
 SELECT count(*) FROM (SELECT version(), json_serialize_sql('SELECT 1'), setseed(0.5))
 SELECT length('query(''SELECT 1'')') "glob"
+SELECT count(*) FROM kscan(0) t WHERE c1 IS DISTINCT FROM 'x' AND c1 IN ('a', 'b')
+SELECT count(*) FROM kscan(0) t JOIN kscan(0) u ON t.c1 IS NOT DISTINCT FROM 'kfiles(0)' AND t.c1 = 'a'
 `
 
 // TestLockdown: what would reach beyond the statement is refused, even if it got

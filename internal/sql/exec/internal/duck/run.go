@@ -134,13 +134,17 @@ func (r *Rows) prepare() error {
 	if err := checkText(s.Text); err != nil {
 		return err
 	}
+	text, err := expand(s.Text, s.Files)
+	if err != nil {
+		return err
+	}
 	for _, call := range s.Calls {
 		if err := r.run.instance.registerCall(c, callForm{shapeOf(call.Result), call.Volatile}); err != nil {
 			return internal(err)
 		}
 	}
 	var extracted bindings.ExtractedStatements
-	count := bindings.ExtractStatements(c.library, s.Text, &extracted)
+	count := bindings.ExtractStatements(c.library, text, &extracted)
 	defer bindings.DestroyExtracted(&extracted)
 	switch {
 	case count == 0:

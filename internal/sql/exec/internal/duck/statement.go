@@ -11,11 +11,13 @@ import (
 // Statement is one SELECT with what it reads and calls. It is not changed while
 // it runs.
 type Statement struct {
-	// Text is one SELECT in DuckDB's words: scans are kscan(i), calls are
+	// Text is one SELECT in DuckDB's words: scans are kscan(i) and kfiles(i), calls are
 	// kfn_<suffix>(i, args…), parameters $1….
 	Text string
 	// Scans are the tables that kscan(i) reads.
 	Scans []Scan
+	// Files are the Parquet files that kfiles(i) reads.
+	Files []Files
 	// Calls are the functions that kfn_<suffix>(i, …) calls.
 	Calls []Call
 	// Params are bound in the physical form of their type.

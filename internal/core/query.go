@@ -2,6 +2,8 @@ package core
 
 import (
 	"context"
+	"slices"
+	"strings"
 
 	"kalamdb/internal/auth"
 	"kalamdb/internal/core/relation"
@@ -57,6 +59,7 @@ func (db *DB) query(ctx context.Context, s *auth.Session, p *exec.Program, view 
 
 // answer hands on the rows of a SELECT, left of them at most unless it is -1.
 func (db *DB) answer(ctx context.Context, rows *exec.Result, columns []Column, left int, view *relation.View) *Result {
+	printed := printedColumns(columns)
 	result := &Result{Kind: Rows, Columns: columns}
 	result.next = func(outer context.Context) ([][]datum.Value, error) {
 		if err := outer.Err(); err != nil {
@@ -75,13 +78,47 @@ func (db *DB) answer(ctx context.Context, rows *exec.Result, columns []Column, l
 		if left > 0 {
 			left -= len(batch)
 		}
-		return batch, nil
+		return printVectors(batch, printed), nil
 	}
 	result.close = func() {
 		rows.Close()
 		view.Release()
 	}
 	return result
+}
+
+// printedColumns finds the columns that are vectors of pg_catalog: what is an
+// array inside of a statement is a text for clients, as PostgreSQL sends it.
+func printedColumns(columns []Column) []int {
+	var printed []int
+	for i := range columns {
+		if columns[i].Type.IsVector() {
+			columns[i].Type = datum.Type{Kind: datum.Text}
+			printed = append(printed, i)
+		}
+	}
+	return printed
+}
+
+func printVectors(batch [][]datum.Value, printed []int) [][]datum.Value {
+	if len(printed) == 0 || batch == nil {
+		return batch
+	}
+	out := make([][]datum.Value, len(batch))
+	for i, row := range batch {
+		out[i] = slices.Clone(row)
+		for _, c := range printed {
+			if row[c].IsNull() {
+				continue
+			}
+			words := make([]string, 0, row[c].Len())
+			for _, item := range row[c].Elements() {
+				words = append(words, item.String())
+			}
+			out[i][c] = datum.NewText(strings.Join(words, " "))
+		}
+	}
+	return out
 }
 
 // rowLimit is how many rows the configuration lets a SELECT return, with or

@@ -23,6 +23,17 @@ func ArrayType(element Type) Type {
 	return Type{Kind: Array, Precision: element.Precision, Scale: element.Scale, Elem: element.Kind}
 }
 
+// vectorNames are the names of the types that VectorType makes.
+var vectorNames = map[Kind]string{SmallInt: "INT2VECTOR", BigInt: "OIDVECTOR"}
+
+// VectorType returns PostgreSQL's int2vector, of SMALLINT, or oidvector, of
+// BIGINT: arrays that count from 0 and are printed with blanks between their
+// elements. Only columns of pg_catalog have them.
+func VectorType(element Kind) Type { return Type{Kind: Array, Elem: element, Dim: 1} }
+
+// IsVector reports whether VectorType made t.
+func (t Type) IsVector() bool { return t.Kind == Array && t.Dim == 1 }
+
 // Element returns the type of the elements of an array type.
 func (t Type) Element() Type { return Type{Kind: t.Elem, Precision: t.Precision, Scale: t.Scale} }
 

@@ -104,7 +104,8 @@ type Type struct {
 	Precision, Scale uint8
 	// Elem is the kind of the elements of an ARRAY and Null otherwise.
 	Elem Kind
-	// Dim belongs to EMBEDDING and is 0 otherwise.
+	// Dim belongs to EMBEDDING; it is 1 for an ARRAY that VectorType made, and 0
+	// otherwise.
 	Dim uint16
 }
 
@@ -219,6 +220,9 @@ func (t Type) String() string {
 	case Embedding:
 		return "EMBEDDING(" + strconv.Itoa(int(t.Dim)) + ")"
 	case Array:
+		if t.IsVector() {
+			return vectorNames[t.Elem]
+		}
 		return t.Element().String() + "[]"
 	}
 	return t.Kind.String()

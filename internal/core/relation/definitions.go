@@ -108,7 +108,7 @@ func (l layout) define(id schema.TableID) *schema.Table {
 	for column := range strings.SplitSeq(l.columns, ",") {
 		words := strings.Fields(column)
 		kind, optional := strings.CutSuffix(words[1], "?")
-		typ, err := datum.ParseType(kind, nil)
+		typ, err := layoutType(kind)
 		fault.Assert(err == nil, "system table %s has the type %q", l.name, kind)
 		c := schema.Column{ID: schema.ColumnID(len(t.Columns) + 1), Name: words[0], Type: typ, NotNull: !optional}
 		if len(words) > 2 {
@@ -123,4 +123,18 @@ func (l layout) define(id schema.TableID) *schema.Table {
 	}
 	t.NextColumnID = schema.ColumnID(len(t.Columns) + 1)
 	return t
+}
+
+// layoutType reads the type of a column: T, T[], int2vector or oidvector.
+func layoutType(name string) (datum.Type, error) {
+	switch element, array := strings.CutSuffix(name, "[]"); {
+	case name == "int2vector":
+		return datum.VectorType(datum.SmallInt), nil
+	case name == "oidvector":
+		return datum.VectorType(datum.BigInt), nil
+	case array:
+		t, err := datum.ParseType(element, nil)
+		return datum.ArrayType(t), err
+	}
+	return datum.ParseType(name, nil)
 }

@@ -3,7 +3,6 @@ package relation
 import (
 	"hash/fnv"
 	"slices"
-	"strconv"
 	"strings"
 
 	"kalamdb/internal/datum"
@@ -23,6 +22,7 @@ const (
 	oidClassRel  = 1259 // pg_class in pg_description
 	oidSpace     = 1663
 	oidDatabase  = 1
+	oidCollation = 100 // the default one of pg_collation
 	oidSystemRel = 20_000
 	oidStored    = 1_000_000
 	// oidsPerTable are kept for a stored table and what belongs to it.
@@ -60,8 +60,21 @@ func roleOID(name schema.UserID) int64 {
 	return nameOID("role", string(name))
 }
 
+// catalogOIDs are the numbers that PostgreSQL gives its own tables. Comments and
+// dependencies name them.
+var catalogOIDs = map[string]int64{
+	"pg_type": 1247, "pg_attribute": 1249, "pg_proc": 1255, "pg_class": oidClassRel, "pg_database": 1262, "pg_am": 2601, "pg_attrdef": 2604,
+	"pg_cast": 2605, "pg_constraint": 2606, "pg_depend": 2608, "pg_description": 2609, "pg_index": 2610, "pg_inherits": 2611,
+	"pg_language": 2612, "pg_namespace": 2615, "pg_opclass": 2616, "pg_operator": 2617, "pg_rewrite": 2618, "pg_trigger": 2620,
+	"pg_opfamily": 2753, "pg_collation": 3456, "pg_enum": 3501, "pg_event_trigger": 3466, "pg_extension": 3079, "pg_sequence": 2224,
+	"pg_tablespace": 1213, "pg_policy": 3256, "pg_statistic_ext": 3381, "pg_shdescription": 2396,
+}
+
 // tableOID is where the ids of a table and its parts begin.
 func tableOID(t *schema.Table) int64 {
+	if oid, ok := catalogOIDs[t.Name]; ok && t.Namespace == PGCatalog {
+		return oid
+	}
 	if t.ID >= firstSystemID {
 		return oidSystemRel + int64(t.ID-firstSystemID)
 	}
@@ -199,12 +212,32 @@ func (o *object) columnNames(columns []schema.ColumnID) string {
 }
 
 // numbers are the numbers of columns.
-func (o *object) numbers(columns []schema.ColumnID) []string {
-	numbers := make([]string, len(columns))
+func (o *object) numbers(columns []schema.ColumnID) []int {
+	numbers := make([]int, len(columns))
 	for i, id := range columns {
-		numbers[i] = strconv.Itoa(o.numberOf(id))
+		numbers[i] = o.numberOf(id)
 	}
 	return numbers
+}
+
+// collations are the orders of texts of columns, 0 for other types.
+func (o *object) collations(columns []schema.ColumnID) []int64 {
+	all := make([]int64, len(columns))
+	for i, id := range columns {
+		if o.def.Columns[o.def.ColumnByID(id)].Type.Kind == datum.Text {
+			all[i] = oidCollation
+		}
+	}
+	return all
+}
+
+// classes are the orders of the types of columns.
+func (o *object) classes(columns []schema.ColumnID) []int64 {
+	all := make([]int64, len(columns))
+	for i, id := range columns {
+		all[i] = pgTypes[o.def.Columns[o.def.ColumnByID(id)].Type.Kind].operators()
+	}
+	return all
 }
 
 // quoteName writes a name as SQL takes it.
@@ -215,6 +248,9 @@ type Catalog struct {
 	view   *View
 	caller Caller
 	byOID  map[int64]found
+	byName map[[2]string]int64
+	// functions are those of pg_proc, once one was asked for.
+	functions map[int64]plan.Procedure
 }
 
 // Catalog returns the objects of a view that a caller may use. It reads the view
@@ -247,6 +283,10 @@ func (k *Catalog) find(oid int64) (found, bool) {
 				k.byOID[o.oid+oidCheck+int64(i)] = found{object: &o, check: &o.def.Checks[i]}
 			}
 		}
+		for _, s := range k.view.sequences(k.caller) {
+			oid := sequenceOID(s)
+			k.byOID[oid] = found{object: &object{oid: oid, kind: "S", def: &schema.Table{Namespace: s.Namespace, Name: s.Name}, name: s.Name}}
+		}
 	}
 	f, ok := k.byOID[oid]
 	return f, ok
@@ -266,13 +306,17 @@ func (k *Catalog) Relation(oid int64) (namespace, name string, ok bool) {
 
 // OID returns the id of a table, view or index.
 func (k *Catalog) OID(namespace, name string) (int64, bool) {
-	k.find(0)
-	for oid := range k.byOID {
-		if in, called, ok := k.Relation(oid); ok && in == namespace && called == name {
-			return oid, true
+	if k.byName == nil {
+		k.find(0)
+		k.byName = make(map[[2]string]int64, len(k.byOID))
+		for oid := range k.byOID {
+			if in, called, ok := k.Relation(oid); ok {
+				k.byName[[2]string{in, called}] = oid
+			}
 		}
 	}
-	return 0, false
+	oid, ok := k.byName[[2]string{namespace, name}]
+	return oid, ok
 }
 
 // Comment returns the comment on a relation, or, when column is not 0, on one of
@@ -358,6 +402,9 @@ type pgType struct {
 	array    int64
 	category string
 }
+
+// operators is the number of the order of a type in pg_opclass.
+func (t pgType) operators() int64 { return nameOID("operators", t.name) }
 
 // pgTypes are the types that columns have, by kind.
 var pgTypes = map[datum.Kind]pgType{

@@ -35,6 +35,7 @@ var samples = map[string][]string{
 	"EMBEDDING":    {"'[1,2]'::embedding(2)", "'[0,0]'::embedding(2)"},
 	"JSON":         {`'{"k":[1,"x"],"n":null}'::json`, "'[]'::json", "'7'::json"},
 	"array":        {"ARRAY[1,NULL,3]", "ARRAY[]::int[]", "ARRAY['a','b c']", "ARRAY[1.5,2.25]"},
+	"vector":       {"'3 1'::int2vector", "''::oidvector"},
 	"element":      {"3", "'3'", "2.5"},
 	"TEXT[]":       {"ARRAY['a','b']", "ARRAY[]::text[]", "ARRAY['k',NULL]"},
 	"INT[]":        {"ARRAY[3]", "ARRAY[1,2]", "ARRAY[-1]", "ARRAY[2147483647]"},

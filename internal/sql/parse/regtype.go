@@ -10,15 +10,15 @@ import (
 
 // catalogTypes are types of pg_catalog that casts may name. No column has one:
 // each is read as the type that carries its values.
-var catalogTypes = map[string]datum.Kind{
-	"oid": datum.BigInt, "xid": datum.BigInt, "name": datum.Text,
-	"int2vector": datum.Text, "oidvector": datum.Text, "pg_node_tree": datum.Text, "aclitem": datum.Text,
+var catalogTypes = map[string]datum.Type{
+	"oid": {Kind: datum.BigInt}, "xid": {Kind: datum.BigInt}, "name": {Kind: datum.Text}, "pg_node_tree": {Kind: datum.Text},
+	"aclitem": {Kind: datum.Text}, "int2vector": datum.VectorType(datum.SmallInt), "oidvector": datum.VectorType(datum.BigInt),
 }
 
 // registered are types whose values are the numbers of objects and are printed as
 // their names: a cast of a name gives the number, one of a number the name.
 var registered = map[string]bool{
-	"regclass": true, "regtype": true, "regnamespace": true, "regrole": true,
+	"regclass": true, "regtype": true, "regnamespace": true, "regrole": true, "regproc": true, "regprocedure": true,
 }
 
 // catalogCast reads a cast to a type of pg_catalog, or returns nil.
@@ -36,8 +36,8 @@ func (c *converter) catalogCast(v *pg.TypeCast) Expr {
 	if registered[name] {
 		return &Call{At: at, Name: strings.ToLower(name), Args: []Expr{c.expr(v.GetArg())}}
 	}
-	if kind, ok := catalogTypes[name]; ok {
-		return &Cast{At: at, X: c.expr(v.GetArg()), To: datum.Type{Kind: kind}}
+	if to, ok := catalogTypes[name]; ok {
+		return &Cast{At: at, X: c.expr(v.GetArg()), To: to}
 	}
 	return nil
 }

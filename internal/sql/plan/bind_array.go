@@ -105,6 +105,8 @@ func (b *binder) arrayCast(e *parse.ArrayCast) (Expr, error) {
 var (
 	elementAt = &Function{Name: "_element", Doc: "x[n].", args: []pattern{arrayArg, intArg},
 		call2: func(_ *Env, a, n value) (value, error) { return itemAt(a, n.Int()), nil }}
+	keyAt = &Function{Name: "_key", Doc: "x[n] of a vector of pg_catalog.", args: []pattern{keysArg, intArg},
+		call2: func(_ *Env, a, n value) (value, error) { return itemAt(a, n.Int()+1), nil }}
 	sliceOf = &Function{Name: "_slice", Doc: "x[m:n].", args: []pattern{arrayArg, intArg, intArg},
 		call3: func(_ *Env, a, from, to value) (value, error) { return slice(a, from.Int(), to.Int()) }}
 )
@@ -152,7 +154,11 @@ func (b *binder) subscript(e *parse.Subscript) (Expr, error) {
 		if err != nil {
 			return nil, err
 		}
-		return fold(&Call{elementAt, []Expr{x, n}, t.Element()}), nil
+		at := elementAt
+		if t.IsVector() {
+			at = keyAt
+		}
+		return fold(&Call{at, []Expr{x, n}, t.Element()}), nil
 	}
 	from, err := b.place64(e.Index, 1)
 	if err != nil {

@@ -553,6 +553,12 @@ func (b *binder) cast(e *parse.Cast) (Expr, error) {
 	if e.To.Kind == datum.Null {
 		return x, nil
 	}
+	if x.Type().IsVector() && e.To.Kind == datum.Text {
+		return fold(&Call{vectorText, []Expr{x}, textType}), nil
+	}
+	if e.To.IsVector() && x.Type().Kind != datum.Array {
+		return b.vectorCast(x, e)
+	}
 	switch c := x.(type) {
 	case *Const:
 		v, err := datum.Cast(c.Value, e.To)

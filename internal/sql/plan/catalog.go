@@ -202,7 +202,7 @@ func newCatalogue() *catalogue {
 	c.chapter("Identifiers", idFunctions())
 	c.chapter("Sequences", sequenceFunctions())
 	c.chapter("Context", contextFunctions())
-	c.chapter("System catalog", settingFunctions(), definitionFunctions(), visibilityFunctions(), privilegeFunctions(), registryFunctions())
+	c.chapter("System catalog", settingFunctions(), definitionFunctions(), visibilityFunctions(), privilegeFunctions(), registryFunctions(), procedureFunctions(), sizeFunctions())
 	c.chapter("Vectors", vectorFunctions())
 	c.chapter("Aggregates", aggregateFunctions(), spreadFunctions(), gatheringFunctions(), orderedFunctions())
 	c.chapter("Window functions", windowFunctions())

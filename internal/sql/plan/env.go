@@ -24,6 +24,9 @@ type Env struct {
 	User      schema.UserID
 	Role      schema.Role
 	Namespace string
+	// Path are the namespaces in which unqualified names are looked up, in order,
+	// Namespace among them; nil is Namespace alone.
+	Path []string
 	// NextID draws a value for SNOWFLAKE_ID.
 	NextID func() int64
 	// Sequence draws from sequences; nil where there are none.

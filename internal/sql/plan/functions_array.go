@@ -122,8 +122,8 @@ func arrayInspectors() []Function {
 	size := func(name, doc string, f func(a value) (value, error)) Function {
 		return Function{Name: name, Doc: doc, args: []pattern{arrayArg}, result: intType, call1: pure1(f)}
 	}
-	bound := func(name, doc string, f func(a value) (value, error)) Function {
-		return Function{Name: name, Doc: doc + " in a dimension, of which there is one; NULL if it is empty.", args: []pattern{arrayArg, intArg}, result: intType,
+	bound := func(name, doc string, f func(a value) (value, error), of ...pattern) Function {
+		return Function{Name: name, Doc: doc + " in a dimension, of which there is one; NULL if it is empty.", args: append(of, intArg), result: intType,
 			call2: func(_ *Env, a, n value) (value, error) {
 				if n.Int() != 1 || a.Len() == 0 {
 					return value{}, nil
@@ -134,9 +134,11 @@ func arrayInspectors() []Function {
 	length := func(a value) (value, error) { return integer(a.Len()) }
 	return []Function{
 		size("cardinality", "How many elements the array has.", length),
-		bound("array_length", "How many elements the array has", length),
-		bound("array_lower", "The first index", func(value) (value, error) { return integer(1) }),
-		bound("array_upper", "The last index", length),
+		bound("array_length", "How many elements the array has", length, arrayArg),
+		bound("array_lower", "The first index", func(value) (value, error) { return integer(1) }, arrayArg),
+		bound("array_lower", "The first index of a vector of pg_catalog", func(value) (value, error) { return integer(0) }, keysArg),
+		bound("array_upper", "The last index", length, arrayArg),
+		bound("array_upper", "The last index of a vector of pg_catalog", func(a value) (value, error) { return integer(a.Len() - 1) }, keysArg),
 		size("array_ndims", "How many dimensions the array has: 1; NULL if it is empty.", func(a value) (value, error) {
 			if a.Len() == 0 {
 				return value{}, nil

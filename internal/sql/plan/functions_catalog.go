@@ -23,6 +23,13 @@ type Objects interface {
 	IndexColumn(oid int64, column int) (string, bool)
 	// Role returns the name of an account.
 	Role(oid int64) (string, bool)
+	// Function returns the function with a number of pg_proc; FunctionName and
+	// FunctionOID know those behind types too.
+	Function(oid int64) (Procedure, bool)
+	FunctionName(oid int64) (string, bool)
+	FunctionOID(name string) (int64, bool)
+	// Size returns about how many bytes a table takes on the disk.
+	Size(oid int64) (int64, bool)
 	// Namespace returns the name of a namespace, NamespaceOID its number.
 	Namespace(oid int64) (string, bool)
 	NamespaceOID(name string) (int64, bool)
@@ -131,15 +138,16 @@ func expressionFunctions() []Function {
 
 // typeNames are the names that PostgreSQL prints for the numbers of pg_type.
 var typeNames = map[int64]string{
-	16: "boolean", 17: "bytea", 18: `"char"`, 19: "name", 20: "bigint", 21: "smallint", 23: "integer", 25: "text", 26: "oid",
+	16: "boolean", 17: "bytea", 18: `"char"`, 19: "name", 20: "bigint", 21: "smallint", 22: "int2vector", 23: "integer", 25: "text", 26: "oid", 30: "oidvector",
 	114: "json", 700: "real", 701: "double precision", 705: "unknown", 1042: "character", 1043: "character varying", 1082: "date",
 	1083: "time without time zone", 1114: "timestamp without time zone", 1184: "timestamp with time zone", 1186: "interval",
 	1700: "numeric", 2205: "regclass", 2950: "uuid", 3802: "jsonb", 16_001: "embedding", 16_002: "file",
+	oidAny: `"any"`, oidAnyArray: "anyarray", oidAnyElement: "anyelement",
 }
 
 // arrayElements are the types whose arrays have numbers of their own.
 var arrayElements = map[int64]int64{
-	1000: 16, 1001: 17, 1002: 18, 1003: 19, 1005: 21, 1007: 23, 1009: 25, 1014: 1042, 1015: 1043, 1016: 20, 1021: 700, 1022: 701,
+	1000: 16, 1001: 17, 1002: 18, 1003: 19, 1005: 21, 1006: 22, 1013: 30, 1007: 23, 1009: 25, 1014: 1042, 1015: 1043, 1016: 20, 1021: 700, 1022: 701,
 	1028: 26, 1115: 1114, 1182: 1082, 1183: 1083, 1185: 1184, 1187: 1186, 1231: 1700, 199: 114, 2210: 2205, 2951: 2950, 3807: 3802,
 }
 
@@ -173,22 +181,44 @@ func (e *Env) relationOID(name string) (int64, bool) {
 	}
 	namespace, bare, qualified := strings.Cut(strings.ToLower(strings.ReplaceAll(name, `"`, "")), ".")
 	if !qualified {
-		namespace, bare = e.Namespace, namespace
-		if oid, ok := e.Objects.OID(namespace, bare); ok {
-			return oid, true
+		bare = namespace
+		for _, namespace := range e.path() {
+			if oid, ok := e.Objects.OID(namespace, bare); ok {
+				return oid, true
+			}
 		}
 		namespace = "pg_catalog"
 	}
 	return e.Objects.OID(namespace, bare)
 }
 
-// visible reports whether a relation is found by its bare name.
+// path are the namespaces of unqualified names, in order.
+func (e *Env) path() []string {
+	if e.Path == nil {
+		return []string{e.Namespace}
+	}
+	return e.Path
+}
+
+// visible reports whether a relation is found by its bare name: it is in a
+// namespace of the path, and none before has one of its name.
 func (e *Env) visible(oid int64) bool {
 	if e.Objects == nil {
 		return false
 	}
-	namespace, _, ok := e.Objects.Relation(oid)
-	return ok && (namespace == e.Namespace || namespace == "pg_catalog")
+	namespace, name, ok := e.Objects.Relation(oid)
+	if !ok || namespace == "pg_catalog" {
+		return ok
+	}
+	for _, in := range e.path() {
+		if in == namespace {
+			return true
+		}
+		if _, hidden := e.Objects.OID(in, name); hidden {
+			return false
+		}
+	}
+	return false
 }
 
 func visibilityFunctions() []Function {
@@ -200,7 +230,8 @@ func visibilityFunctions() []Function {
 		{Name: "pg_table_is_visible", Doc: "Whether a table is found by its bare name.", Volatility: Stable, args: []pattern{intArg}, result: boolType,
 			call1: func(env *Env, oid value) (value, error) { return boolean(env.visible(oid.Int())) }},
 		always("pg_type_is_visible"), always("pg_function_is_visible"), always("pg_operator_is_visible"), always("pg_collation_is_visible"),
-		always("pg_opclass_is_visible"), always("pg_statistics_obj_is_visible"),
+		always("pg_opclass_is_visible"), always("pg_opfamily_is_visible"), always("pg_statistics_obj_is_visible"), always("pg_conversion_is_visible"),
+		always("pg_ts_config_is_visible"), always("pg_ts_dict_is_visible"), always("pg_ts_parser_is_visible"), always("pg_ts_template_is_visible"),
 		{Name: "pg_is_other_temp_schema", Doc: "There are no temporary namespaces.", args: []pattern{intArg}, result: boolType,
 			call1: func(*Env, value) (value, error) { return boolean(false) }},
 		{Name: "pg_get_userbyid", Doc: "The name of an account of pg_roles.", Volatility: Stable, args: []pattern{intArg}, result: textType,
@@ -230,6 +261,8 @@ func privilegeFunctions() []Function {
 	fs = append(fs, granted("has_function_privilege", "a function")...)
 	fs = append(fs, granted("has_type_privilege", "a type")...)
 	fs = append(fs, granted("has_sequence_privilege", "a sequence")...)
+	fs = append(fs, granted("has_language_privilege", "a language")...)
+	fs = append(fs, granted("has_tablespace_privilege", "a tablespace")...)
 	fs = append(fs, granted("pg_has_role", "a role")...)
 	known := func(env *Env, table value) (value, error) {
 		if table.Kind().IsInteger() {

@@ -20,6 +20,18 @@ func contextFunctions() []Function {
 			"current_user_id", "kdb_current_user", "session_user", "user"),
 		about("current_role", "The role in effect.", func(e *Env) string { return e.Role.String() }, "kdb_current_role"),
 		about("current_schema", "The namespace of unqualified names.", func(e *Env) string { return e.Namespace }, "kdb_current_schema"),
+		{Name: "current_schemas", Doc: "The namespaces in which unqualified names are looked up, in order; with TRUE pg_catalog, which comes first, too.", Volatility: Stable,
+			args: []pattern{boolArg}, result: datum.ArrayType(textType),
+			call1: func(env *Env, implicit value) (value, error) {
+				var items []value
+				if implicit.Bool() {
+					items = append(items, datum.NewText("pg_catalog"))
+				}
+				for _, namespace := range env.path() {
+					items = append(items, datum.NewText(namespace))
+				}
+				return newArray(datum.Text, items)
+			}},
 		about("current_database", "The name of the database.", func(*Env) string { return Database }, "kdb_current_database", "current_catalog"),
 		about("version", "The name and version of the server, and of the PostgreSQL whose dialect it speaks.", func(e *Env) string {
 			name := "KalamDB"

@@ -71,6 +71,37 @@ func registryFunctions() []Function {
 		}
 		return number(oid)
 	})...)
+	function := func(env *Env, name string) (int64, error) {
+		if env.Objects != nil {
+			bare, _, _ := strings.Cut(strings.TrimPrefix(strings.ToLower(name), "pg_catalog."), "(")
+			if oid, ok := env.Objects.FunctionOID(bare); ok {
+				return oid, nil
+			}
+		}
+		return 0, fault.New(fault.FunctionNotFound, "function '%s' does not exist", name)
+	}
+	fs = append(fs, registered("regproc", "a function", function, func(env *Env, oid int64) string {
+		if oid == 0 {
+			return "-"
+		}
+		if env.Objects != nil {
+			if name, ok := env.Objects.FunctionName(oid); ok {
+				return quoteName(name)
+			}
+		}
+		return number(oid)
+	})...)
+	fs = append(fs, registered("regprocedure", "a function", function, func(env *Env, oid int64) string {
+		if oid == 0 {
+			return "-"
+		}
+		if env.Objects != nil {
+			if p, ok := env.Objects.Function(oid); ok {
+				return quoteName(p.Name) + "(" + strings.ReplaceAll(p.Arguments(), ", ", ",") + ")"
+			}
+		}
+		return number(oid)
+	})...)
 	return append(fs, Function{Name: "regrole", Doc: "The name of an account, by its number.", Volatility: Stable, args: []pattern{intArg}, result: textType,
 		call1: func(env *Env, v value) (value, error) {
 			if env.Objects != nil {

@@ -34,6 +34,7 @@ const (
 	textsArg                    // an array of TEXT
 	countsArg                   // an array of integers
 	fillArg                     // any type but arrays
+	keysArg                     // an int2vector or oidvector of pg_catalog
 	patternEnd
 )
 
@@ -42,7 +43,7 @@ var patternNames = [patternEnd]string{
 	intArg: "integer", decimalArg: "DECIMAL", doubleArg: "DOUBLE", numberArg: "number", dateArg: "DATE", timeArg: "TIME",
 	timestampArg: "TIMESTAMP", datetimeArg: "DATETIME", intervalArg: "INTERVAL", jsonArg: "JSON|TEXT",
 	stepArg: "TEXT|integer", uuidArg: "UUID", vectorArg: "EMBEDDING", docArg: "JSON", pathArg: "path",
-	arrayArg: "array", elementArg: "element", textsArg: "TEXT[]", countsArg: "INT[]", fillArg: "element",
+	arrayArg: "array", elementArg: "element", textsArg: "TEXT[]", countsArg: "INT[]", fillArg: "element", keysArg: "vector",
 }
 
 // String names the pattern in documentation and sentences.
@@ -103,6 +104,8 @@ func (p pattern) cost(t datum.Type) int {
 		return costIf(kind == datum.Array, 1, false, 0)
 	case elementArg, fillArg:
 		return costIf(kind.CanBeElement(), 3, false, 0)
+	case keysArg:
+		return costIf(t.IsVector(), 0, false, 0)
 	case textsArg:
 		return costIf(kind == datum.Array && t.Elem.IsString(), 0, false, 0)
 	case countsArg:
@@ -131,6 +134,8 @@ func (p pattern) costOfUntyped() int {
 		return 3
 	case intervalArg:
 		return 5
+	case keysArg:
+		return noMatch
 	case arrayArg:
 		return 20 // 'a' || 7 joins texts
 	}

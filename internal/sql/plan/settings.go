@@ -30,6 +30,7 @@ func Settings(namespace string) []Setting {
 		{"datestyle", "ISO, MDY", "How dates are printed and read."},
 		{"default_transaction_isolation", "repeatable read", "The isolation of transactions."},
 		{"default_transaction_read_only", "off", "Whether transactions only read."},
+		{"default_table_access_method", "heap", "How tables are stored, in the words of pg_am."},
 		{"extra_float_digits", "1", "Floating point numbers are printed exactly."},
 		{"integer_datetimes", "on", "Times are whole microseconds."},
 		{"intervalstyle", "postgres", "How intervals are printed."},

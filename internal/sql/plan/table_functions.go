@@ -18,7 +18,7 @@ var tableFunctions = newTableFunctions()
 
 func newTableFunctions() map[string][]*TableFunction {
 	out := map[string][]*TableFunction{}
-	for _, part := range [][]TableFunction{seriesFunctions(), arrayTableFunctions(), jsonTableFunctions(), splittingFunctions(), nearestFunctions()} {
+	for _, part := range [][]TableFunction{seriesFunctions(), arrayTableFunctions(), jsonTableFunctions(), splittingFunctions(), nearestFunctions(), {keywordFunction()}} {
 		for i := range part {
 			f := &part[i]
 			f.call.Name = f.Name

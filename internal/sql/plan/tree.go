@@ -95,6 +95,8 @@ type extra struct {
 	// series is the function that gives rows in the select list, which may stand
 	// where listing says; nil without one.
 	series  *TableCall
+	abreast []abreast // what series is made of
+	number  *Ref      // that of its rows
 	listing bool
 	// on are the expressions of DISTINCT ON.
 	on []Expr

@@ -434,3 +434,40 @@ func TestSlowReader(t *testing.T) {
 	}
 	_ = c.Close()
 }
+
+// TestSocketNotANumber: JSON has no NaN; a live query that meets one says so and
+// others go on.
+func TestSocketNotANumber(t *testing.T) {
+	db := socketDB(t, nil)
+	execute(t, db, "root", "CREATE TABLE app.odd (id BIGINT PRIMARY KEY, d DOUBLE) WITH (TYPE='USER')")
+	execute(t, db, "alice", "INSERT INTO app.odd VALUES (1, 'NaN')")
+	w := openSockets(t, db, nil)
+	c, ended := w.alice(hello{})
+	subscribe := func(id, sql, options string) {
+		w.send(c, `{"type":"subscribe","subscription":{"id":%q,"sql":%q%s}}`, id, sql, options)
+	}
+	subscribe("all", "SELECT * FROM app.odd", `,"options":{"batch_size":10}`)
+	w.expect(c, `{"type":"error","subscription_id":"all","code":"CONVERSION_ERROR","message":"Execution error: column d: DOUBLE value NaN cannot be sent as JSON"`)
+	subscribe("live", "SELECT id, d FROM app.odd", "")
+	w.expect(c, `{"type":"subscription_ack","subscription_id":"live"`)
+	subscribe("ids", "SELECT id FROM app.odd", "")
+	w.expect(c, `{"type":"subscription_ack","subscription_id":"ids"`)
+	execute(t, db, "alice", "INSERT INTO app.odd VALUES (2, 'Infinity')")
+	got := map[string]bool{}
+	for range 2 {
+		var m struct {
+			Type, Code string
+			ID         string `json:"subscription_id"`
+		}
+		frame, err := c.Receive()
+		if err != nil || json.Unmarshal(frame.Payload, &m) != nil {
+			t.Fatalf("%v %s", err, frame.Payload)
+		}
+		got[m.Type+" "+m.ID+" "+m.Code] = true
+	}
+	if !got["error live CONVERSION_ERROR"] || !got["change ids "] {
+		t.Errorf("got %v", got)
+	}
+	_ = c.Close()
+	<-ended
+}

@@ -131,6 +131,8 @@ type (
 		X   Expr
 		To  datum.Type
 		Try bool
+		// Canonical is a cast to JSONB, which orders the document.
+		Canonical bool
 	}
 	// Subquery is an embedded SELECT: "scalar", "exists", "in", "any", "all" or
 	// "array". NOT IN is "not" over "in". X may be a Row.

@@ -136,6 +136,9 @@ func (c *converter) cast(t *pg.TypeCast) Expr {
 	}
 	out.X = c.expr(t.GetArg())
 	out.To = c.typeName(name)
+	if names := c.strings(name.GetNames()); len(names) > 0 && len(name.GetArrayBounds()) == 0 {
+		out.Canonical = foldName(names[len(names)-1]) == "jsonb"
+	}
 	if len(name.GetArrayBounds()) > 0 {
 		return &ArrayCast{out.At, out.X, out.To}
 	}

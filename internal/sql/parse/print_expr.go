@@ -43,7 +43,11 @@ func (p *printer) expr(x Expr) {
 		if e.Try {
 			op = "try_cast"
 		}
-		p.node(op+" "+e.To.String(), e.X)
+		to := e.To.String()
+		if e.Canonical {
+			to = "JSONB"
+		}
+		p.node(op+" "+to, e.X)
 	case *Subquery:
 		p.subquery(e)
 	case *Default:

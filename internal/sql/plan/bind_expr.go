@@ -545,7 +545,16 @@ func notNullLiteral(x Expr) bool {
 	return !ok || !c.Value.IsNull()
 }
 
+// cast binds a cast; one to JSONB gives the document its canonical form.
 func (b *binder) cast(e *parse.Cast) (Expr, error) {
+	x, err := b.plainCast(e)
+	if err != nil || !e.Canonical {
+		return x, err
+	}
+	return b.apply(catalog.functions[canonicalName], canonicalName, []Expr{x}, e.Offset)
+}
+
+func (b *binder) plainCast(e *parse.Cast) (Expr, error) {
 	x, err := b.expr(e.X)
 	if err != nil {
 		return nil, err

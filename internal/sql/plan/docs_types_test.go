@@ -74,7 +74,8 @@ func docsDeviations() string {
 			b.WriteString("| `" + strings.ReplaceAll(pattern, "|", "\\|") + "` | " + reason + " |\n")
 		}
 	}
-	b.WriteString("\nBeside them: a literal with an exponent is a DOUBLE; JSON and JSONB keep the text as it is written, so they are equal when their texts are, and what is built has no blanks; the\n" +
+	b.WriteString("\nBeside them: a literal with an exponent is a DOUBLE; JSON and JSONB are one type, which keeps the text as it is written, and are equal when their texts are: a cast\n" +
+		"to JSONB gives the canonical form (1 and 1.0 differ in it), and so do ||, -, #-, jsonb_set, jsonb_insert and jsonb_strip_nulls; what other functions build has no blanks; the\n" +
 		"last of several members with one key counts; regular expressions are those of RE2, without back references; DOUBLE prints a fraction always; NOW() is a TIMESTAMP in UTC.\n")
 	return b.String()
 }
@@ -98,7 +99,7 @@ func typeRows() []typeRow {
 		{"DECIMAL, NUMERIC, DEC", "1.50", "decimal128", "DECIMAL(p,s) with 1 <= p <= 38, 0 <= s <= p; (38,10) without arguments. NUMERIC is another spelling"},
 		{"TEXT, VARCHAR, CHAR, CHARACTER VARYING, STRING, CLOB", "abc", "utf8", "lengths are accepted and ignored; compared byte by byte"},
 		{"BYTES, BYTEA, BINARY, VARBINARY, BLOB", "\\x0aff", "binary", "X'0AFF', '\\x0aff'"},
-		{"JSON, JSONB", "{\"a\": 1}", "utf8", "checked and kept as written; JSONB is another spelling"},
+		{"JSON, JSONB", "{\"a\": 1}", "utf8", "checked and kept as written, in JSONB columns too; a cast to JSONB orders keys and blanks as PostgreSQL does"},
 		{"UUID", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", "16 bytes", "32 hexadecimal digits, with hyphens or braces or not"},
 		{"DATE", "2024-02-29", "date32", "4713 BC to 5874897; cells are days since 1970-01-01"},
 		{"TIME", "12:34:56.5", "time64", "cells are microseconds since midnight"},

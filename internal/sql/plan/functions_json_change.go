@@ -7,12 +7,17 @@ import (
 	"kalamdb/internal/fault"
 )
 
-// jsonGiven makes a JSON value of a text built here, or passes the fault on.
+// jsonGiven makes a JSON value of a text built here, or passes the fault on. It
+// has the form of JSONB, whose functions these are.
 func jsonGiven(doc string, err error) (value, error) {
 	if err != nil {
 		return value{}, err
 	}
-	return jsonValue(doc)
+	v, err := jsonValue(doc)
+	if err != nil {
+		return v, err
+	}
+	return jsonCanonical(v)
 }
 
 // pathOf reads the path argument of a function that changes a document.
@@ -76,6 +81,7 @@ func jsonChangers() []Function {
 				}
 				return jsonGiven(jsonStripped(strings.TrimSpace(v.Text())))
 			}},
+		canonicalFunction(),
 		Function{Name: "jsonb_pretty", Doc: "The document over several lines.", args: []pattern{docArg}, result: textType,
 			call1: func(_ *Env, v value) (value, error) {
 				if err := checkNesting(v.Text()); err != nil {

@@ -309,7 +309,17 @@ func (m *Matcher) Each(ctx context.Context, t source.Table, env *Env, each func(
 	if err != nil || empty {
 		return err
 	}
-	s := &scanStage{table: t, request: r, filter: p.filter, env: x.env}
+	filter := p.filter
+	if few, ok := m.selective(r); ok {
+		keys, ok, err := m.matched(ctx, &scanStage{table: t, request: few, filter: filter, env: x.env})
+		if err != nil || ok && len(keys) == 0 {
+			return err
+		}
+		if ok { // the rows are those of the same view: they are selected already
+			r, filter = source.Request{Keys: keys, Deleted: r.Deleted}, nil
+		}
+	}
+	s := &scanStage{table: t, request: r, filter: filter, env: x.env}
 	defer s.close()
 	for {
 		rows, err := s.next(ctx)

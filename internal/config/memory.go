@@ -13,10 +13,10 @@ import (
 // The bounds of memory.budget. With usualBudget every part has the size that
 // suits a server with much work; leastBudget is what a server needs that reads
 // and writes rows, answers analytic statements that set aside most of what they
-// hold, and builds one value of the largest size beside them.
+// hold, and builds a few values of the largest size beside them.
 const (
 	usualBudget = 2 << 30
-	leastBudget = 256 << 20
+	leastBudget = 384 << 20
 	// leastRest is what must be left for the program and what it works on.
 	leastRest = 96 << 20
 )
@@ -60,6 +60,25 @@ func (o *Options) settleMemory(machine int64) error {
 	if o.Memory.Budget < leastBudget {
 		return fmt.Errorf("memory.budget is %s; it must be at least %s", formatSize(o.Memory.Budget), formatSize(leastBudget))
 	}
+	given := *o
+	o.divide()
+	if o.GoMemory() < leastRest {
+		const step = 1 << 20
+		least := *o
+		for least.GoMemory() < leastRest {
+			budget := least.Memory.Budget + step
+			least = given
+			least.Memory.Budget = budget
+			least.divide()
+		}
+		return fmt.Errorf("memory.budget is %s; with analytics.memory, memory.hot_cache and four times memory.memtable as they are set it must be at least %s",
+			formatSize(o.Memory.Budget), formatSize(least.Memory.Budget))
+	}
+	return nil
+}
+
+// divide gives the parts that are not set their shares.
+func (o *Options) divide() {
 	for _, p := range o.parts() {
 		if *p.field == 0 {
 			*p.field = o.Memory.Budget / p.shares
@@ -68,17 +87,13 @@ func (o *Options) settleMemory(machine int64) error {
 			}
 		}
 	}
-	if o.GoMemory() < leastRest {
-		return fmt.Errorf("memory.budget is %s; with analytics.memory, memory.hot_cache and four times memory.memtable as they are set it must be at least %s",
-			formatSize(o.Memory.Budget), formatSize(o.Memory.Budget-o.GoMemory()+leastRest))
-	}
-	return nil
 }
 
 // GoMemory is what the budget leaves to the program itself: what DuckDB and the
-// engine hold lies outside of Go's heap.
+// engine hold lies outside of Go's heap. DuckDB takes up to half as much again as
+// it counts, for vectors of long texts.
 func (o *Options) GoMemory() int64 {
-	return o.Memory.Budget - o.Analytics.Memory - o.Memory.HotCache - memTables*o.Memory.MemTable
+	return o.Memory.Budget - o.Analytics.Memory*3/2 - o.Memory.HotCache - memTables*o.Memory.MemTable
 }
 
 // machineMemory is the memory of the machine or of the container, whichever is

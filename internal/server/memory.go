@@ -82,7 +82,8 @@ func (g *memoryGuard) look(now time.Time, given *time.Time) time.Duration {
 	case taken < g.budget:
 		return lookOften
 	}
-	if now.Sub(*given) >= giveBackEvery {
+	// Far beyond it there is no time for a collection first.
+	if taken < g.budget+g.budget/16 && now.Sub(*given) >= giveBackEvery {
 		g.giveBack()
 		*given = now
 		if taken, _ = g.taken(); taken < g.budget {
@@ -91,6 +92,10 @@ func (g *memoryGuard) look(now time.Time, given *time.Time) time.Duration {
 	}
 	if g.end(fault.New(fault.LimitExceeded, "the server would need more than the %d bytes of its memory.budget; ask for less at a time", g.budget)) {
 		g.ended.Add(1)
+	}
+	if now.Sub(*given) >= giveBackEvery {
+		g.giveBack()
+		*given = now
 	}
 	return lookOften
 }

@@ -36,7 +36,7 @@ func TestMemoryGuard(t *testing.T) {
 	step(49, 0, 0, 0, lookSeldom)
 	step(50, 0, 0, 0, lookOften)
 	step(99, 0, 0, 0, lookOften)
-	step(110, 20, 1, 0, lookOften)
+	step(105, 20, 1, 0, lookOften)
 	step(120, 20, 1, 1, lookOften) // it has just been given back
 	now = now.Add(giveBackEvery)
 	step(130, 20, 2, 2, lookOften)
@@ -60,7 +60,7 @@ func TestGoKeepsToTheBudget(t *testing.T) {
 	}
 	before := debug.SetMemoryLimit(-1)
 	end := bounded(&o)
-	if got, want := debug.SetMemoryLimit(-1), int64(1<<30-(1<<28)-(1<<25)-4*(1<<23)); got != want {
+	if got, want := debug.SetMemoryLimit(-1), int64(1<<30-3*(1<<27)-(1<<25)-4*(1<<23)); got != want {
 		t.Errorf("Go may have %d bytes, not %d", got, want)
 	}
 	end()

@@ -83,7 +83,7 @@ This page is printed from the catalogue in ` + "`internal/sql/plan`" + ` by its 
 
 A quoted string without a type, and a parameter, take the type that their place asks for; where nothing asks, a string is TEXT and a parameter what it came as: BIGINT, DOUBLE, BOOLEAN or TEXT. Of several forms the one that needs the fewest conversions is
 taken; integers become DECIMAL or DOUBLE, a DATE becomes a TIMESTAMP, JSON and FILE are taken as TEXT, nothing else is converted by itself.
-No function builds more than 64 MiB, nor do those of one row together; more is LIMIT_EXCEEDED.
+No function builds more than 16 MiB, nor do those of one row together; more is LIMIT_EXCEEDED.
 
 "Faults" are the codes that tests have met with NULL, empty and extreme arguments; an argument of a wrong type is TYPE_MISMATCH everywhere. "DuckDB" says how
 the analytic path gets the entry over columns: *same*, it computes it natively; *rewritten*, natively in other words; *gathered*, it brings the rows together and

@@ -162,15 +162,15 @@ func pad(s string, n int64, fill string, before bool) (value, error) {
 func quotingFunctions() []Function {
 	return []Function{
 		{Name: "quote_ident", Doc: "The text as a name in SQL, in quotes where they are needed.", args: []pattern{textArg}, result: textType,
-			call1: func(_ *Env, v value) (value, error) { return textValue(quoteName(v.Text())) }},
+			call1: func(_ *Env, v value) (value, error) { return quotedValue(v.Text(), `"`, quoteName) }},
 		{Name: "quote_literal", Doc: "The text as a literal in SQL.", args: []pattern{textArg}, result: textType,
-			call1: func(_ *Env, v value) (value, error) { return textValue(quoteText(v.Text())) }},
+			call1: func(_ *Env, v value) (value, error) { return quotedValue(v.Text(), `'\`, quoteText) }},
 		{Name: "quote_nullable", Doc: "The text as a literal in SQL, or the word NULL.", NullOK: true, args: []pattern{textArg}, result: textType,
 			call1: func(_ *Env, v value) (value, error) {
 				if v.IsNull() {
 					return textValue("NULL")
 				}
-				return textValue(quoteText(v.Text()))
+				return quotedValue(v.Text(), `'\`, quoteText)
 			}},
 	}
 }
@@ -184,6 +184,18 @@ func quoteName(s string) string {
 		return s
 	}
 	return `"` + strings.ReplaceAll(s, `"`, `""`) + `"`
+}
+
+// quotedValue quotes a text in which some characters are doubled.
+func quotedValue(s, doubled string, quote func(string) string) (value, error) {
+	size := len(s)
+	for i := range doubled {
+		size += strings.Count(s, doubled[i:i+1])
+	}
+	if err := checkBuilt(size); err != nil {
+		return value{}, err
+	}
+	return textValue(quote(s))
 }
 
 func quoteText(s string) string {

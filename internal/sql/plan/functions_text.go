@@ -9,8 +9,10 @@ import (
 	"kalamdb/internal/fault"
 )
 
-// MaxBuilt is how many bytes a function may build.
-const MaxBuilt = 64 << 20
+// MaxBuilt is how many bytes a function may build. It is more than a request can
+// hold, and so little that several statements that build as much as they can, with
+// the copies that building and answering take, fit into the least memory.budget.
+const MaxBuilt = 16 << 20
 
 // checkBuilt refuses a value of n bytes before it is built.
 func checkBuilt(n int) error {

@@ -2,7 +2,9 @@ package core
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -26,6 +28,8 @@ type explaining struct {
 	view *relation.View
 	env  *exec.Env
 	rows [][]datum.Value
+	// verbose adds what DuckDB is given.
+	verbose bool
 }
 
 func (x *explaining) add(kind, text string) {
@@ -39,7 +43,7 @@ func (db *DB) explain(ctx context.Context, c *Conversation, stmt *parse.Explain,
 	if err != nil {
 		return nil, err
 	}
-	x := &explaining{db: db, c: c, view: view, env: env}
+	x := &explaining{db: db, c: c, view: view, env: env, verbose: stmt.Verbose}
 	switch {
 	case p.analytic != nil:
 		err = x.analytic(ctx, p.analytic, stmt.Analyze, p.analytic.Plan().Reason)
@@ -62,6 +66,9 @@ func (db *DB) explain(ctx context.Context, c *Conversation, stmt *parse.Explain,
 	}
 	if err != nil {
 		return nil, err
+	}
+	if stmt.Format == "json" {
+		x.rows = x.json()
 	}
 	text := datum.Type{Kind: datum.Text}
 	return buffered([]Column{{Name: "plan_type", Type: text}, {Name: "plan", Type: text}}, x.rows), nil
@@ -115,7 +122,7 @@ func (x *explaining) scan(ctx context.Context, t *countedTable, q *plan.Query, r
 	if err := f(); err != nil {
 		return err
 	}
-	rows := x.rows[at:]
+	rows := slices.Clone(x.rows[at:])
 	x.rows = x.rows[:at]
 	x.add("physical_plan", text+", read: "+strconv.FormatInt(t.rows.Load(), 10))
 	x.rows = append(x.rows, rows...)
@@ -128,8 +135,9 @@ func (x *explaining) drain(ctx context.Context, p *exec.Program, t *countedTable
 	if t != nil {
 		table = t
 	}
-	begin := time.Now()
-	rows, err := p.Run(ctx, table, x.env, x.db.execLimits())
+	begin, limits := time.Now(), x.db.execLimits()
+	limits.Timed = true
+	rows, err := p.Run(ctx, table, x.env, limits)
 	if err != nil {
 		return err
 	}
@@ -150,8 +158,29 @@ func (x *explaining) count(ctx context.Context, rows *exec.Result, begin time.Ti
 		}
 		n += len(batch)
 	}
-	x.add("execution", fmt.Sprintf("rows: %d; time: %s", n, time.Since(begin).Round(time.Microsecond)))
+	text := fmt.Sprintf("rows: %d; time: %s", n, shownTime(time.Since(begin)))
+	for _, t := range rows.Timings() {
+		text += fmt.Sprintf("\n%s; rows: %d; time: %s", t.Step, t.Rows, shownTime(t.Time))
+	}
+	x.add("execution", text)
 	return nil
+}
+
+// shownTime is a time as EXPLAIN ANALYZE prints it.
+func shownTime(d time.Duration) string { return d.Round(time.Microsecond).String() }
+
+// json puts all rows into one text.
+func (x *explaining) json() [][]datum.Value {
+	doc := make(map[string]any, len(x.rows))
+	for _, row := range x.rows {
+		name, lines := row[0].Text(), strings.Split(row[1].Text(), "\n")
+		if doc[name] = any(lines); name == "path" || name == "duckdb" {
+			doc[name] = row[1].Text()
+		}
+	}
+	text, err := json.Marshal([]any{doc})
+	fault.Assert(err == nil, "plan as JSON: %v", err)
+	return [][]datum.Value{{datum.NewText("json"), datum.NewText(string(text))}}
 }
 
 // analytic explains a SELECT of the analytic path.
@@ -170,6 +199,9 @@ func (x *explaining) analytic(ctx context.Context, a *exec.Analytic, run bool, w
 	if err != nil {
 		return err
 	}
+	if x.verbose {
+		x.add("duckdb", report.Text)
+	}
 	if !run {
 		x.scans(report.Scans, report.Calls, false)
 		return nil
@@ -183,7 +215,7 @@ func (x *explaining) analytic(ctx context.Context, a *exec.Analytic, run bool, w
 	if err := x.count(ctx, rows, begin); err != nil {
 		return err
 	}
-	last := x.rows[at:]
+	last := slices.Clone(x.rows[at:])
 	x.rows = x.rows[:at]
 	x.scans(rows.Scans(), report.Calls, true)
 	x.rows = append(x.rows, last...)
@@ -208,7 +240,7 @@ func (x *explaining) scans(scans []exec.ScanReport, calls int, run bool) {
 		}
 		s.WriteString(what + pushed + "; rows estimated: " + estimate)
 		if run {
-			s.WriteString(", read: " + strconv.FormatInt(r.Rows, 10))
+			s.WriteString(", read: " + strconv.FormatInt(r.Rows, 10) + "; time: " + shownTime(r.Time))
 		}
 		if r.Files > 0 {
 			fmt.Fprintf(&s, "; files that DuckDB reads itself: %d with %d rows", r.Files, r.FileRows)

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"kalamdb/internal/datum"
 	"kalamdb/internal/fault"
@@ -25,12 +26,13 @@ type scanned struct {
 	// files are those that DuckDB reads itself, and fileRows the rows in them.
 	files    int
 	fileRows int64
+	nanos    atomic.Int64 // that its rows took to come, of all threads together
 }
 
 // countedRows counts what a scan delivers.
 type countedRows struct {
 	source.Rows
-	n *atomic.Int64
+	of *scanned
 }
 
 // Stored hands on what the rows can give as stored: none if they cannot.
@@ -39,15 +41,19 @@ func (r *countedRows) Stored(ctx context.Context, most int, each func(body []byt
 	if !ok {
 		return 0, nil
 	}
+	begin := time.Now()
 	n, err := stored.Stored(ctx, most, each)
-	r.n.Add(int64(n))
+	r.of.nanos.Add(int64(time.Since(begin)))
+	r.of.rows.Add(int64(n))
 	return n, err
 }
 
 func (r *countedRows) Next(ctx context.Context) (*source.Batch, error) {
+	begin := time.Now()
 	batch, err := r.Rows.Next(ctx)
+	r.of.nanos.Add(int64(time.Since(begin)))
 	if batch != nil {
-		r.n.Add(int64(len(batch.Rows)))
+		r.of.rows.Add(int64(len(batch.Rows)))
 	}
 	return batch, err
 }
@@ -70,7 +76,7 @@ func (g *generator) addScan(s duck.Scan, node *plan.Scan) string {
 		if err != nil {
 			return nil, err
 		}
-		return &countedRows{rows, &about.rows}, nil
+		return &countedRows{rows, about}, nil
 	}
 	g.statement.Scans = append(g.statement.Scans, s)
 	g.scans = append(g.scans, about)

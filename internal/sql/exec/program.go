@@ -20,6 +20,8 @@ type Limits struct {
 	// FileRows is from how many cold rows of a table on DuckDB reads their files
 	// itself; 0 means 8,192, less than 0 never.
 	FileRows int64
+	// Timed measures each step, for EXPLAIN ANALYZE.
+	Timed bool
 }
 
 // defaultMaxBytes is the default of limits.max_result_bytes.
@@ -184,6 +186,8 @@ type execution struct {
 	max     int64
 	memory  *Memory
 	budgets []*budget // of what stages keep
+	timing  bool
+	timings []*Timing
 }
 
 func (p *Program) execution(env *Env, o Limits) (*execution, error) {
@@ -195,7 +199,7 @@ func (p *Program) execution(env *Env, o Limits) (*execution, error) {
 	if o.MaxBytes <= 0 {
 		o.MaxBytes = defaultMaxBytes
 	}
-	return &execution{Program: p, env: env, max: o.MaxBytes, memory: o.Memory}, nil
+	return &execution{Program: p, env: env, max: o.MaxBytes, memory: o.Memory, timing: o.Timed}, nil
 }
 
 // count evaluates LIMIT or OFFSET: -1 for none.
@@ -221,24 +225,26 @@ func (x *execution) chain(ctx context.Context, t source.Table, limit, offset int
 	if err != nil {
 		return nil, err
 	}
+	s = x.timed(orStep(q.Table == nil, "one row", "scan and filter"), s)
 	if q.Grouped {
 		if s, err = x.grouped(ctx, s, t); err != nil {
 			return nil, err
 		}
+		s = x.timed("group", s)
 	}
 	switch {
 	case len(x.order) > 0 && q.Distinct:
-		s = x.sorted(s, -1)
+		s = x.timed("output and sort", x.sorted(s, -1))
 	case len(x.order) > 0:
-		s = x.sorted(s, most)
+		s = x.timed("output and sort", x.sorted(s, most))
 	default:
-		s = x.projected(s)
+		s = x.timed("output", x.projected(s))
 	}
 	if q.Distinct {
-		s = &distinctStage{from: s, budget: x.newBudget(), seen: map[string]struct{}{}}
+		s = x.timed("distinct", &distinctStage{from: s, budget: x.newBudget(), seen: map[string]struct{}{}})
 	}
 	if limit >= 0 || offset > 0 {
-		s = &limitStage{from: s, skip: offset, left: limit}
+		s = x.timed("limit", &limitStage{from: s, skip: offset, left: limit})
 	}
 	return s, nil
 }

@@ -2,6 +2,7 @@ package exec
 
 import (
 	"context"
+	"time"
 
 	"kalamdb/internal/schema"
 	"kalamdb/internal/sql/plan"
@@ -19,6 +20,8 @@ type ScanReport struct {
 	// rows they have; Rows is without those.
 	Files    int
 	FileRows int64
+	// Time is how long they took to come, of all threads together.
+	Time time.Duration
 }
 
 // Report says how an analytic statement is handed to DuckDB, for EXPLAIN.
@@ -45,7 +48,9 @@ func (r *Result) Scans() []ScanReport { return reports(r.scans) }
 func reports(scans []*scanned) []ScanReport {
 	out := make([]ScanReport, len(scans))
 	for i, s := range scans {
-		out[i] = ScanReport{s.node, s.estimate, s.rows.Load(), s.files, s.fileRows}
+		out[i] = ScanReport{
+			Scan: s.node, Estimate: s.estimate, Rows: s.rows.Load(), Files: s.files, FileRows: s.fileRows, Time: time.Duration(s.nanos.Load()),
+		}
 	}
 	return out
 }

@@ -98,12 +98,15 @@ func (p *statementParser) insert() (Statement, error) {
 // explain reads EXPLAIN [ANALYZE] [VERBOSE] statement.
 func (p *statementParser) explain() (Statement, error) {
 	p.i++
-	e := &Explain{}
-	if p.punct('(') && !p.atFrom(p.i+1, "SELECT") && !p.atFrom(p.i+1, "WITH") && !p.atFrom(p.i+1, "VALUES") {
-		return nil, fault.At(fault.NotImplemented, p.offset(), "EXPLAIN with options in brackets is not supported; use EXPLAIN [ANALYZE] [VERBOSE]")
+	e := &Explain{Format: "text"}
+	if p.punct('(') && !p.atFrom(p.i+1, "SELECT") && !p.atFrom(p.i+1, "WITH") && !p.atFrom(p.i+1, "VALUES") && !p.punctAt(p.i+1, '(') {
+		if err := p.explainOptions(e); err != nil {
+			return nil, err
+		}
+	} else {
+		e.Analyze = p.accept("ANALYZE") || p.accept("ANALYSE")
+		e.Verbose = p.accept("VERBOSE")
 	}
-	e.Analyze = p.accept("ANALYZE") || p.accept("ANALYSE")
-	p.accept("VERBOSE")
 	switch p.word() {
 	case "SELECT", "WITH", "VALUES", "UPDATE", "DELETE", "INSERT":
 	default:

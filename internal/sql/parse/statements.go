@@ -69,8 +69,10 @@ type (
 	}
 	// Explain is EXPLAIN [ANALYZE] [VERBOSE] statement.
 	Explain struct {
-		Analyze bool
-		Inner   Statement
+		Analyze, Verbose bool
+		// Format is "text" or "json".
+		Format string
+		Inner  Statement
 	}
 	// SetOption is SET name = value or SET name TO value.
 	SetOption struct{ Name, Value string }

@@ -44,9 +44,9 @@ func (b *binder) window(e *parse.Call, name string, entries []*Function) (Expr, 
 	case !aggregate && entries[0].Form != FormWindow:
 		return nil, fault.At(fault.TypeMismatch, e.Offset, "%s is neither a window function nor an aggregate and takes no OVER", name)
 	case e.Distinct:
-		return nil, fault.At(fault.NotImplemented, e.Offset, "DISTINCT in a window function is not supported")
+		return nil, fault.At(fault.Syntax, e.Offset, "DISTINCT cannot stand in a window function")
 	case len(e.OrderBy) > 0 || len(e.Within) > 0:
-		return nil, fault.At(fault.NotImplemented, e.Offset, "ORDER BY in the arguments of a window function is not supported")
+		return nil, fault.At(fault.Syntax, e.Offset, "ORDER BY cannot stand in the arguments of a window function; it can in OVER")
 	case !aggregate && e.Filter != nil:
 		return nil, fault.At(fault.Syntax, e.Offset, "FILTER can only stand behind an aggregate; %s is none", shown)
 	case !aggregate && e.Star:

@@ -18,6 +18,7 @@ type rowsOf func(ctx context.Context, v *View, c Caller, b *keyBounds) ([][]datu
 // program has started.
 var catalogRows = map[string]rowsOf{
 	"system.namespaces":           namespaceRows,
+	"system.sequences":            sequenceRows,
 	"system.schemas":              schemaRows,
 	"system.storages":             storageRows,
 	"system.manifest":             manifestRows,

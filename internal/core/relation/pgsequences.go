@@ -76,3 +76,31 @@ func infoSequenceRows(_ context.Context, v *View, c Caller, _ *keyBounds) ([][]d
 	}
 	return rows, nil
 }
+
+// sequenceRows are the rows of system.sequences. Numbers are handed out in
+// blocks: the next one is that of the next block.
+func sequenceRows(_ context.Context, v *View, c Caller, _ *keyBounds) ([][]datum.Value, error) {
+	var rows [][]datum.Value
+	d := v.moment.Definitions()
+	for _, s := range v.sequences(c) {
+		state, err := v.SequenceState(s)
+		if err != nil {
+			return nil, err
+		}
+		row := []datum.Value{
+			textOf(s.Namespace), textOf(s.Name), bigOf(s.Start), bigOf(s.Min), bigOf(s.Max), bigOf(s.Increment), boolOf(s.Cycle),
+			bigOf(state.Next), {}, {}, timeOf(s.CreatedAt),
+		}
+		if state.Ended {
+			row[7] = datum.Value{}
+		}
+		if t, ok := d.TableByID(s.Table); ok {
+			row[8] = textOf(t.Name)
+			if i := t.ColumnByID(s.Column); i >= 0 {
+				row[9] = textOf(t.Columns[i].Name)
+			}
+		}
+		rows = append(rows, row)
+	}
+	return rows, nil
+}

@@ -127,7 +127,7 @@ func (t *Tier) Create(st schema.Storage, path string, def *schema.Table, o Creat
 // boundable reports whether bounds of a kind help to skip files.
 func boundable(k datum.Kind) bool {
 	switch k {
-	case datum.Embedding, datum.JSON, datum.File, datum.Bytes:
+	case datum.Embedding, datum.JSON, datum.File, datum.Bytes, datum.Array:
 		return false
 	}
 	return true

@@ -11,7 +11,7 @@ import (
 // are on disk: a kind is never renumbered, new ones are added at the end.
 type Kind uint8
 
-// The kinds. Interval and Array exist in expressions only, never as a column.
+// The kinds. Interval exists in expressions only, never as a column.
 const (
 	Null Kind = iota
 	Bool

@@ -187,7 +187,7 @@ func defineKey(t *schema.Table, s *parse.CreateTable) error {
 			return fault.At(fault.InvalidDefinition, name.Offset, "column '%s' appears twice in the PRIMARY KEY", name.Name)
 		}
 		switch k := t.Columns[position].Type.Kind; k {
-		case datum.JSON, datum.File, datum.Embedding:
+		case datum.JSON, datum.File, datum.Embedding, datum.Array:
 			return fault.At(fault.InvalidDefinition, name.Offset, "column '%s' of type %s cannot be part of the PRIMARY KEY", name.Name, t.Columns[position].Type)
 		}
 		t.Columns[position].NotNull = true

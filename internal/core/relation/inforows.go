@@ -199,6 +199,9 @@ func infoColumnRows(_ context.Context, v *View, c Caller, b *keyBounds) ([][]dat
 func infoColumn(t *schema.Table, i int) []datum.Value {
 	c := &t.Columns[i]
 	standard := standardTypes[c.Type.Kind]
+	if c.Type.Kind == datum.Array {
+		standard = standardType{name: "ARRAY", udt: "_" + standardTypes[c.Type.Elem].udt}
+	}
 	nullable := "YES"
 	if c.NotNull {
 		nullable = "NO"

@@ -403,6 +403,16 @@ type pgType struct {
 	category string
 }
 
+// pgTypeOf returns a type as PostgreSQL numbers it; arrays are named after their
+// elements.
+func pgTypeOf(t datum.Type) pgType {
+	if t.Kind != datum.Array {
+		return pgTypes[t.Kind]
+	}
+	element := pgTypes[t.Elem]
+	return pgType{oid: element.array, name: "_" + element.name, length: -1, category: "A"}
+}
+
 // operators is the number of the order of a type in pg_opclass.
 func (t pgType) operators() int64 { return nameOID("operators", t.name) }
 

@@ -133,7 +133,11 @@ func pgAttributeRows(_ context.Context, v *View, c Caller, b *keyBounds) ([][]da
 }
 
 func pgAttributeRow(rel int64, column *schema.Column, number int, notNull, defaults bool) []datum.Value {
-	t := pgTypes[column.Type.Kind]
+	t := pgTypeOf(column.Type)
+	dimensions := 0
+	if column.Type.Kind == datum.Array {
+		dimensions = 1
+	}
 	storage, collation := "p", int64(0)
 	if t.length < 0 {
 		storage = "x"
@@ -150,7 +154,7 @@ func pgAttributeRow(rel int64, column *schema.Column, number int, notNull, defau
 	}
 	no := boolOf(false)
 	return []datum.Value{
-		bigOf(rel), textOf(column.Name), bigOf(t.oid), intOf(-1), smallOf(t.length), smallOf(number), intOf(0), intOf(-1),
+		bigOf(rel), textOf(column.Name), bigOf(t.oid), intOf(-1), smallOf(t.length), smallOf(number), intOf(dimensions), intOf(-1),
 		intOf(modifierOf(column.Type)), boolOf(t.length > 0 && t.length <= 8), textOf("d"), textOf(storage), textOf(""),
 		boolOf(notNull), boolOf(defaults), no, textOf(identity), textOf(""), no, boolOf(true), intOf(0), bigOf(collation), {}, {}, {}, {},
 	}

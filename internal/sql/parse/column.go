@@ -57,8 +57,9 @@ func (p *statementParser) columnType(col *ColumnDef) error {
 	case p.accept("WITHOUT", "TIME", "ZONE"):
 		name += " without time zone"
 	}
-	if p.punct('[') {
-		return fault.At(fault.NotImplemented, p.offset(), "type %s[] is not supported; use JSON", strings.ToUpper(name))
+	bracket, err := p.arrayBrackets()
+	if err != nil {
+		return err
 	}
 	switch name {
 	case "serial", "bigserial", "smallserial", "serial2", "serial4", "serial8":
@@ -71,7 +72,36 @@ func (p *statementParser) columnType(col *ColumnDef) error {
 	if col.Type.Kind == datum.Interval {
 		return fault.At(fault.NotImplemented, first, "column '%s': INTERVAL cannot be stored; use BIGINT or TEXT", col.Name.Name)
 	}
+	switch {
+	case !bracket:
+	case col.Serial:
+		return fault.At(fault.InvalidDefinition, first, "column '%s': an array cannot be numbered", col.Name.Name)
+	case !col.Type.Kind.CanBeElement(), col.Type.Kind == datum.File:
+		return fault.At(fault.InvalidDefinition, first, "column '%s': there are no arrays of %s", col.Name.Name, col.Type)
+	default:
+		col.Type = datum.ArrayType(col.Type)
+	}
 	return nil
+}
+
+// arrayBrackets reads [], [n] or ARRAY behind a type; a length is not kept, as in
+// PostgreSQL.
+func (p *statementParser) arrayBrackets() (bool, error) {
+	array := p.accept("ARRAY")
+	for dimensions := 0; p.punct('['); dimensions++ {
+		if dimensions > 0 {
+			return false, fault.At(fault.NotImplemented, p.offset(), "arrays have one dimension")
+		}
+		p.i++
+		if !p.ended() && p.toks[p.i].kind == tokInteger {
+			p.i++
+		}
+		if err := p.expectPunct(']'); err != nil {
+			return false, err
+		}
+		array = true
+	}
+	return array, nil
 }
 
 // typeName reads the words of a type's name, in lower case.

@@ -138,7 +138,7 @@ func typesPage() string {
 	}
 	vector, array := datum.Type{Kind: datum.Embedding, Dim: 2}, datum.ArrayType(bigintType)
 	b.WriteString("| EMBEDDING(n) |  | `" + string(vector.AppendWire(nil)) + "` | `[0.5,1.0]` | fixed list of n float32 | n from 1 to 8192; '[0.5,1]' |\n")
-	b.WriteString("| T[] |  | `" + string(array.AppendWire(nil)) + "` | `[\"7\",null]` | none | one-dimensional arrays of every type but embeddings and arrays; in expressions only |\n")
+	b.WriteString("| T[] |  | `" + string(array.AppendWire(nil)) + "` | `[\"7\",null]` | none | one-dimensional arrays of every type but embeddings and arrays; columns of every one but FILE, in no key and no index |\n")
 	b.WriteString(`
 ## Arrays
 

@@ -92,7 +92,7 @@ func nodeOf(c *Column) (parquet.Node, error) {
 	switch {
 	case c.System == schema.SeqColumn:
 		node = parquet.Encoded(node, &parquet.DeltaBinaryPacked)
-	case c.Type.Kind.IsString() || c.Type.Kind == datum.Bytes:
+	case c.Type.Kind.IsString() || c.Type.Kind == datum.Bytes || c.Type.Kind == datum.Array:
 		node = parquet.Encoded(node, &parquet.Plain)
 	}
 	if !c.Required {
@@ -118,7 +118,7 @@ func physicalOf(t datum.Type) (parquet.Node, error) {
 		return parquet.Leaf(parquet.DoubleType), nil
 	case datum.Decimal:
 		return parquet.Decimal(int(t.Scale), int(t.Precision), parquet.FixedLenByteArrayType(16)), nil
-	case datum.Text, datum.JSON, datum.File:
+	case datum.Text, datum.JSON, datum.File, datum.Array: // an array as its text, such as {1,NULL}
 		return parquet.String(), nil
 	case datum.Bytes:
 		return parquet.Leaf(parquet.ByteArrayType), nil
@@ -187,6 +187,7 @@ func parseWire(wire json.RawMessage) (datum.Type, error) {
 	var args struct {
 		Decimal   *struct{ Precision, Scale uint8 }
 		Embedding *uint16
+		Array     json.RawMessage
 	}
 	if err := json.Unmarshal(wire, &args); err != nil {
 		return datum.Type{}, err
@@ -194,6 +195,12 @@ func parseWire(wire json.RawMessage) (datum.Type, error) {
 	switch {
 	case args.Decimal != nil:
 		return datum.ParseType("decimal", []int{int(args.Decimal.Precision), int(args.Decimal.Scale)})
+	case args.Array != nil:
+		element, err := parseWire(args.Array)
+		if err == nil && !element.Kind.CanBeElement() {
+			err = fmt.Errorf("no arrays of %s exist", element)
+		}
+		return datum.ArrayType(element), err
 	case args.Embedding != nil:
 		return datum.ParseType("embedding", []int{int(*args.Embedding)})
 	}

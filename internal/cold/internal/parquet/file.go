@@ -418,6 +418,14 @@ func (d *decoder) add(v *parquet.Value) error {
 			return fmt.Errorf("a UUID of %d bytes: %w", len(b), ErrDamaged)
 		}
 		d.dst = append(d.dst, datum.NewUUID([16]byte(b)))
+	case datum.Array:
+		text := string(v.ByteArray())
+		array, err := datum.Cast(datum.NewText(text), d.kind)
+		if err != nil {
+			return fmt.Errorf("an array of %d bytes: %w", len(text), ErrDamaged)
+		}
+		d.bytes += len(text)
+		d.dst = append(d.dst, array)
 	case datum.Text, datum.JSON, datum.File, datum.Bytes:
 		b := v.ByteArray()
 		d.spans = append(d.spans, span{len(d.dst), len(d.blob), len(d.blob) + len(b)})

@@ -213,6 +213,10 @@ func (c *chunk) store(v datum.Value) (parquet.Value, int) {
 		start := len(c.arena)
 		c.arena = append(c.arena, u[:]...)
 		return parquet.FixedLenByteArrayValue(c.arena[start:]), 16
+	case datum.Array:
+		start := len(c.arena)
+		c.arena = datum.AppendText(c.arena, v)
+		return parquet.ByteArrayValue(c.arena[start:]), len(c.arena) - start + 4
 	case datum.Text, datum.JSON, datum.File, datum.Bytes:
 		text := v.Text()
 		start := len(c.arena)

@@ -3,6 +3,7 @@ package datum
 import (
 	"encoding/binary"
 	"math"
+	"strings"
 )
 
 // Value is one SQL value. It is immutable, may be copied and shared freely, and
@@ -157,6 +158,13 @@ func (v Value) embeddingAt(i int) float32 {
 // Size returns the bytes that a value holds beside its fixed part: those of
 // texts, byte strings, embeddings and arrays.
 func (v Value) Size() int { return len(v.s) }
+
+// Clone returns v with memory of its own, for who keeps a value of which the text
+// shares memory that goes.
+func (v Value) Clone() Value {
+	v.s = strings.Clone(v.s)
+	return v
+}
 
 // valueBytes is about the fixed part of a value in memory.
 const valueBytes = 32

@@ -102,7 +102,7 @@ func (s *state) known(v datum.Value, b *budget) (bool, error) {
 // keep holds the least or greatest value so far.
 func (s *state) keep(v datum.Value, b *budget) error {
 	grown := len(v.Bytes()) - len(s.v.Bytes())
-	s.v = v
+	s.v = v.Clone()
 	return b.take(int64(grown))
 }
 
@@ -114,7 +114,7 @@ func (s *state) sum(v datum.Value) (err error) {
 		s.hi += v.Int()>>63 + int64(carry)
 	case k == datum.Decimal:
 		if s.n == 1 {
-			s.v = v
+			s.v = v.Clone()
 			return nil
 		}
 		s.v, err = datum.Add(s.v, v)

@@ -129,7 +129,10 @@ func (s *groupStage) single() error {
 func (s *groupStage) add(values []datum.Value) (int, error) {
 	g := group{states: make([]state, len(s.x.aggregates))}
 	if len(values) > 0 {
-		g.values = append([]datum.Value(nil), values...)
+		g.values = make([]datum.Value, len(values))
+		for i, v := range values {
+			g.values[i] = v.Clone()
+		}
 	}
 	s.groups = append(s.groups, g)
 	size := datum.RowSize(values) + int64(len(g.states)*stateBytes+len(s.key)+mapEntryBytes)
@@ -145,6 +148,11 @@ func (s *groupStage) fill(ctx context.Context) error {
 	} else {
 		s.index = map[string]int{}
 	}
+	if scan, ok := s.from.(*scanStage); ok {
+		if err := s.fillStored(ctx, scan); err != nil {
+			return err
+		}
+	}
 	for {
 		rows, err := s.from.next(ctx)
 		if err != nil || rows == nil {
@@ -152,12 +160,7 @@ func (s *groupStage) fill(ctx context.Context) error {
 			return err
 		}
 		for _, row := range rows {
-			s.x.env.BeginRow()
-			at, err := s.find(row)
-			if err != nil {
-				return err
-			}
-			if err := s.feed(row, s.groups[at].states); err != nil {
+			if err := s.take(row, nil); err != nil {
 				return err
 			}
 		}

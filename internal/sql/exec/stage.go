@@ -95,13 +95,21 @@ type scanStage struct {
 	done    bool
 }
 
-func (s *scanStage) next(ctx context.Context) ([][]datum.Value, error) {
-	if s.rows == nil && !s.done {
-		rows, err := s.table.Scan(ctx, s.request)
-		if err != nil {
-			return nil, err
-		}
+// open begins the scan unless it has begun.
+func (s *scanStage) open(ctx context.Context) error {
+	if s.rows != nil || s.done {
+		return nil
+	}
+	rows, err := s.table.Scan(ctx, s.request)
+	if err == nil {
 		s.rows = rows
+	}
+	return err
+}
+
+func (s *scanStage) next(ctx context.Context) ([][]datum.Value, error) {
+	if err := s.open(ctx); err != nil {
+		return nil, err
 	}
 	for !s.done {
 		if err := ctx.Err(); err != nil {

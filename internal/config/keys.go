@@ -105,7 +105,7 @@ func (s *Commit) keys() []key {
 		{"commit.max_rows", &s.MaxRows, "200000", "Rows that one commit may change.", positive},
 		{"commit.max_bytes", &s.MaxBytes, "0B", "Bytes that one commit may write. 0 means a sixteenth of memory.budget, at most 100MiB.", share},
 		{"commit.queue_commands", &s.QueueCommands, "4096", "Commits that may wait; when it is full, writers get SERVER_BUSY.", positive},
-		{"commit.queue_bytes", &s.QueueBytes, "0B", "Bytes of commits that may wait; when it is full, writers get SERVER_BUSY. 0 means a thirty-second of memory.budget.", share},
+		{"commit.queue_bytes", &s.QueueBytes, "0B", "Bytes of commits that may wait; when it is full, writers get SERVER_BUSY. Commits of a quarter of it and more have as much for themselves. 0 means a thirty-second of memory.budget.", share},
 	}
 }
 

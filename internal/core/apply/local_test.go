@@ -225,6 +225,31 @@ func TestBounds(t *testing.T) {
 	n.close()
 }
 
+// TestLargeCommandShutsOutNoSmallOnes: where one command waits that is larger than
+// the queue, another like it is refused and small ones are taken.
+func TestLargeCommandShutsOutNoSmallOnes(t *testing.T) {
+	d := disk.NewMem()
+	n := openNode(t, options{disk: d})
+	note := n.create("note", schema.User)
+	n.close()
+	n = openNode(t, options{disk: d, idle: true, apply: apply.Options{QueueBytes: 7500, MaxBytes: 50_000}})
+	defer n.close()
+	row := func(id int64, size int) *command.Write {
+		return write(note, command.RowWrite{Op: command.Insert, Scope: "al", Key: keyOf(id), Row: rowOf(note, id, strings.Repeat("x", size))})
+	}
+	large := n.queued(at(moment0, row(1, 9000)))
+	small := n.queued(at(moment0, row(2, 10)), at(moment0, row(3, 10)))
+	if _, err := n.commit(row(4, 9000)); !fault.Is(err, fault.ServerBusy) {
+		t.Errorf("a second large one: %v", err)
+	}
+	n.run()
+	for _, wait := range []func() ([]command.Receipt, []error){large, small} {
+		if _, errs := wait(); errors.Join(errs...) != nil {
+			t.Error(errors.Join(errs...))
+		}
+	}
+}
+
 // TestShutdownCommitsWhatIsQueued ends Run with commands waiting.
 func TestShutdownCommitsWhatIsQueued(t *testing.T) {
 	d := disk.NewMem()

@@ -38,7 +38,8 @@ type queue struct {
 	commands chan *request
 	closing  chan struct{} // closed when no command is taken any more
 	maxBytes int64
-	bytes    atomic.Int64
+	bytes    atomic.Int64 // of small commands
+	large    atomic.Int64 // of large ones
 	mu       struct {
 		sync.RWMutex // held for reading while sending, so that nothing comes after close
 		closed       bool
@@ -58,8 +59,9 @@ func (q *queue) enqueue(c *command.Command, bytes int64) (*request, error) {
 	if q.mu.closed {
 		return nil, fault.New(fault.ShuttingDown, "the server is stopping and takes no more changes")
 	}
-	if waiting := q.bytes.Add(bytes); waiting > q.maxBytes && waiting > bytes {
-		q.bytes.Add(-bytes)
+	counter := q.counter(bytes)
+	if waiting := counter.Add(bytes); waiting > q.maxBytes && waiting > bytes {
+		counter.Add(-bytes)
 		return nil, fault.New(fault.ServerBusy, "%d bytes of changes are waiting already (commit.queue_bytes); try again", waiting-bytes)
 	}
 	r, _ := q.free.Get().(*request)
@@ -71,10 +73,20 @@ func (q *queue) enqueue(c *command.Command, bytes int64) (*request, error) {
 	case q.commands <- r:
 		return r, nil
 	default:
-		q.bytes.Add(-bytes)
+		counter.Add(-bytes)
 		q.recycle(r)
 		return nil, fault.New(fault.ServerBusy, "%d changes are waiting already (commit.queue_commands); try again", cap(q.commands))
 	}
+}
+
+// counter returns what a command of a size is counted in. Those that would fill a
+// quarter of the queue share a bound among themselves, so that one that fills it
+// all shuts out no small ones.
+func (q *queue) counter(bytes int64) *atomic.Int64 {
+	if bytes > q.maxBytes/4 {
+		return &q.large
+	}
+	return &q.bytes
 }
 
 // take returns the next command, waiting for it, or nil when the queue is
@@ -104,7 +116,7 @@ func (q *queue) tryTake() *request {
 }
 
 func (q *queue) taken(r *request) *request {
-	q.bytes.Add(-r.bytes)
+	q.counter(r.bytes).Add(-r.bytes)
 	return r
 }
 
@@ -118,7 +130,9 @@ func (q *queue) close() {
 	}
 }
 
-func (q *queue) load() (commands int, bytes int64) { return len(q.commands), q.bytes.Load() }
+func (q *queue) load() (commands int, bytes int64) {
+	return len(q.commands), q.bytes.Load() + q.large.Load()
+}
 
 // recycle gives back a request that nobody waits for any more.
 func (q *queue) recycle(r *request) {

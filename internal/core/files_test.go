@@ -30,15 +30,27 @@ var fileTypes = []struct {
 	{"FLOAT", "DOUBLE", func(r *rand.Rand) string { return []string{"'NaN'", "'-Infinity'", "-0.0", "1.5", "0.1"}[r.IntN(5)] }},
 	{"DOUBLE", "", func(r *rand.Rand) string { return []string{"'NaN'", "'Infinity'", "-0.0", "2.25", "1e300"}[r.IntN(5)] }},
 	{"DECIMAL(9,2)", "DECIMAL(14,4)", func(r *rand.Rand) string { return fmt.Sprintf("%d.%02d", r.IntN(2_000_000)-1_000_000, r.IntN(100)) }},
-	{"DECIMAL(38,10)", "", func(r *rand.Rand) string { return fmt.Sprintf("-%d%018d.%010d", r.IntN(1000), r.Int64N(1e18), r.Int64N(1e10)) }},
-	{"TEXT", "", func(r *rand.Rand) string { return []string{"''", "'a'", "'ärger \"x\" \\ '", "'a text of more than twelve bytes'"}[r.IntN(4)] }},
+	{"DECIMAL(38,10)", "", func(r *rand.Rand) string {
+		return fmt.Sprintf("-%d%018d.%010d", r.IntN(1000), r.Int64N(1e18), r.Int64N(1e10))
+	}},
+	{"TEXT", "", func(r *rand.Rand) string {
+		return []string{"''", "'a'", "'ärger \"x\" \\ '", "'a text of more than twelve bytes'"}[r.IntN(4)]
+	}},
 	{"BYTES", "", func(r *rand.Rand) string { return fmt.Sprintf("'\\x%04x00'", r.IntN(65536)) }},
 	{"JSON", "", func(r *rand.Rand) string { return fmt.Sprintf(`'{"a": %d, "b": [null, "ü"]}'`, r.IntN(100)) }},
 	{"UUID", "", func(r *rand.Rand) string { return fmt.Sprintf("'%08x-0000-4000-8000-%012x'", r.Uint32(), r.Uint32()) }},
-	{"DATE", "", func(r *rand.Rand) string { return fmt.Sprintf("'%04d-%02d-%02d'", 1+r.IntN(9998), 1+r.IntN(12), 1+r.IntN(28)) }},
-	{"TIME", "", func(r *rand.Rand) string { return fmt.Sprintf("'%02d:%02d:%02d.%06d'", r.IntN(24), r.IntN(60), r.IntN(60), r.IntN(1e6)) }},
-	{"TIMESTAMP", "", func(r *rand.Rand) string { return fmt.Sprintf("'%04d-03-01 01:02:03.%06d'", 1900+r.IntN(300), r.IntN(1e6)) }},
-	{"DATETIME", "", func(r *rand.Rand) string { return fmt.Sprintf("'%04d-03-01 01:02:03.%06dZ'", 1900+r.IntN(300), r.IntN(1e6)) }},
+	{"DATE", "", func(r *rand.Rand) string {
+		return fmt.Sprintf("'%04d-%02d-%02d'", 1+r.IntN(9998), 1+r.IntN(12), 1+r.IntN(28))
+	}},
+	{"TIME", "", func(r *rand.Rand) string {
+		return fmt.Sprintf("'%02d:%02d:%02d.%06d'", r.IntN(24), r.IntN(60), r.IntN(60), r.IntN(1e6))
+	}},
+	{"TIMESTAMP", "", func(r *rand.Rand) string {
+		return fmt.Sprintf("'%04d-03-01 01:02:03.%06d'", 1900+r.IntN(300), r.IntN(1e6))
+	}},
+	{"DATETIME", "", func(r *rand.Rand) string {
+		return fmt.Sprintf("'%04d-03-01 01:02:03.%06dZ'", 1900+r.IntN(300), r.IntN(1e6))
+	}},
 	{"EMBEDDING(2)", "", func(r *rand.Rand) string { return fmt.Sprintf("'[%d,0.5]'", r.IntN(9)) }},
 }
 

@@ -118,7 +118,7 @@ type generator struct {
 	// leastFileRows is from how many rows on DuckDB reads files itself; below 0 it
 	// never does.
 	leastFileRows int64
-	depth   int
+	depth         int
 }
 
 // fixedValue is what an expression without rows gave.

@@ -74,7 +74,7 @@ var wires = map[fault.Code]wire{
 
 	fault.EmptySQL:             {400, "EMPTY_SQL", wireInvalidSQL},
 	fault.InvalidInput:         {400, "INVALID_INPUT", socketFailed},
-	fault.InvalidParameter:     {400, "INVALID_PARAMETER", socketFailed},
+	fault.InvalidParameter:     {400, "INVALID_PARAMETER", wireInvalidSQL},
 	fault.BatchParseError:      {400, "BATCH_PARSE_ERROR", wireInvalidSQL},
 	fault.ParamsWithBatch:      {400, "PARAMS_WITH_BATCH", socketFailed},
 	fault.RateLimitExceeded:    {429, "RATE_LIMIT_EXCEEDED", "RATE_LIMIT_EXCEEDED"},

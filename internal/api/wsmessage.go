@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	"kalamdb/internal/core"
+	"kalamdb/internal/datum"
 	"kalamdb/internal/fault"
 )
 
@@ -69,6 +70,7 @@ type rawMessage struct {
 	Subscription *struct {
 		ID      *string         `json:"id"`
 		SQL     *string         `json:"sql"`
+		Params  json.RawMessage `json:"params"`
 		Options json.RawMessage `json:"options"`
 	} `json:"subscription"`
 	SubscriptionID *string         `json:"subscription_id"`
@@ -139,12 +141,26 @@ func (m *clientMessage) subscription(raw *rawMessage) error {
 		return missing("subscription.sql")
 	}
 	m.request = core.LiveRequest{ID: *s.ID, SQL: *s.SQL}
-	if absent(s.Options) {
+	if m.request.Params, m.refusal = subscriptionParams(s.Params); m.refusal != nil || absent(s.Options) {
 		return nil
 	}
 	var err error
 	m.request.Options, m.refusal, err = snapshotOptions(s.Options)
 	return err
+}
+
+// subscriptionParams reads the values of $1, $2, … as those of a statement.
+func subscriptionParams(raw json.RawMessage) ([]datum.Value, error) {
+	if absent(raw) {
+		return nil, nil
+	}
+	raw = bytes.TrimSpace(raw)
+	if raw[0] != '[' {
+		return nil, fault.New(fault.InvalidParameter, "Params must be a JSON array")
+	}
+	q := sqlRequest{rawParams: raw}
+	err := q.convertParams()
+	return q.params, err
 }
 
 // absent reports whether an optional member is not there, or null.

@@ -33,6 +33,9 @@ func TestDecodeMessage(t *testing.T) {
 			if o := m.request.Options; o != nil {
 				got += fmt.Sprintf(" %d %d/%v %d/%v %v %s", o.BatchSize, o.LastRows, o.HasLastRows, o.From, o.HasFrom, o.Replay, o.JSON)
 			}
+			if len(m.request.Params) > 0 {
+				got += fmt.Sprint(" ", m.request.Params)
+			}
 			if m.refusal != nil {
 				got += " refused: " + m.refusal.Error()
 			}
@@ -70,6 +73,9 @@ func TestDecodeMessage(t *testing.T) {
 	f(`{"type":"subscribe","subscription":{"id":"a","sql":"S","options":{"from":8,"from_seq_id":7,"replay":"all"}}}`,
 		`subscribe "a" "S" 0 0/false 8/true false {"from":8,"from_seq_id":7,"replay":"all"} refused: Invalid operation: replay must be "changes" or "difference"`)
 	f(`{"type":"subscribe","subscription":{"id":"a","sql":"S","options":{"batch_size":-1}}}`, "error: batch_size must not be negative")
+	f(`{"type":"subscribe","subscription":{"id":"a","sql":"S","params":[1,"x", null]}}`, `subscribe "a" "S" [1 x NULL]`)
+	f(`{"type":"subscribe","subscription":{"id":"a","sql":"S","params":null}}`, `subscribe "a" "S"`)
+	f(`{"type":"subscribe","subscription":{"id":"a","sql":"S","params":{"1":2}}}`, `subscribe "a" "S" refused: Params must be a JSON array`)
 	f(`{"type":"subscribe","subscription":{"id":"a","sql":"S","options":[]}}`, "error: the message must not be a JSON array")
 	f(`{"type":"subscribe","subscription":{"id":"a"}}`, "error: missing field `subscription.sql`")
 	f(`{"type":"subscribe","subscription":{"sql":"S"}}`, "error: missing field `subscription.id`")

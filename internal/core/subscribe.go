@@ -92,9 +92,12 @@ func (db *DB) liveQuery(ctx context.Context, s *auth.Session, r live.Request) (*
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := db.checkParams(r.Params); err != nil {
+		return nil, nil, err
+	}
 	view := db.relations.View()
 	defer view.Release()
-	p, err := bindLive(s, sel, view)
+	p, err := bindLive(s, sel, len(r.Params), view)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -113,7 +116,7 @@ func (db *DB) liveQuery(ctx context.Context, s *auth.Session, r live.Request) (*
 			if t, ok := v.TableByID(p.Table.ID); ok && t.Name == p.Table.Name {
 				follow(sel, t.Namespace)
 			}
-			return bindLive(s, sel, v)
+			return bindLive(s, sel, len(r.Params), v)
 		},
 	})
 	return q, p.Table, err
@@ -180,12 +183,13 @@ func liveShape(s *parse.Select) error {
 	return nil
 }
 
-// bindLive authorises and binds a subscription under the definitions of a view.
-func bindLive(s *auth.Session, sel *parse.Select, view *relation.View) (*plan.Query, error) {
+// bindLive authorises and binds a subscription with a number of parameters under
+// the definitions of a view.
+func bindLive(s *auth.Session, sel *parse.Select, params int, view *relation.View) (*plan.Query, error) {
 	if err := authorise(s, sel, &overlay{view: view, namespace: schema.DefaultNamespace}); err != nil {
 		return nil, err
 	}
 	plain := *sel
 	plain.OrderBy = nil // a subscription is a set; its pages come by _seq
-	return plan.BindSelect(&plain, scope{view, schema.DefaultNamespace}, plan.Options{})
+	return plan.BindSelect(&plain, scope{view, schema.DefaultNamespace}, plan.Options{Params: params})
 }

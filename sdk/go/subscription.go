@@ -63,6 +63,9 @@ type SubscribeOptions struct {
 	// Replay asks, whenever the subscription resumes after a position, for each
 	// change since rather than for the difference of the result.
 	Replay bool
+	// Params are the values of $1, $2, … in the query: nil, booleans, numbers and
+	// texts.
+	Params []any
 	// Buffer is how many events may wait for Next; 0 is 1,024. When it is full
 	// the socket is not read, and the server keeps what follows.
 	Buffer int
@@ -162,6 +165,7 @@ type subscribeMessage struct {
 	Subscription struct {
 		ID      string       `json:"id"`
 		SQL     string       `json:"sql"`
+		Params  []any        `json:"params,omitempty"`
 		Options *wireOptions `json:"options,omitempty"` // without them there is no snapshot
 	} `json:"subscription"`
 }
@@ -176,7 +180,7 @@ type wireOptions struct {
 // request is the subscribe message, to begin or to resume. live.mu is held.
 func (s *Subscription) request(resume bool) subscribeMessage {
 	m := subscribeMessage{Type: "subscribe"}
-	m.Subscription.ID, m.Subscription.SQL = s.id, s.sql
+	m.Subscription.ID, m.Subscription.SQL, m.Subscription.Params = s.id, s.sql, s.options.Params
 	s.settled = false
 	o := &wireOptions{BatchSize: s.options.BatchSize}
 	switch {

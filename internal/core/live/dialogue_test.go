@@ -12,6 +12,7 @@ import (
 	"github.com/cockroachdb/datadriven"
 
 	"kalamdb/internal/core"
+	"kalamdb/internal/datum"
 	"kalamdb/internal/disk"
 	"kalamdb/internal/fault"
 	"kalamdb/internal/schema"
@@ -136,7 +137,7 @@ func (d *dialogue) client(td *datadriven.TestData) string {
 		d.clients[name] = d.db.connect(name, user, features...)
 		return "ok"
 	case "subscribe":
-		if err := c.subscribe(td.CmdArgs[1].Key, td.Input, d.snapshot(td)); err != nil {
+		if err := c.subscribe(td.CmdArgs[1].Key, td.Input, d.snapshot(td), params(td)...); err != nil {
 			return string(textFrames{}.AppendError(nil, td.CmdArgs[1].Key, err))
 		}
 		return strings.Join(c.take(), "\n")
@@ -195,6 +196,26 @@ func (d *dialogue) limits(o *core.Options) {
 }
 
 // snapshot reads the options of a subscribe; "none" is none at all.
+// params reads the values of $1, $2, …: numbers, null, and texts.
+func params(td *datadriven.TestData) []datum.Value {
+	var values []datum.Value
+	for _, a := range td.CmdArgs {
+		if a.Key != "params" {
+			continue
+		}
+		for _, text := range a.Vals {
+			if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+				values = append(values, datum.NewInt(datum.BigInt, n))
+			} else if text == "null" {
+				values = append(values, datum.NullValue)
+			} else {
+				values = append(values, datum.NewText(text))
+			}
+		}
+	}
+	return values
+}
+
 func (d *dialogue) snapshot(td *datadriven.TestData) *core.LiveSnapshot {
 	if td.HasArg("none") {
 		return nil

@@ -16,6 +16,7 @@ import (
 	"kalamdb/internal/cold"
 	"kalamdb/internal/core"
 	"kalamdb/internal/core/live"
+	"kalamdb/internal/datum"
 	"kalamdb/internal/disk"
 	"kalamdb/internal/fault"
 	"kalamdb/internal/schema"
@@ -176,8 +177,8 @@ type client struct {
 }
 
 // subscribe opens a subscription; the error is the refusal.
-func (c *client) subscribe(id, sql string, o *core.LiveSnapshot) error {
-	return c.db.Subscribe(context.Background(), session(c.user), c.conn, core.LiveRequest{ID: id, SQL: sql, Options: o})
+func (c *client) subscribe(id, sql string, o *core.LiveSnapshot, params ...datum.Value) error {
+	return c.db.Subscribe(context.Background(), session(c.user), c.conn, core.LiveRequest{ID: id, SQL: sql, Params: params, Options: o})
 }
 
 // take returns all frames that are due.

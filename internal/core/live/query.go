@@ -20,6 +20,8 @@ type Request struct {
 	ID string
 	// SQL is the text of the SELECT.
 	SQL string
+	// Params are $1, $2, … of the text.
+	Params []datum.Value
 	// Options say what comes before the changes; nil means nothing.
 	Options *Snapshot
 }
@@ -52,8 +54,8 @@ func (s *Snapshot) batch() int {
 // QueryOptions are what a subscription has become after it was authorised and
 // bound.
 type QueryOptions struct {
-	// Plan is the bound SELECT of one table. It has no parameters: literals are
-	// constants.
+	// Plan is the bound SELECT of one table. Its parameters are those of the
+	// request: literals are constants.
 	Plan *plan.Query
 	// Scope is the partition whose changes are delivered.
 	Scope schema.Scope
@@ -81,16 +83,20 @@ func NewQuery(r Request, o QueryOptions) (*Query, error) {
 		return nil, err
 	}
 	q := &Query{request: r, o: o, table: o.Plan.Table}
-	var err error
-	if q.match, err = newMatcher(o.Plan, o.Caller); err != nil {
+	env := environment(o.Caller)
+	env.Params = r.Params
+	given, err := env.Prepare(o.Plan.Params)
+	if err != nil {
 		return nil, err
 	}
-	if q.shape, err = newShape(o.Plan, o.Caller); err != nil {
+	if q.match, err = newMatcher(o.Plan, o.Caller, given); err != nil {
+		return nil, err
+	}
+	if q.shape, err = newShape(o.Plan, given); err != nil {
 		return nil, err
 	}
 	q.columns = q.needed()
-	env := q.match.env()
-	if q.keys, err = pointKeys(o.Plan, &env); err != nil {
+	if q.keys, err = pointKeys(o.Plan, given); err != nil {
 		return nil, err
 	}
 	q.o.Plan = nil // it has been compiled, and there may be many like it
@@ -156,8 +162,6 @@ func checkPlan(p *plan.Query) error {
 		return refuse("DISTINCT")
 	case p.Limit != nil || p.Offset != nil:
 		return refuse("LIMIT or OFFSET")
-	case len(p.Params) > 0:
-		return refuse("a parameter")
 	}
 	if p.Access.Deleted {
 		// Tombstones are purged without an event, so a result that shows them
@@ -196,8 +200,8 @@ type matcher struct {
 // env returns what evaluation may see, to be used by one goroutine.
 func (m *matcher) env() plan.Env { return environment(m.caller) }
 
-// newMatcher compiles the filter of a query.
-func newMatcher(p *plan.Query, c relation.Caller) (*matcher, error) {
+// newMatcher compiles the filter of a query; env knows its parameters.
+func newMatcher(p *plan.Query, c relation.Caller, env *plan.Env) (*matcher, error) {
 	m := &matcher{caller: c}
 	switch {
 	case p.Access.Empty: // WHERE FALSE has left no filter behind
@@ -207,10 +211,12 @@ func newMatcher(p *plan.Query, c relation.Caller) (*matcher, error) {
 	case p.Filter == nil:
 		return m, nil
 	}
-	env := m.env()
-	filter, err := plan.Settle(p.Filter, &env)
+	filter, err := plan.Settle(p.Filter, env)
 	if err != nil {
 		return nil, err
+	}
+	if fn := plan.Unsteady(filter); fn != nil {
+		return nil, fault.New(fault.InvalidDefinition, "%s() cannot stand in the filter of a live query: its value changes while no row does; write a constant or a parameter", fn.Name)
 	}
 	if m.eval, err = exec.Compile(filter); err != nil {
 		return nil, err

@@ -44,7 +44,7 @@ func filterOf(t testing.TB, table *schema.Table, text string) *filter {
 	if err != nil {
 		t.Fatalf("%s: %v", text, err)
 	}
-	m, err := newMatcher(&plan.Query{Table: table, Filter: x}, relation.Caller{})
+	m, err := newMatcher(&plan.Query{Table: table, Filter: x}, relation.Caller{}, &plan.Env{})
 	if err != nil {
 		t.Fatalf("%s: %v", text, err)
 	}

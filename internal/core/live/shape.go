@@ -5,7 +5,6 @@ import (
 	"strconv"
 	"strings"
 
-	"kalamdb/internal/core/relation"
 	"kalamdb/internal/datum"
 	"kalamdb/internal/fault"
 	"kalamdb/internal/schema"
@@ -40,15 +39,14 @@ type output struct {
 	inKey    bool
 }
 
-// newShape compiles the select list of a query.
-func newShape(p *plan.Query, c relation.Caller) (*shape, error) {
+// newShape compiles the select list of a query; env knows its parameters.
+func newShape(p *plan.Query, env *plan.Env) (*shape, error) {
 	t := p.Table
 	s := &shape{all: p.Star, stream: t.Kind == schema.Stream, seq: t.SystemPosition(schema.SeqColumn)}
-	env := environment(c)
 	fault.Assert(s.seq >= 0, "table %s has no _seq", t.QualifiedName())
 	var key strings.Builder
 	for i := range p.Outputs {
-		out, err := s.output(t, &p.Outputs[i], &env)
+		out, err := s.output(t, &p.Outputs[i], env)
 		if err != nil {
 			return nil, err
 		}
@@ -75,6 +73,9 @@ func (s *shape) output(t *schema.Table, o *plan.Output, env *plan.Env) (output, 
 		x, err := plan.Settle(o.X, env)
 		if err != nil {
 			return out, err
+		}
+		if plan.VolatilityOf(x) == plan.Volatile {
+			return out, fault.New(fault.InvalidDefinition, "column %s has another value whenever it is looked at, and cannot stand in a live query", out.name)
 		}
 		if out.eval, err = exec.Compile(x); err != nil {
 			return out, err

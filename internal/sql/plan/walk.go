@@ -186,32 +186,6 @@ func rewrite(e Expr, change func(Expr) (Expr, error)) (Expr, error) {
 	return e.withOperands(out), nil
 }
 
-// Settle returns e with its parameters and the user and role in effect replaced
-// by constants, so that it can outlive the execution: the filter of a
-// subscription.
-func Settle(e Expr, env *Env) (Expr, error) {
-	return rewrite(e, func(x Expr) (Expr, error) {
-		switch x := x.(type) {
-		case *Param:
-			v, err := env.Param(x)
-			if err != nil {
-				return nil, err
-			}
-			t := x.Info.Type
-			if t.Kind != v.Kind() && !v.IsNull() {
-				t = v.Type()
-			}
-			return &Const{v, t}, nil
-		case *Call:
-			if x.Fn.Chapter == "Context" && x.Fn.Volatility == Stable && len(x.Args) == 0 {
-				v, err := x.Fn.Invoke(env, nil)
-				return &Const{v, x.T}, err
-			}
-		}
-		return nil, nil
-	})
-}
-
 // EqCond says that a column equals a constant.
 type EqCond struct {
 	Column int

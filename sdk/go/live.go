@@ -38,6 +38,7 @@ type Live struct {
 		sync.Mutex
 		socket *socket // nil while there is none
 		subs   map[string]*Subscription
+		groups map[*Group]struct{}
 		next   int
 		err    error // why the Live ended
 	}
@@ -53,7 +54,7 @@ func (c *Client) Live(ctx context.Context) (*Live, error) {
 		return nil, err
 	}
 	l.mu.socket = s
-	l.mu.subs = map[string]*Subscription{}
+	l.mu.subs, l.mu.groups = map[string]*Subscription{}, map[*Group]struct{}{}
 	go l.loop(s)
 	return l, nil
 }
@@ -69,10 +70,16 @@ func (l *Live) Close() error {
 // Subscribe opens a live query. Contradictory options are ErrOptions; what the
 // server refuses is told by Next.
 func (l *Live) Subscribe(sql string, o SubscribeOptions) (*Subscription, error) {
+	return l.subscribe(sql, o, nil)
+}
+
+// subscribe opens a live query of a group, or of none.
+func (l *Live) subscribe(sql string, o SubscribeOptions, g *Group) (*Subscription, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
 	s := newSubscription(l, sql, o)
+	s.group = g
 	l.mu.Lock()
 	if l.mu.err != nil {
 		l.mu.Unlock()
@@ -144,7 +151,9 @@ func (l *Live) takeBack() {
 	for _, s := range subs {
 		switch err := s.takeBack(); {
 		case errors.Is(err, ErrUnsettled):
-			s.end(err)
+			if l.ended(s, err) != nil {
+				return
+			}
 			l.forget(s)
 		case err != nil:
 			return
@@ -214,6 +223,10 @@ func (l *Live) finish(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.mu.err = err
+	for g := range l.mu.groups {
+		g.end(err)
+	}
+	clear(l.mu.groups)
 	for id, s := range l.mu.subs {
 		s.end(err)
 		delete(l.mu.subs, id)
@@ -226,6 +239,9 @@ func (l *Live) handle(socket *socket, f *frame) error {
 		// One of the messages was not taken, and nobody says which.
 		return &busyError{f.refusal()}
 	}
+	if f.Type == "commit" && f.SubscriptionID == "" {
+		return l.committed(f.Position)
+	}
 	l.mu.Lock()
 	s := l.mu.subs[f.SubscriptionID]
 	l.mu.Unlock()
@@ -235,6 +251,33 @@ func (l *Live) handle(socket *socket, f *frame) error {
 	case s == nil: // closed meanwhile, or not about a subscription
 		return nil
 	}
+	if err := l.tell(socket, s, f); err != nil || s.group == nil {
+		return err
+	}
+	if f.Type == "commit" {
+		return s.group.flush(s, f.Position)
+	}
+	if !s.settled || !socket.marks {
+		return s.group.flush(s, 0)
+	}
+	return nil
+}
+
+// committed ends a commit for all subscriptions of the socket.
+func (l *Live) committed(position uint64) error {
+	l.mu.Lock()
+	groups := slices.Collect(maps.Keys(l.mu.groups))
+	l.mu.Unlock()
+	for _, g := range groups {
+		if err := g.flush(nil, position); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tell passes a frame on to its subscription.
+func (l *Live) tell(socket *socket, s *Subscription, f *frame) error {
 	switch f.Type {
 	case "subscription_ack":
 		s.began = true
@@ -263,8 +306,20 @@ func (l *Live) refused(s *Subscription, f *frame) error {
 	l.mu.Lock()
 	delete(l.mu.subs, s.id)
 	l.mu.Unlock()
-	s.end(f.refusal())
-	return nil
+	return l.ended(s, f.refusal())
+}
+
+// ended ends a subscription, and says so to its group.
+func (l *Live) ended(s *Subscription, err error) error {
+	if s.group == nil {
+		s.end(err)
+		return nil
+	}
+	if err := s.group.flush(s, 0); err != nil {
+		return err
+	}
+	s.end(err)
+	return s.group.deliver(Unit{Ended: s, Err: err})
 }
 
 // frame is any message of the server.

@@ -80,6 +80,9 @@ func (o *SubscribeOptions) check() error {
 	case o.NoSnapshot && o.LastRows > 0:
 		return fmt.Errorf("%w: NoSnapshot and LastRows", ErrOptions)
 	}
+	if _, err := json.Marshal(o.Params); err != nil {
+		return fmt.Errorf("%w: Params cannot be written as JSON: %w", ErrOptions, err)
+	}
 	return nil
 }
 
@@ -102,6 +105,9 @@ type Subscription struct {
 	ended   chan struct{} // closed when err is set
 	err     error
 	once    sync.Once
+	group   *Group // that its events go to, nil for Next
+	// whole is the cursor behind the last commit that its group was told of.
+	whole uint64
 	// Set under live.mu when the query is asked for, before the loop can see an
 	// answer; from then on for the loop alone.
 	mode    mode
@@ -118,12 +124,12 @@ func newSubscription(l *Live, sql string, o SubscribeOptions) *Subscription {
 	if buffer == 0 {
 		buffer = 1024
 	}
-	return &Subscription{live: l, sql: sql, options: o, events: make(chan Event, buffer), ended: make(chan struct{}), cursor: o.From}
+	return &Subscription{live: l, sql: sql, options: o, events: make(chan Event, buffer), ended: make(chan struct{}), cursor: o.From, whole: o.From}
 }
 
 // Next returns the next event. After the last one it returns the reason of the
 // end: ErrClosed, or the server's *Error. When ctx ends first it returns ctx's
-// error, and the subscription goes on.
+// error, and the subscription goes on. One of a Group has its events there.
 func (s *Subscription) Next(ctx context.Context) (Event, error) {
 	select {
 	case e := <-s.events:
@@ -246,6 +252,9 @@ func (s *Subscription) settle(position uint64) error {
 // takeBack deletes the rows that were told beyond the cursor when the socket
 // broke: what comes from there tells those again that still match.
 func (s *Subscription) takeBack() error {
+	if s.group != nil {
+		s.group.drop(s)
+	}
 	if len(s.unsettled) > maxUnsettled {
 		return ErrUnsettled
 	}
@@ -255,6 +264,9 @@ func (s *Subscription) takeBack() error {
 		if err := s.hand(Event{Kind: Delete, Row: e.Row, Seq: e.Seq, Resume: s.cursor}); err != nil {
 			return err
 		}
+	}
+	if s.group != nil {
+		return s.group.flush(s, 0)
 	}
 	return nil
 }
@@ -292,6 +304,9 @@ func (s *Subscription) deliver(e Event) error {
 
 // hand waits while the subscriber is slow.
 func (s *Subscription) hand(e Event) error {
+	if s.group != nil {
+		return s.group.add(s, e)
+	}
 	select {
 	case s.events <- e:
 	case <-s.ended:

@@ -15,7 +15,7 @@ import (
 
 // pagesWithTests are the pages in which each row of a table whose last column
 // is headed "test" must name tests that exist.
-var pagesWithTests = []string{"docs/architecture.md", "docs/compat.md", "docs/format/README.md"}
+var pagesWithTests = []string{"docs/architecture.md", "docs/compat.md", "docs/format/README.md", "docs/protocol/live.md"}
 
 // TestDocuments checks what the pages claim: every test they name exists, and
 // every page that a file of the repository names exists.

@@ -10,9 +10,10 @@
 // A connection belongs to one shard, and every shard sees every commit. Within
 // a shard a change goes from its table and scope over an index of the filters'
 // equalities, ranges, prefixes and NULLs to each distinct filter that its old or
-// new row may concern, once, is encoded once per distinct projection, and is put as head and shared body into bounded outboxes. The
-// publisher of commits is never blocked: the ring it appends to is bounded in
-// bytes, and a shard that the ring has left behind reads the change index.
+// new row may concern, once, is encoded once per distinct projection, and is put
+// as head and shared body into bounded outboxes. The publisher of commits is
+// never blocked: the ring it appends to is bounded in bytes, and a shard that the
+// ring has left behind reads the change index.
 //
 // Goroutines: one per shard, started by Run. Whoever takes the frames of a
 // connection also reads for its cursors; whoever subscribes reads the pages.

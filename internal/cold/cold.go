@@ -63,9 +63,9 @@ type Tier struct {
 	stats   struct{ pagesRead, pagesCached, rowGroups, filesWritten, filesRemoved atomic.Int64 }
 	mu      struct {
 		sync.Mutex
-		storages map[string]*objstore.Filesystem // by base folder
-		open     map[uint64]*Reader              // by file number
-		idle     *list.List                      // of *Reader without users, least recently used first
+		storages map[string]objstore.Bucket // by base folder
+		open     map[uint64]*Reader         // by file number
+		idle     *list.List                 // of *Reader without users, least recently used first
 	}
 }
 
@@ -99,7 +99,7 @@ func New(o Options) *Tier {
 		o.BloomRows = 1024
 	}
 	t := &Tier{options: o, cache: newPageCache(o.CacheBytes)}
-	t.mu.storages = map[string]*objstore.Filesystem{}
+	t.mu.storages = map[string]objstore.Bucket{}
 	t.mu.open = map[uint64]*Reader{}
 	t.mu.idle = list.New()
 	return t
@@ -128,7 +128,7 @@ func (t *Tier) Base(st schema.Storage) string {
 }
 
 // storage returns the objects of a storage.
-func (t *Tier) storage(st schema.Storage) (*objstore.Filesystem, error) {
+func (t *Tier) storage(st schema.Storage) (objstore.Bucket, error) {
 	if st.Type != "" && st.Type != "filesystem" {
 		return nil, fault.New(fault.NotImplemented, "storages of type '%s' are not supported yet; use filesystem", st.Type)
 	}

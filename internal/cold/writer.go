@@ -47,7 +47,7 @@ type FileInfo struct {
 type Writer struct {
 	tier   *Tier
 	def    *schema.Table
-	upload *objstore.Upload
+	upload objstore.Upload
 	sink   counter
 	file   *parquet.Writer
 	info   FileInfo
@@ -58,7 +58,7 @@ type Writer struct {
 
 // counter passes bytes on to the upload and counts and sums them.
 type counter struct {
-	to   *objstore.Upload
+	to   objstore.Upload
 	size int64
 	sum  hash.Hash
 }

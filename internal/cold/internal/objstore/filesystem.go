@@ -1,19 +1,7 @@
-// Package objstore keeps the objects of a storage: cold files and manifests.
-//
-// The type filesystem is a folder of a disk.FS. An object is written under its
-// name with .tmp behind, synced, renamed, and its folder is synced; folders are
-// made durable with all those above them before anything is put there. What
-// Upload.Finish has returned for survives a power cut as a whole, and no crash
-// leaves half an object under a final name.
-//
-// Names of objects are slash paths below the storage's base and never lead
-// out of it.
-// Goroutines: none. Locks: Filesystem.mu, never held across I/O.
 package objstore
 
 import (
 	"fmt"
-	"io"
 	"path"
 	"strings"
 	"sync"
@@ -47,15 +35,14 @@ func (s *Filesystem) Base() string { return s.base }
 
 // full returns the place of an object on the file system. The base is none.
 func (s *Filesystem) full(name string) (string, error) {
-	if name == "" || name == "." || name != path.Clean(name) || path.IsAbs(name) || name == ".." || strings.HasPrefix(name, "../") {
-		return "", fmt.Errorf("object name %q leads out of its storage", name)
+	if err := checkName(name); err != nil {
+		return "", err
 	}
 	return path.Join(s.base, name), nil
 }
 
-// Upload is an object being written. Write is called by one goroutine; then
-// either Finish or Abort is called.
-type Upload struct {
+// fileUpload is an object being written to the file system.
+type fileUpload struct {
 	storage *Filesystem
 	file    disk.File
 	final   string
@@ -63,7 +50,7 @@ type Upload struct {
 }
 
 // Create begins an object; one of the same name is replaced by Finish.
-func (s *Filesystem) Create(name string) (*Upload, error) {
+func (s *Filesystem) Create(name string) (Upload, error) {
 	final, err := s.full(name)
 	if err != nil {
 		return nil, err
@@ -76,7 +63,7 @@ func (s *Filesystem) Create(name string) (*Upload, error) {
 		}
 		f, err := disk.Create(s.fs, final+".tmp")
 		if err == nil {
-			return &Upload{storage: s, file: f, final: final}, nil
+			return &fileUpload{storage: s, file: f, final: final}, nil
 		}
 		if !disk.IsNotExist(err) || round > 0 {
 			return nil, fmt.Errorf("create %s.tmp: %w", final, err)
@@ -86,10 +73,10 @@ func (s *Filesystem) Create(name string) (*Upload, error) {
 }
 
 // Write appends bytes to the object.
-func (u *Upload) Write(p []byte) (int, error) { return u.file.Write(p) }
+func (u *fileUpload) Write(p []byte) (int, error) { return u.file.Write(p) }
 
 // Finish makes the object durable under its name.
-func (u *Upload) Finish() error {
+func (u *fileUpload) Finish() error {
 	u.done = true
 	err := u.file.Sync()
 	if closeErr := u.file.Close(); err == nil {
@@ -109,7 +96,7 @@ func (u *Upload) Finish() error {
 }
 
 // Abort gives the object up. After Finish it does nothing.
-func (u *Upload) Abort() {
+func (u *fileUpload) Abort() {
 	if u.done {
 		return
 	}
@@ -130,12 +117,6 @@ func (s *Filesystem) Put(name string, data []byte) error {
 		return fmt.Errorf("write %s: %w", name, err)
 	}
 	return u.Finish()
-}
-
-// Object is an open object. ReadAt may be called by many goroutines.
-type Object interface {
-	io.ReaderAt
-	io.Closer
 }
 
 // Open opens an object for reading and returns its length.

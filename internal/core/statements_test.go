@@ -3,6 +3,7 @@ package core_test
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -48,7 +49,6 @@ func killable(t *testing.T) *testkit.Database {
 // soon, and leaves nothing behind: no row, no view, no entry.
 func TestKillQuery(t *testing.T) {
 	db := killable(t)
-	views := db.Stats().Apply.Views
 	for name, sql := range long {
 		part := map[string]string{"analytic": "generate_series(?, ?) b", "endless": "RECURSIVE", "writing": "INSERT"}[name]
 		t.Run(name, func(t *testing.T) {
@@ -84,8 +84,16 @@ func TestKillQuery(t *testing.T) {
 			}
 		})
 	}
-	if s := db.Stats(); s.Running.Running != 0 || s.Running.Killed != int64(len(long)) || s.Apply.Views != views {
-		t.Errorf("%d run, %d killed, %d views of %d are open", s.Running.Running, s.Running.Killed, s.Apply.Views, views)
+	if s := db.Stats(); s.Running.Running != 0 || s.Running.Killed != int64(len(long)) {
+		t.Errorf("%d run, %d killed", s.Running.Running, s.Running.Killed)
+	}
+	// At rest one view is open, which is the current and the applied one. A group
+	// that nobody waits for, as one that raises the ceiling, and the hub hold
+	// others for a moment; one that a statement has left would never go.
+	for end := time.Now().Add(30 * time.Second); db.Stats().Apply.Views > 1; runtime.Gosched() {
+		if time.Now().After(end) {
+			t.Fatalf("%d views are open", db.Stats().Apply.Views)
+		}
 	}
 	if got := one(t, db, "SELECT COUNT(*) FROM system.audit_log WHERE action = 'KILL_QUERY' AND actor_user_id = 'root'"); got != "3" {
 		t.Errorf("%s entries in the audit log, want 3", got)

@@ -57,7 +57,7 @@ func find(keys []key, name string) *key {
 func (o *Options) keys() []key {
 	var all []key
 	for _, section := range [][]key{
-		o.Server.keys(), o.Storage.keys(), o.Memory.keys(), o.Commit.keys(), o.Transaction.keys(), o.Live.keys(), o.WebSocket.keys(),
+		o.Server.keys(), o.Storage.keys(), o.Memory.keys(), o.Commit.keys(), o.Transaction.keys(), o.Live.keys(), o.Flush.keys(), o.WebSocket.keys(),
 		o.Limits.keys(), o.Analytics.keys(), o.Execution.keys(), o.RateLimit.keys(), o.Security.keys(), o.Security.CORS.keys(),
 		o.Auth.keys(), o.Retention.keys(), o.DBA.keys(), o.DDL.keys(), o.SQL.keys(), o.Logging.keys(), o.Tracing.keys(),
 	} {
@@ -125,6 +125,12 @@ func (s *Live) keys() []key {
 		{"live.history_bytes", &s.HistoryBytes, "1GiB", "Bytes of superseded versions of all tables; the older end goes first.", size},
 		{"live.ring_bytes", &s.RingBytes, "0B", "Bytes of recent changes kept in memory for delivery; subscribers behind it read from disk. 0 means a thirty-second of memory.budget.", share},
 		{"live.outbox_bytes", &s.OutboxBytes, "1MiB", "Bytes waiting for one connection; beyond it its subscriptions lag and catch up.", size},
+	}
+}
+
+func (s *Flush) keys() []key {
+	return []key{
+		{"flush.check_interval_seconds", &s.CheckInterval, "60", "Seconds between two counts of all tables with a FLUSH_POLICY, which is obeyed in between as rows come; 0 obeys none.", limits{unit: time.Second, max: 1 << 30}},
 	}
 }
 

@@ -16,6 +16,7 @@ type Options struct {
 	Commit      Commit
 	Transaction Transaction
 	Live        Live
+	Flush       Flush
 	WebSocket   WebSocket
 	Limits      Limits
 	Analytics   Analytics
@@ -85,6 +86,11 @@ type Live struct {
 	HistoryBytes int64
 	RingBytes    int64
 	OutboxBytes  int64
+}
+
+// Flush is section [flush].
+type Flush struct {
+	CheckInterval time.Duration
 }
 
 // WebSocket is section [websocket].

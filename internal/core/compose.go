@@ -23,8 +23,11 @@ func (db *DB) compose() error {
 		Store: o.Store, NodeID: o.NodeID, Now: o.Now, Logger: o.Logger, Fatal: o.Fatal,
 		QueueCommands: o.Commit.QueueCommands, QueueBytes: o.Commit.QueueBytes,
 		MaxRows: o.Commit.MaxRows, MaxBytes: o.Commit.MaxBytes,
-		// The hub is made below, before Run starts the publisher.
-		Publish: func(commits []command.Commit) { db.hub.Committed(commits) },
+		// Hub and maintainer are made below, before Run starts the publisher.
+		Publish: func(commits []command.Commit) {
+			db.hub.Committed(commits)
+			db.maint.Committed(commits)
+		},
 	})
 	if err != nil {
 		return fmt.Errorf("open the commit log: %w", err)
@@ -52,7 +55,7 @@ func (db *DB) compose() error {
 	db.maint = maint.New(maint.Options{
 		Committer: proposer, View: local.View, OldestView: local.OldestView, Jobs: db.jobs, Cold: o.Cold, Relations: db.relations,
 		Now: o.Now, Logger: o.Logger, HistoryAge: o.HistoryAge, HistoryBytes: o.HistoryBytes,
-		DeletedRetention: o.DeletedRetention,
+		DeletedRetention: o.DeletedRetention, Flush: o.Flush, Definitions: local.Definitions,
 	})
 	db.registerViews()
 	return nil

@@ -92,6 +92,8 @@ type Options struct {
 	// DeletedRetention is how long tombstones stay where the table does not
 	// say; 0 is 7 days, negative is for ever.
 	DeletedRetention time.Duration
+	// Flush says when and how rows move to the cold tier; see maint.FlushOptions.
+	Flush maint.FlushOptions
 	// HistoryAge and HistoryBytes bound what can be replayed; 0 is 1 h, 1 GiB.
 	HistoryAge   time.Duration
 	HistoryBytes int64

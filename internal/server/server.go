@@ -20,6 +20,7 @@ import (
 	"kalamdb/internal/config"
 	"kalamdb/internal/core"
 	"kalamdb/internal/core/live"
+	"kalamdb/internal/core/maint"
 	"kalamdb/internal/disk"
 	"kalamdb/internal/schema"
 	"kalamdb/internal/store"
@@ -218,10 +219,21 @@ func (s *Server) coreOptions(passwords *auth.Passwords) core.Options {
 		Recorder: core.RecorderOptions{
 			Tables: c.DBA.Tables, Every: c.DBA.StatsInterval, Keep: c.Retention.DBAStats, Sample: s.sample,
 		},
-		HistoryAge: c.Live.HistoryAge, HistoryBytes: c.Live.HistoryBytes,
+		HistoryAge: c.Live.HistoryAge, HistoryBytes: c.Live.HistoryBytes, Flush: s.flushOptions(),
 		IgnoreForeignKeys:   c.SQL.IgnoreForeignKeys,
 		DropWithSubscribers: c.DDL.DropWithSubscribers, DropNonemptyNamespace: c.DDL.DropNonemptyNamespace,
 	}
+}
+
+// flushOptions says when rows move to the cold tier: in the configuration 0
+// turns the schedule off.
+func (s *Server) flushOptions() maint.FlushOptions {
+	c := &s.o.Config.Flush
+	o := maint.FlushOptions{Every: c.CheckInterval}
+	if o.Every == 0 {
+		o.Every = -1
+	}
+	return o
 }
 
 // analyticsOptions bounds the analytic path. What it sets aside lies in the data

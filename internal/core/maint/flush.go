@@ -33,7 +33,11 @@ type FlushResult struct {
 // returns when all have been moved. It waits for a flush of the table that runs
 // already.
 func (m *Maintainer) Flush(ctx context.Context, id schema.TableID) (FlushResult, error) {
-	var result FlushResult
+	return m.flush(ctx, id, nil)
+}
+
+// flush moves the hot rows of some partitions, of all when scopes is nil.
+func (m *Maintainer) flush(ctx context.Context, id schema.TableID, scopes []schema.Scope) (result FlushResult, err error) {
 	if m.first.err != nil {
 		return result, m.first.err
 	}
@@ -41,14 +45,22 @@ func (m *Maintainer) Flush(ctx context.Context, id schema.TableID) (FlushResult,
 		return result, err
 	}
 	defer m.giveBack(id)
+	since := int64(0)
+	if scopes == nil {
+		since = m.began(id)
+	}
 	view := m.o.View()
 	t, ok := view.Definitions().TableByID(id)
 	if !ok {
 		view.Release()
 		return result, fault.New(fault.TableNotFound, "no table has the number %d", id)
 	}
-	err := m.flushTable(ctx, view, t, &result)
+	err = m.flushTable(ctx, view, t, scopes, &result)
 	view.Release() // it may be the last one that reads what goes now
+	if err != nil {
+		m.aged(id, since)
+	}
+	m.ended(id, err)
 	if err == nil && result.Dropped > 0 {
 		_, err = m.removeFiles(ctx, id)
 	}
@@ -56,7 +68,7 @@ func (m *Maintainer) Flush(ctx context.Context, id schema.TableID) (FlushResult,
 }
 
 // flushTable moves the rows that a view shows.
-func (m *Maintainer) flushTable(ctx context.Context, view *catalog.View, t *schema.Table, result *FlushResult) error {
+func (m *Maintainer) flushTable(ctx context.Context, view *catalog.View, t *schema.Table, scopes []schema.Scope, result *FlushResult) error {
 	if t.Kind != schema.User && t.Kind != schema.Shared {
 		return fault.New(fault.InvalidOperation, "cannot flush %s table '%s'", t.Kind, t.QualifiedName())
 	}
@@ -68,20 +80,31 @@ func (m *Maintainer) flushTable(ctx context.Context, view *catalog.View, t *sche
 	if err := m.dropWindows(ctx, view, t, result); err != nil {
 		return err
 	}
+	if scopes != nil {
+		return m.flushScopes(ctx, view, t, scopes, result)
+	}
 	for after := schema.Scope(""); ; {
 		scopes, err := table.Scopes(view.Reader(), t, after, 1000)
 		if err != nil || len(scopes) == 0 {
 			return err
 		}
-		for _, scope := range scopes {
-			if err := m.flushScope(ctx, view, t, scope, result); err != nil {
-				return err
-			}
+		if err := m.flushScopes(ctx, view, t, scopes, result); err != nil {
+			return err
 		}
 		if after = scopes[len(scopes)-1]; after == "" {
 			return nil // the one partition of a SHARED table
 		}
 	}
+}
+
+// flushScopes moves the rows of partitions, each to a file of its own.
+func (m *Maintainer) flushScopes(ctx context.Context, view *catalog.View, t *schema.Table, scopes []schema.Scope, result *FlushResult) error {
+	for _, scope := range scopes {
+		if err := m.flushScope(ctx, view, t, scope, result); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // flushScope moves the rows of one scope.
@@ -228,8 +251,8 @@ func (m *Maintainer) adopt(ctx context.Context, t *schema.Table, st schema.Stora
 		return 0, err
 	}
 	defer scan.Close()
-	values := make([]datum.Value, sliceRows*len(t.Columns))
-	rows := make([][]datum.Value, sliceRows)
+	values := make([]datum.Value, m.o.Flush.SliceRows*len(t.Columns))
+	rows := make([][]datum.Value, m.o.Flush.SliceRows)
 	for i := range rows {
 		rows[i] = values[i*len(t.Columns) : (i+1)*len(t.Columns)]
 	}

@@ -7,8 +7,9 @@
 // is removed at the next start, a window that does not cover its file yet is
 // moved on, and the rest is done again.
 //
-// Goroutines: one, the schedule, in Run; flushes and cleanups run as jobs.
-// Locks: Maintainer.mu, never held across I/O.
+// Goroutines: two in Run, one for what the clock asks for and one that starts
+// flushes by the policies of tables; flushes and cleanups run as jobs.
+// Locks: Maintainer.mu and flushes.mu, neither held across I/O.
 package maint
 
 import (
@@ -17,6 +18,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"kalamdb/internal/cold"
 	"kalamdb/internal/command"
@@ -62,10 +65,23 @@ type Options struct {
 	// SortBytes is how many bytes of rows a flush puts in order in memory; 64
 	// MiB when 0. Larger scopes are read in order, which is slower.
 	SortBytes int64
+	// Definitions returns the newest definitions; those of View when nil.
+	Definitions func() *catalog.Definitions
+	// Flush says when and how rows move to the cold tier.
+	Flush FlushOptions
 	// Tick is the time between two looks at history, streams and files; 10 s
 	// when 0. PurgeEvery is the time between two looks for tombstones and old
 	// jobs; 1 h when 0.
 	Tick, PurgeEvery time.Duration
+}
+
+// FlushOptions say when and how rows move to the cold tier.
+type FlushOptions struct {
+	// Every is the time between two counts of all tables with a FLUSH_POLICY; 60
+	// s when 0. When it is negative no policy is obeyed.
+	Every time.Duration
+	// SliceRows is how many rows one command moves at most; 2,048 when 0.
+	SliceRows int
 }
 
 // Maintainer does the work.
@@ -77,6 +93,7 @@ type Maintainer struct {
 	}
 	removable atomic.Bool // files may wait for their removal
 	stats     struct{ rows, files, removed, purged atomic.Int64 }
+	flushes   *flushes // what the schedule knows
 	mu        struct {
 		sync.Mutex
 		busy map[schema.TableID]chan struct{} // tables being flushed; closed when done
@@ -96,6 +113,17 @@ func New(o Options) *Maintainer {
 	set(&o.JobRetention, 30*24*time.Hour)
 	set(&o.Tick, 10*time.Second)
 	set(&o.PurgeEvery, time.Hour)
+	set(&o.Flush.Every, time.Minute)
+	if o.Flush.SliceRows <= 0 || o.Flush.SliceRows > sliceRows {
+		o.Flush.SliceRows = sliceRows
+	}
+	if o.Definitions == nil {
+		o.Definitions = func() *catalog.Definitions {
+			view := o.View()
+			defer view.Release()
+			return view.Definitions()
+		}
+	}
 	if o.HistoryBytes == 0 {
 		o.HistoryBytes = 1 << 30
 	}
@@ -108,7 +136,7 @@ func New(o Options) *Maintainer {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	m := &Maintainer{o: o}
+	m := &Maintainer{o: o, flushes: newFlushes()}
 	m.removable.Store(true)
 	m.mu.busy = map[schema.TableID]chan struct{}{}
 	view := o.View()
@@ -132,6 +160,14 @@ func (m *Maintainer) Run(ctx context.Context) error {
 		return m.first.err
 	}
 	m.try(ctx, "recover cold files", m.Recover)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { m.schedule(ctx); return nil })
+	g.Go(func() error { m.keepOrder(ctx); return nil })
+	return g.Wait()
+}
+
+// keepOrder does what the clock asks for until ctx ends.
+func (m *Maintainer) keepOrder(ctx context.Context) {
 	tick := time.NewTicker(m.o.Tick)
 	defer tick.Stop()
 	purge := time.NewTicker(m.o.PurgeEvery)
@@ -139,7 +175,7 @@ func (m *Maintainer) Run(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case <-tick.C:
 			m.try(ctx, "forget history", m.ForgetHistory)
 			m.try(ctx, "expire streams", m.ExpireStreams)

@@ -52,6 +52,8 @@ type nodeOptions struct {
 	Maint maint.Options
 	// Committer wraps the one that maint and jobs propose to.
 	Committer func(command.Committer) command.Committer
+	// Schedule runs maintenance by the clock, which is the real one then.
+	Schedule bool
 }
 
 // node is a database below SQL: store, apply, cold tier, relations, jobs and
@@ -89,7 +91,8 @@ func openNode(t testing.TB, o nodeOptions) *node {
 	if n.Store, err = store.Open(store.Options{FS: o.FS, Dir: dataDir, Now: o.Clock.Now, Reserve: -1}); err != nil {
 		t.Fatal(err)
 	}
-	if n.Apply, err = apply.Open(apply.Options{Store: n.Store, Now: o.Clock.Now}); err != nil {
+	publish := func(commits []command.Commit) { n.Maint.Committed(commits) }
+	if n.Apply, err = apply.Open(apply.Options{Store: n.Store, Now: o.Clock.Now, Publish: publish}); err != nil {
 		t.Fatal(err)
 	}
 	o.Cold.FS, o.Cold.DataDir = o.FS, dataDir
@@ -106,14 +109,14 @@ func openNode(t testing.TB, o nodeOptions) *node {
 		o.Maint.Logger = quiet
 	}
 	n.Maint = maint.New(o.Maint)
-	n.run()
+	n.run(o.Schedule)
 	t.Cleanup(n.Close)
 	n.bootstrap()
 	return n
 }
 
-// run starts what a server runs, but for the schedule of maintenance.
-func (n *node) run() {
+// run starts what a server runs, the schedule of maintenance if it is asked for.
+func (n *node) run(schedule bool) {
 	ctx, stop := context.WithCancel(context.Background())
 	jobs, stopJobs := context.WithCancel(context.Background())
 	n.group = &errgroup.Group{}
@@ -123,6 +126,9 @@ func (n *node) run() {
 		defer close(running)
 		return n.Jobs.Run(jobs)
 	})
+	if schedule {
+		n.group.Go(func() error { return n.Maint.Run(jobs) })
+	}
 	n.stop = func() {
 		stopJobs()
 		<-running

@@ -19,18 +19,45 @@ const (
 	cleanupLook = 100 * time.Millisecond
 )
 
-// flushKey is the idempotency key of the flushes of a table.
-func flushKey(t *schema.Table) string { return fmt.Sprintf("flush:%d:%s", t.ID, t.QualifiedName()) }
+// flushKey is the idempotency key of the flushes of a whole table, flushRowsKey
+// that of the flushes of partitions that have reached the rows of the policy.
+func flushKey(t *schema.Table) string     { return fmt.Sprintf("flush:%d:%s", t.ID, t.QualifiedName()) }
+func flushRowsKey(t *schema.Table) string { return flushKey(t) + ":rows" }
+
+// shown are the parameters of a job as system.jobs shows them.
+type shown struct {
+	Namespace string `json:"namespace"`
+	Table     string `json:"table"`
+	TableID   string `json:"table_id"`
+	TableType string `json:"table_type"`
+	Operation string `json:"operation,omitempty"`
+	// Reason is which half of a FLUSH_POLICY has started a flush, and
+	// FlushThreshold its number of rows.
+	Reason         string `json:"reason,omitempty"`
+	FlushThreshold int64  `json:"flush_threshold,omitempty"`
+}
 
 // parameters are what system.jobs shows of a job on a table.
-func parameters(t *schema.Table, operation string) string {
-	text, err := json.Marshal(struct {
-		Namespace string `json:"namespace"`
-		Table     string `json:"table"`
-		TableID   string `json:"table_id"`
-		TableType string `json:"table_type"`
-		Operation string `json:"operation,omitempty"`
-	}{t.Namespace, t.Name, t.Namespace + ":" + t.Name, t.Kind.String(), operation})
+func parameters(t *schema.Table, operation string) string { return shownOf(t, operation).text() }
+
+// flushParameters are those of a flush that a policy has started; the reason is
+// rows or interval, or empty when a statement has.
+func flushParameters(t *schema.Table, reason string) string {
+	s := shownOf(t, "")
+	if s.Reason = reason; reason == "rows" {
+		s.FlushThreshold = t.Options.FlushPolicy.Rows
+	}
+	return s.text()
+}
+
+func shownOf(t *schema.Table, operation string) shown {
+	return shown{
+		Namespace: t.Namespace, Table: t.Name, TableID: t.Namespace + ":" + t.Name, TableType: t.Kind.String(), Operation: operation,
+	}
+}
+
+func (s shown) text() string {
+	text, err := json.Marshal(s)
 	if err != nil {
 		return "{}"
 	}
@@ -110,18 +137,23 @@ func (m *Maintainer) pending(t *schema.Table) (bool, error) {
 
 func (m *Maintainer) submitFlush(ctx context.Context, actor schema.UserID, t *schema.Table) (schema.Job, bool, error) {
 	return m.o.Jobs.Submit(ctx, job.Spec{
-		Type: "flush", Prefix: "FL", Key: flushKey(t), Parameters: parameters(t, ""), Actor: actor,
+		Type: "flush", Prefix: "FL", Key: flushKey(t), Parameters: flushParameters(t, ""), Actor: actor,
 		Run: func(ctx context.Context) (string, error) {
 			result, err := m.Flush(ctx, t.ID)
 			if err != nil {
 				return "", err
 			}
-			if result.Files == 0 && result.Rows == 0 && result.Dropped == 0 {
-				return fmt.Sprintf("No pending writes for table '%s'", t.QualifiedName()), nil
-			}
-			return fmt.Sprintf("Flushed %d row(s) of table '%s' to %d file(s), %d bytes", result.Rows, t.QualifiedName(), result.Files, result.Bytes), nil
+			return flushMessage(t, result), nil
 		},
 	})
+}
+
+// flushMessage is what system.jobs shows of a flush that has ended.
+func flushMessage(t *schema.Table, r FlushResult) string {
+	if r.Files == 0 && r.Rows == 0 && r.Dropped == 0 {
+		return fmt.Sprintf("No pending writes for table '%s'", t.QualifiedName())
+	}
+	return fmt.Sprintf("Flushed %d row(s) of table '%s' to %d file(s), %d bytes", r.Rows, t.QualifiedName(), r.Files, r.Bytes)
 }
 
 // Dropped is told of a table whose DROP has been committed: its flush ends, and
@@ -132,6 +164,7 @@ func (m *Maintainer) Dropped(t *schema.Table) string {
 	ctx := context.Background()
 	m.removable.Store(true)
 	m.o.Jobs.CancelKey(ctx, flushKey(t))
+	m.o.Jobs.CancelKey(ctx, flushRowsKey(t))
 	j, _, err := m.o.Jobs.Submit(ctx, job.Spec{
 		Type: "cleanup", Prefix: "CL", Parameters: parameters(t, "drop_table"),
 		Run: func(ctx context.Context) (string, error) { return m.cleanup(ctx, t) },

@@ -81,6 +81,26 @@ func Counts(r store.Reader, t *schema.Table, scope schema.Scope) (schema.Counts,
 	return counts, err
 }
 
+// HotRows returns how many live rows of a partition of a USER or SHARED table
+// are hot.
+func HotRows(r store.Reader, t *schema.Table, scope schema.Scope) (int64, error) {
+	value, ok, err := engine.Get(r, appendPartition(nil, engine.KeyspaceCnt, t.ID, scope))
+	if err != nil || !ok {
+		return 0, err
+	}
+	counts, err := decodeCounts(value)
+	return counts.HotRows, err
+}
+
+// HotScopes calls use for every partition of a USER or SHARED table that has hot
+// rows, in order, until it returns false. The figures are without the time of
+// the oldest unflushed row.
+func HotScopes(r store.Reader, t *schema.Table, use func(scope schema.Scope, c schema.Counts) bool) error {
+	return eachCounts(r, t, "", func(scope schema.Scope, c schema.Counts, _ bool) bool {
+		return c.HotRows <= 0 || use(scope, c)
+	})
+}
+
 // TotalCounts returns the figures of all partitions of a table together,
 // without the time of the oldest unflushed row.
 func TotalCounts(r store.Reader, t *schema.Table) (schema.Counts, error) {

@@ -43,6 +43,7 @@ const (
 	kindLosePositions = 19
 	kindDropWindows   = 20
 	kindPutAudit      = 21
+	kindMove          = 22
 )
 
 // The durabilities as stored.
@@ -149,6 +150,8 @@ func Plain(b Body) Body {
 	case *DropWindows:
 		return *b
 	case *PutAudit:
+		return *b
+	case *Move:
 		return *b
 	case *RaiseCeiling:
 		return *b

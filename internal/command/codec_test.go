@@ -61,6 +61,8 @@ func samples() map[string]*command.Command {
 		command.Redefine{Digest: 1 << 60, From: "old", Namespace: schema.Namespace{Name: "app", CreatedAt: 1, UpdatedAt: 2}, Tables: []schema.Table{table},
 			Views:     []command.RedefinedView{{From: schema.ObjectName{Namespace: "old", Name: "v"}, View: schema.View{Namespace: "app", Name: "v", Version: 2}}},
 			Sequences: []command.RedefinedSequence{{From: schema.ObjectName{Namespace: "old", Name: "s"}, Sequence: schema.Sequence{Namespace: "app", Name: "s"}, Restart: true}}},
+		command.Move{Table: 7, Scope: "al", File: file, From: 2048, Window: schema.Segment{Table: 7, Scope: "al", File: 3, To: 4096, MinSeq: 1, MaxSeq: 9, SchemaVersion: 2},
+			Sources: []command.MoveSource{{File: 1, From: 5, To: 300, Rows: []command.MovedRow{{Row: 7, Key: []byte{1}, Seq: 300}, {Row: 299, Key: []byte{2, 3}, Seq: 301}}}, {File: 2, To: 1, Rows: []command.MovedRow{}}}},
 	}
 	all := map[string]*command.Command{}
 	for i, body := range bodies {

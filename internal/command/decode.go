@@ -191,6 +191,8 @@ func (r *reader) maintenance(kind byte) Body {
 		return DropWindows{Table: schema.TableID(r.uint32()), Scope: schema.Scope(r.string())}
 	case kindPutAudit:
 		return PutAudit{}
+	case kindMove:
+		return r.move()
 	case kindRaiseCeiling:
 		return RaiseCeiling{To: r.uvarint()}
 	case kindLosePositions:

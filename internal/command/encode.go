@@ -156,6 +156,9 @@ func (w *writer) maintenance(b Body) byte {
 		return kindDropWindows
 	case PutAudit:
 		return kindPutAudit
+	case Move:
+		w.move(&b)
+		return kindMove
 	case RaiseCeiling:
 		w.uvarint(b.To)
 		return kindRaiseCeiling

@@ -124,6 +124,9 @@ type File struct {
 	CreatedAt int64     `json:"created_at"`
 	// Statistics is JSON: per column id its least, greatest and null count.
 	Statistics string `json:"statistics,omitempty"`
+	// Sources are the files whose rows a compacted file takes over: what goes on
+	// with a compaction that was cut off asks them for the rest.
+	Sources []uint64 `json:"sources,omitempty"`
 }
 
 // Segment is the window of a file's rows that belongs to one scope and is

@@ -216,6 +216,8 @@ func (m *Machine) maintain(c *command.Command, body command.Body, o *Outcome) (e
 		o.Receipt.File, err = m.beginFile(c, b.File)
 	case command.Adopt:
 		err = m.adopt(c, &b, o)
+	case command.Move:
+		err = m.move(&b, o)
 	case command.FillIndex:
 		err = m.fillIndex(&b, o)
 	case command.DropFiles:

@@ -152,6 +152,10 @@ func measure(body command.Body) (rows int, bytes int64) {
 		bytes += measureAdopt(&b)
 	case *command.Adopt:
 		bytes += measureAdopt(b)
+	case command.Move:
+		bytes += measureMove(&b)
+	case *command.Move:
+		bytes += measureMove(b)
 	case command.FillIndex:
 		bytes += measureFill(&b)
 	case *command.FillIndex:
@@ -193,6 +197,15 @@ func measureWrite(b *command.Write) (rows int, bytes int64) {
 func measureAdopt(b *command.Adopt) (bytes int64) {
 	for i := range b.Rows {
 		bytes += int64(rowOverhead + len(b.Rows[i].Key))
+	}
+	return bytes
+}
+
+func measureMove(b *command.Move) (bytes int64) {
+	for i := range b.Sources {
+		for j := range b.Sources[i].Rows {
+			bytes += int64(rowOverhead + len(b.Sources[i].Rows[j].Key))
+		}
 	}
 	return bytes
 }

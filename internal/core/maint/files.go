@@ -45,6 +45,8 @@ func (m *Maintainer) discardUnless(ctx context.Context, f schema.File) {
 // folderOf names the folder of a file.
 type folderOf struct{ storage, path string }
 
+func folderAt(st schema.Storage, f schema.File) folderOf { return folderOf{st.ID, path.Dir(f.Path)} }
+
 // RemoveFiles deletes the files that no window names and no open view can read,
 // one by one, and the manifests of folders that no file is left in. It looks
 // only when a table or a window was dropped since all such files were gone.
@@ -62,7 +64,7 @@ func (m *Maintainer) RemoveFiles(ctx context.Context) error {
 // removal is what one look at the files has found.
 type removal struct {
 	ready   []schema.File // may be deleted
-	waiting int           // an open view may read them
+	waiting int           // an open view may read them, or they are in their grace
 	bytes   int64         // of ready
 }
 
@@ -71,12 +73,15 @@ func (m *Maintainer) removeFiles(ctx context.Context, of schema.TableID) (remova
 	oldest := m.o.OldestView()
 	var found removal
 	kept := map[folderOf]struct{}{}
-	if err := m.eachFile(ctx, func(_ *catalog.View, f schema.File) error {
+	if err := m.eachFile(ctx, func(view *catalog.View, f schema.File) error {
+		replaced, err := m.inGrace(view, f)
 		switch {
+		case err != nil:
+			return err
 		case f.State != schema.FileRemoved:
 			kept[folderOf{f.StorageID, path.Dir(f.Path)}] = struct{}{}
 		case of != 0 && f.Table != of:
-		case oldest < f.RemovedAt:
+		case oldest < f.RemovedAt || replaced:
 			found.waiting++
 			kept[folderOf{f.StorageID, path.Dir(f.Path)}] = struct{}{}
 		default:
@@ -97,6 +102,20 @@ func (m *Maintainer) removeFiles(ctx context.Context, of schema.TableID) (remova
 		}
 	}
 	return found, errors.Join(errs...)
+}
+
+// inGrace reports whether a removed file stays a while, for those who have read a
+// manifest that names it: its scope has other files, and it was removed a short
+// time ago.
+func (m *Maintainer) inGrace(view *catalog.View, f schema.File) (bool, error) {
+	if f.State != schema.FileRemoved || m.o.Now().UnixMicro() >= schema.SeqTime(f.RemovedAt)+m.o.Grace.Microseconds() {
+		return false, nil
+	}
+	if _, lives := view.Definitions().TableByID(f.Table); !lives {
+		return false, nil
+	}
+	segments, err := table.Segments(view.Reader(), f.Table, f.Scope)
+	return len(segments) > 0, err
 }
 
 // removeFile deletes one file and forgets it.

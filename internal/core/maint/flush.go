@@ -158,6 +158,12 @@ func (m *Maintainer) write(ctx context.Context, view *catalog.View, t *schema.Ta
 		w.Abort()
 		return f, schema.Segment{}, fmt.Errorf("write %s: %w", f.Path, err)
 	}
+	return finishFile(w, t, f)
+}
+
+// finishFile completes a file and describes it with the window that it is to
+// have.
+func finishFile(w *cold.Writer, t *schema.Table, f schema.File) (schema.File, schema.Segment, error) {
 	info, err := w.Finish()
 	if err != nil {
 		return f, schema.Segment{}, fmt.Errorf("write %s: %w", f.Path, err)
@@ -275,41 +281,6 @@ func (m *Maintainer) adopt(ctx context.Context, t *schema.Table, st schema.Stora
 	}
 }
 
-// moveOn adopts what flushes that were cut off have left: windows that end
-// before their file does.
-func (m *Maintainer) moveOn(ctx context.Context, view *catalog.View, t *schema.Table) (int64, error) {
-	var windows []cold.SegmentFile
-	var failed error
-	if err := table.AllSegments(view.Reader(), t.ID, func(s schema.Segment) bool {
-		f, ok, err := table.File(view.Reader(), s.File)
-		if failed = err; err != nil {
-			return false
-		}
-		if ok && f.Scope == s.Scope && s.To < f.Rows {
-			windows = append(windows, cold.SegmentFile{Segment: s, File: f})
-		}
-		return true
-	}); err != nil || failed != nil {
-		return 0, firstOf(failed, err)
-	}
-	var moved int64
-	for _, w := range windows {
-		st, ok := view.Definitions().Storage(w.File.StorageID)
-		if !ok {
-			return moved, fault.New(fault.ObjectNotFound, "Storage '%s' does not exist", w.File.StorageID)
-		}
-		from := w.Segment.To
-		w.Segment.To = w.File.Rows
-		n, err := m.adopt(ctx, t, *st, w.File, w.Segment, from)
-		moved += n
-		if err != nil {
-			return moved, err
-		}
-		m.export(t, w.Segment.Scope, *st, path.Dir(w.File.Path))
-	}
-	return moved, nil
-}
-
 func firstOf(errs ...error) error {
 	for _, err := range errs {
 		if err != nil {
@@ -317,6 +288,11 @@ func firstOf(errs ...error) error {
 		}
 	}
 	return nil
+}
+
+// exportOf writes the manifest beside a file.
+func (m *Maintainer) exportOf(t *schema.Table, scope schema.Scope, st schema.Storage, f schema.File) {
+	m.export(t, scope, st, path.Dir(f.Path))
 }
 
 // export writes the manifest of a scope. It is for other readers only, so a

@@ -35,6 +35,9 @@ import (
 // sliceRows is how many rows one command moves at most.
 const sliceRows = 2048
 
+// DefaultGrace is how long replaced files stay by default.
+const DefaultGrace = 10 * time.Minute
+
 // Options say what a Maintainer works with.
 type Options struct {
 	// Committer takes the commands; required.
@@ -62,6 +65,14 @@ type Options struct {
 	DeletedRetention time.Duration
 	// JobRetention is how long rows of finished jobs stay; 30 days when 0.
 	JobRetention time.Duration
+	// Compaction says which small files become one by the clock.
+	Compaction Compaction
+	// Grace is how long a file stays after a compacted one has taken its place, for
+	// readers of manifests; DefaultGrace when 0, none when negative.
+	Grace time.Duration
+	// SliceRows is how many rows a compaction moves with one command, and at most
+	// 2,048, which it is when 0.
+	SliceRows int
 	// SortBytes is how many bytes of rows a flush puts in order in memory; 64
 	// MiB when 0. Larger scopes are read in order, which is slower.
 	SortBytes int64
@@ -111,6 +122,7 @@ func New(o Options) *Maintainer {
 	set(&o.HistoryAge, time.Hour)
 	set(&o.DeletedRetention, 7*24*time.Hour)
 	set(&o.JobRetention, 30*24*time.Hour)
+	set(&o.Grace, DefaultGrace)
 	set(&o.Tick, 10*time.Second)
 	set(&o.PurgeEvery, time.Hour)
 	set(&o.Flush.Every, time.Minute)
@@ -126,6 +138,10 @@ func New(o Options) *Maintainer {
 	}
 	if o.HistoryBytes == 0 {
 		o.HistoryBytes = 1 << 30
+	}
+	o.Compaction = o.Compaction.withDefaults()
+	if o.SliceRows <= 0 || o.SliceRows > command.SliceRows {
+		o.SliceRows = command.SliceRows
 	}
 	if o.SortBytes == 0 {
 		o.SortBytes = 64 << 20

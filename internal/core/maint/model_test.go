@@ -44,6 +44,8 @@ type world struct {
 	model  model
 	log    []string // what was done, for a failure
 	commit []uint64 // positions of all writes
+
+	between func(command.Body) error // called before each command of maintenance
 }
 
 func notesTable() schema.Table {
@@ -65,7 +67,8 @@ func newWorld(t *testing.T, seed int64) *world {
 	if seed%2 == 0 {
 		w.maint.SortBytes = 1 // flushes read by _seq
 	}
-	w.node = openNode(t, nodeOptions{Maint: w.maint})
+	w.maint.SliceRows = int(seed%3) * 3 // compactions go by one slice, or by many
+	w.node = openNode(t, nodeOptions{Maint: w.maint, Committer: w.watch})
 	w.model.rows = map[schema.Scope]map[string][]version{"alice": {}, "bob": {}}
 	def := notesTable()
 	w.def = w.node.Commit(&command.CreateTable{Table: def}).Table
@@ -222,7 +225,7 @@ func (w *world) reopen(crash bool) {
 	}
 	w.node.Close()
 	w.note("reopen, crash %v", crash)
-	w.node = openNode(w.t, nodeOptions{FS: fs, Clock: w.node.Clock, Maint: w.maint})
+	w.node = openNode(w.t, nodeOptions{FS: fs, Clock: w.node.Clock, Maint: w.maint, Committer: w.watch})
 	if err := w.node.Maint.Recover(context.Background()); err != nil {
 		w.fatalf("recover: %v", err)
 	}
@@ -491,6 +494,8 @@ func TestAgainstModel(t *testing.T) {
 					w.flush()
 				case n < 15:
 					w.reopen(w.rnd.Intn(2) == 0)
+				case n < 25 && n >= 20:
+					w.compact(keys)
 				case n < 18:
 					w.forget()
 				case n < 20 && w.def.Column("extra") < 0:

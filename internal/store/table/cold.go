@@ -258,31 +258,43 @@ func (w *Writer) Adopt(a *Adoption) (adopted int64, err error) {
 
 // checkAdoption refuses a slice that does not continue its window.
 func (w *Writer) checkAdoption(a *Adoption) error {
-	f, ok, err := File(w.reader, a.File.Number)
+	return w.checkSlice(a.Table, &a.File, a.Scope, &a.Window, a.From, a.Rows)
+}
+
+// checkSlice refuses rows from a number on that do not continue the window of a
+// file.
+func (w *Writer) checkSlice(t *schema.Table, file *schema.File, scope schema.Scope, window *schema.Segment, from uint64, rows int) error {
+	f, ok, err := File(w.reader, file.Number)
 	if err != nil {
 		return err
 	}
-	if !ok || f.State == schema.FileRemoved || f.Table != a.Table.ID || f.Path != a.File.Path || f.StorageID != a.File.StorageID {
-		return fault.New(fault.InvalidOperation, "file %d is not reserved for table %s", a.File.Number, a.Table.QualifiedName())
+	if !ok || f.State == schema.FileRemoved || f.Table != t.ID || f.Path != file.Path || f.StorageID != file.StorageID {
+		return fault.New(fault.InvalidOperation, "file %d is not reserved for table %s", file.Number, t.QualifiedName())
 	}
-	expected := a.Window.From
-	value, ok, err := engine.Get(w.reader, appendSeg(w.key[:0], a.Table.ID, a.Scope, a.File.Number))
+	expected := window.From
+	s, ok, err := w.segment(t.ID, scope, file.Number)
 	if err != nil {
 		return err
 	}
 	if ok {
-		var s schema.Segment
-		if err := decodeSeg(value, &s); err != nil {
-			return err
-		}
 		expected = s.To
 	}
-	end := a.From + uint64(a.Rows)
-	if a.Table.Kind == schema.Stream || a.From != expected || end > a.Window.To || end < a.From {
+	end := from + uint64(rows)
+	if t.Kind == schema.Stream || from != expected || end > window.To || end < from {
 		return fault.New(fault.InvalidOperation, "rows %d to %d do not continue the window of file %d at row %d",
-			a.From, end, a.File.Number, expected)
+			from, end, file.Number, expected)
 	}
 	return nil
+}
+
+// segment returns the window of a file in a partition.
+func (w *Writer) segment(id schema.TableID, scope schema.Scope, file uint64) (s schema.Segment, ok bool, err error) {
+	value, ok, err := engine.Get(w.reader, appendSeg(w.key[:0], id, scope, file))
+	if err != nil || !ok {
+		return s, false, err
+	}
+	s.Table, s.Scope, s.File = id, scope, file
+	return s, true, decodeSeg(value, &s)
 }
 
 // adoptRow moves one row, or marks it when another version is the newest.

@@ -79,11 +79,14 @@ func checkSegAndFile(t *testing.T, value []byte) {
 	if err := decodeFile(value, &file); err != nil {
 		return
 	}
+	if len(file.Sources) == 0 {
+		file.Sources = nil // an empty list is not written
+	}
 	text, err := appendFileValue(nil, &file)
 	if err == nil {
 		err = decodeFile(text, &back)
 	}
-	if err != nil || file != back {
+	if err != nil || !reflect.DeepEqual(file, back) {
 		t.Fatalf("%x is %+v, then %+v, %v", value, file, back, err)
 	}
 }

@@ -271,6 +271,8 @@ func commonNumber(a, b Type) Type {
 		return Type{Kind: Float}
 	case a.Kind != Decimal && b.Kind != Decimal:
 		return Type{Kind: max(a.Kind, b.Kind)}
+	case a.Kind == Decimal && a.Precision == 0 || b.Kind == Decimal && b.Precision == 0:
+		return Type{Kind: Decimal} // each value keeps its scale
 	}
 	whole1, scale1 := a.digits()
 	whole2, scale2 := b.digits()

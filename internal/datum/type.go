@@ -216,6 +216,9 @@ func parseTimeType(kind Kind, args []int) (Type, error) {
 func (t Type) String() string {
 	switch t.Kind {
 	case Decimal:
+		if t.Precision == 0 {
+			return "DECIMAL" // each value has its own scale
+		}
 		return "DECIMAL(" + strconv.Itoa(int(t.Precision)) + "," + strconv.Itoa(int(t.Scale)) + ")"
 	case Embedding:
 		return "EMBEDDING(" + strconv.Itoa(int(t.Dim)) + ")"

@@ -92,6 +92,9 @@ func (w *aggregating) write(argument plan.Expr) (term, error) {
 		return term{text: "approx_count_distinct(" + w.keyed().text + ")" + w.after, t: bigintType}, nil
 	}
 	if name := plainAggregates[a.Op]; name != "" {
+		if a.Type.Kind == datum.Decimal {
+			return w.spread(argument)
+		}
 		return w.statistic(name)
 	}
 	if gathers(a.Op) {

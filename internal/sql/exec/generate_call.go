@@ -17,7 +17,7 @@ func asColumn(v datum.Value, t datum.Type) (datum.Value, error) {
 	case t.Kind == datum.Null:
 		return datum.NewText(v.String()), nil
 	case t.Kind == datum.Decimal:
-		if t.Precision == 0 || v.Kind() == datum.Decimal && v.Scale() == t.Scale && t.Precision == datum.MaxPrecision {
+		if v.Kind() == datum.Decimal && (t.Precision == 0 || v.Scale() == t.Scale && t.Precision == datum.MaxPrecision) {
 			return v, nil
 		}
 		return datum.Cast(v, t)

@@ -168,6 +168,8 @@ func (f *folding) fold(rows [][]datum.Value) (datum.Value, error) {
 		return f.ordered(rows)
 	case plan.BitAnd, plan.BitOr, plan.BitXor:
 		return foldBits(f.a.Op, rows), nil
+	case plan.StddevSamp, plan.StddevPop, plan.VarSamp, plan.VarPop:
+		return momentsOf(rows).spread(f.a.Op)
 	}
 	one := aggregate{op: f.a.Op, kind: rows[0][0].Kind(), to: f.a.Type}
 	row := func(row []datum.Value, _ *Env) (datum.Value, error) { return row[0], nil }

@@ -132,6 +132,8 @@ func aggregateType(a Aggregate, x Expr, at int) (datum.Type, error) {
 		if f := familyOf(t.Kind); f != noFamily && f != vectorFamily {
 			return t, nil
 		}
+	case unbounded(t):
+		return t, nil
 	case t.Kind == datum.Decimal && a.Op == Sum:
 		return datum.DecimalType(min(t.Precision+10, datum.MaxPrecision), t.Scale), nil
 	case t.Kind == datum.Decimal:

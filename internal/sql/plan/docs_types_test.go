@@ -76,7 +76,8 @@ func docsDeviations() string {
 	}
 	b.WriteString("\nBeside them: a literal with an exponent is a DOUBLE; JSON and JSONB are one type, which keeps the text as it is written, and are equal when their texts are: a cast\n" +
 		"to JSONB gives the canonical form (1 and 1.0 differ in it), and so do ||, -, #-, jsonb_set, jsonb_insert and jsonb_strip_nulls; what other functions build has no blanks; the\n" +
-		"last of several members with one key counts; regular expressions are those of RE2, without back references; DOUBLE prints a fraction always; NOW() is a TIMESTAMP in UTC.\n")
+		"last of several members with one key counts; regular expressions are those of RE2, without back references; DOUBLE prints a fraction always; AVG of\n" +
+		"integers is a DOUBLE, which clients of 0.4.3 take as a number, where PostgreSQL gives NUMERIC; NOW() is a TIMESTAMP in UTC.\n")
 	return b.String()
 }
 

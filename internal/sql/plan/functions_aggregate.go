@@ -33,11 +33,7 @@ func spreadFunctions() []Function {
 	}
 	count := two("regr_count", RegrCount, "The number of pairs.")
 	count.result = bigintType
-	return []Function{
-		one("stddev_samp", StddevSamp, "The standard deviation of a sample; NULL for fewer than two values.", "stddev"),
-		one("stddev_pop", StddevPop, "The standard deviation of all values."),
-		one("var_samp", VarSamp, "The variance of a sample; NULL for fewer than two values.", "variance"),
-		one("var_pop", VarPop, "The variance of all values."),
+	all := []Function{
 		two("corr", Corr, "The correlation of y and x."),
 		two("covar_pop", CovarPop, "The covariance of y and x."),
 		two("covar_samp", CovarSamp, "The covariance of y and x of a sample."),
@@ -51,6 +47,18 @@ func spreadFunctions() []Function {
 		two("regr_sxy", RegrSXY, "The sum of the products of x and y around their means."),
 		two("regr_syy", RegrSYY, "The sum of the squares of y around its mean."),
 	}
+	for _, f := range []Function{
+		one("stddev_samp", StddevSamp, "The standard deviation of a sample; NULL for fewer than two values.", "stddev"),
+		one("stddev_pop", StddevPop, "The standard deviation of all values."),
+		one("var_samp", VarSamp, "The variance of a sample; NULL for fewer than two values.", "variance"),
+		one("var_pop", VarPop, "The variance of all values."),
+	} {
+		exact := f
+		exact.args, exact.result = []pattern{exactArg}, datum.Type{Kind: datum.Decimal}
+		exact.Doc += " It has 16 significant digits at least."
+		all = append(all, exact, f)
+	}
+	return all
 }
 
 // gatheringFunctions are the aggregates that join values.

@@ -154,9 +154,15 @@ func numericResult(a, b datum.Type, scale func(a, b uint8) uint8) datum.Type {
 		return datum.Type{Kind: max(a.Kind, b.Kind)}
 	case isFloat(a.Kind) || isFloat(b.Kind):
 		return doubleType
+	case unbounded(a) || unbounded(b):
+		return datum.Type{Kind: datum.Decimal}
 	}
 	return datum.DecimalType(datum.MaxPrecision, scale(a.Scale, b.Scale))
 }
+
+// unbounded reports whether a type is a DECIMAL whose values have each their own
+// scale.
+func unbounded(t datum.Type) bool { return t.Kind == datum.Decimal && t.Precision == 0 }
 
 func isFloat(k datum.Kind) bool { return k == datum.Float || k == datum.Double }
 

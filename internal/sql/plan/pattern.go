@@ -34,6 +34,7 @@ const (
 	textsArg                    // an array of TEXT
 	countsArg                   // an array of integers
 	fillArg                     // any type but arrays
+	exactArg                    // an integer or DECIMAL, as it is
 	keysArg                     // an int2vector or oidvector of pg_catalog
 	patternEnd
 )
@@ -44,6 +45,7 @@ var patternNames = [patternEnd]string{
 	timestampArg: "TIMESTAMP", datetimeArg: "DATETIME", intervalArg: "INTERVAL", jsonArg: "JSON|TEXT",
 	stepArg: "TEXT|integer", uuidArg: "UUID", vectorArg: "EMBEDDING", docArg: "JSON", pathArg: "path",
 	arrayArg: "array", elementArg: "element", textsArg: "TEXT[]", countsArg: "INT[]", fillArg: "element", keysArg: "vector",
+	exactArg: "integer|DECIMAL",
 }
 
 // String names the pattern in documentation and sentences.
@@ -74,6 +76,8 @@ func (p pattern) cost(t datum.Type) int {
 		return costIf(kind.IsInteger(), 0, false, 0)
 	case decimalArg:
 		return costIf(kind == datum.Decimal, 0, kind.IsInteger(), 3)
+	case exactArg:
+		return costIf(kind.IsInteger() || kind == datum.Decimal, 0, false, 0)
 	case doubleArg:
 		return costIf(kind == datum.Double, 0, kind.IsNumeric(), 2)
 	case numberArg:

@@ -35,7 +35,7 @@ var patternOIDs = [patternEnd]int64{
 	anyArg: oidAny, sameArg: oidAnyElement, textArg: 25, bytesArg: 17, blobArg: 17, boolArg: 16, intArg: 20, decimalArg: 1700, doubleArg: 701,
 	numberArg: 1700, dateArg: 1082, timeArg: 1083, timestampArg: 1114, datetimeArg: 1184, intervalArg: 1186, jsonArg: 3802, stepArg: 25,
 	uuidArg: 2950, vectorArg: 16_001, docArg: 3802, pathArg: 1009, arrayArg: oidAnyArray, elementArg: oidAnyElement, textsArg: 1009,
-	countsArg: 1016, fillArg: oidAnyElement, keysArg: 22,
+	countsArg: 1016, fillArg: oidAnyElement, exactArg: 1700, keysArg: 22,
 }
 
 // FunctionOID is the number of the first function with a name, in pg_proc.

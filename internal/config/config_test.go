@@ -264,7 +264,7 @@ func TestMachineMemory(t *testing.T) {
 // TestMemory: parts follow the budget, what is set stays, and the budget follows
 // the machine.
 func TestMemory(t *testing.T) {
-	for machine, want := range map[int64]int64{1: 384 << 20, 1 << 30: 512 << 20, 3 << 30: 3 << 29, 64 << 30: 2 << 30} {
+	for machine, want := range map[int64]int64{1: 512 << 20, 1 << 30: 512 << 20, 3 << 30: 3 << 29, 64 << 30: 2 << 30} {
 		o := Defaults()
 		if err := o.settleMemory(machine); err != nil {
 			t.Fatal(err)

@@ -91,7 +91,7 @@ func (s *Storage) keys() []key {
 
 func (s *Memory) keys() []key {
 	return []key{
-		{"memory.budget", &s.Budget, "0B", "Bytes of memory that the server may take, from which its parts have their sizes unless they are set; at least 384MiB. 0 means half of the memory of the machine or container, at most 2GiB.", share},
+		{"memory.budget", &s.Budget, "0B", "Bytes of memory that the server may take, from which its parts have their sizes unless they are set; at least 512MiB. 0 means half of the memory of the machine or container, at most 2GiB.", share},
 		{"memory.sorts", &s.Sorts, "0B", "Bytes that running sorts, groupings and DISTINCTs of single tables keep together; beyond it they get SERVER_BUSY. 0 means a quarter of memory.budget.", share},
 		{"memory.hot_cache", &s.HotCache, "0B", "Bytes of cached blocks of hot rows. 0 means a thirty-second of memory.budget.", share},
 		{"memory.memtable", &s.MemTable, "0B", "Bytes of new keys that go to a file together; four times as many may be in memory. 0 means a 128th of memory.budget, at most 64MiB.", share},

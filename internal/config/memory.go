@@ -16,7 +16,7 @@ import (
 // hold, and builds a few values of the largest size beside them.
 const (
 	usualBudget = 2 << 30
-	leastBudget = 384 << 20
+	leastBudget = 512 << 20
 	// leastRest is what must be left for the program and what it works on.
 	leastRest = 96 << 20
 )

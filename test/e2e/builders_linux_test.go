@@ -91,7 +91,7 @@ func TestEveryBuilderIsListed(t *testing.T) {
 // stays below the budget and a quarter, and afterwards the server answers.
 func TestBuiltValuesOfServer(t *testing.T) {
 	const (
-		budget  = 384 << 20
+		budget  = 512 << 20
 		timeout = time.Second
 		within  = timeout + 20*time.Second // 2 s on a machine that has nothing else to do
 		clients = 2

@@ -19,7 +19,7 @@ import (
 // limit it met, each read is answered, and the memory of the process stays below
 // memory.budget and a quarter.
 func TestRunawayStatements(t *testing.T) {
-	const budget = 384 << 20 // the least there is
+	const budget = 512 << 20 // the least there is
 	port := freePort(t)
 	command := exec.Command(filepath.Join(binaries(t), "kalamdb"))
 	command.Env = append(os.Environ(), "KALAMDB_SERVER_PORT="+port, "KALAMDB_DATA_DIR="+t.TempDir(), "KALAMDB_JWT_SECRET="+targetSecret,

@@ -427,40 +427,6 @@ func direction(o plan.OrderItem) string {
 	return text + " NULLS LAST"
 }
 
-func (g *generator) slice(n *plan.Slice) (*block, error) {
-	b, err := g.node(n.Input)
-	if err != nil {
-		return nil, err
-	}
-	if b.cut() {
-		b = g.derive(b)
-	}
-	if b.limit, err = g.count(n.Count, "LIMIT"); err != nil {
-		return nil, err
-	}
-	b.offset, err = g.count(n.Offset, "OFFSET")
-	return b, err
-}
-
-// count writes LIMIT or OFFSET, whose value is known before the statement runs.
-func (g *generator) count(x plan.Expr, clause string) (string, error) {
-	if x == nil {
-		return "", nil
-	}
-	if !plan.Fixed(x) {
-		return "", fault.New(fault.NotImplemented, "%s that is not the same for the whole statement is not supported", clause)
-	}
-	v, err := g.fixedOf(x)
-	if err != nil || v.IsNull() {
-		return "", err
-	}
-	if err := plan.CheckCount(v.Int(), clause); err != nil {
-		return "", err
-	}
-	// DuckDB wants it in the text where the query reads rows around it.
-	return strconv.FormatInt(v.Int(), 10), nil
-}
-
 // natural reports whether the term is compared as it stands.
 func (t *term) natural() bool { return natural(t.t) }
 

@@ -350,7 +350,7 @@ func (g *generator) commonQuery(q *plan.CommonQuery) (string, error) {
 		to := make([]datum.Type, len(terms))
 		for i, x := range terms {
 			to[i] = x.t
-			if !q.All && !x.natural() {
+			if !q.All && !alike(x.t) {
 				return "", fault.New(fault.NotImplemented, "WITH RECURSIVE with UNION over a column of type %s is not supported; UNION ALL is", x.t)
 			}
 		}
@@ -369,6 +369,17 @@ func (g *generator) commonQuery(q *plan.CommonQuery) (string, error) {
 		as = " AS NOT MATERIALIZED ("
 	}
 	return commonName(q) + "(" + strings.Join(names, ", ") + ")" + as + text + ")", nil
+}
+
+// alike reports whether two values of a type are equal exactly when what carries
+// them is, so that DuckDB finds rows that a recursion has met before. It compares
+// intervals by their length, as we do.
+func alike(t datum.Type) bool {
+	if t.Kind == datum.Array {
+		t = t.Element()
+		return natural(t) && !isFloat(t.Kind)
+	}
+	return t.Kind == datum.Interval || natural(t)
 }
 
 // selection writes a node as a SELECT of the given columns: in the types of to,

@@ -1,6 +1,7 @@
 package exec
 
 import (
+	"math/big"
 	"strconv"
 	"strings"
 
@@ -135,7 +136,7 @@ func (in *inner) over(w *plan.WindowCall) (string, error) {
 		parts = append(parts, []string{"PARTITION BY ", ", "}[min(i, 1)]+x.text)
 	}
 	text := strings.Join(parts, "")
-	order, err := in.order(w.Order)
+	order, err := in.windowOrder(w)
 	if err != nil {
 		return "", err
 	}
@@ -182,11 +183,66 @@ func (in *inner) bound(w *plan.WindowCall, e *plan.WindowBound, which string) (s
 		return "", fault.New(fault.InvalidValue, "the distance of the %s of a frame must be neither NULL nor negative", which)
 	}
 	if w.Frame.Mode == "range" {
-		if t := w.Order[0].X.Type(); !natural(t) || t.Kind.IsTemporal() && t.Kind == datum.Time {
+		switch t := w.Order[0].X.Type(); {
+		case measured(w):
+			if v, err = spanOf(t.Kind, v); err != nil {
+				return "", err
+			}
+			x := in.g.param(v)
+			return castText(x, spanType) + " " + strings.ToUpper(e.Kind), nil
+		case !natural(t):
 			return "", fault.New(fault.NotImplemented, "a frame of RANGE with a distance over %s is not supported", t)
 		}
 	}
 	return in.g.param(v).text + " " + strings.ToUpper(e.Kind), nil
+}
+
+// spanType holds the length of every TIME and INTERVAL, in microseconds.
+var spanType = datum.DecimalType(30, 0)
+
+// measured reports whether a frame counts a distance over TIME or INTERVAL, which
+// DuckDB does otherwise than we: it gets their lengths.
+func measured(w *plan.WindowCall) bool {
+	f := &w.Frame
+	if f.Mode != "range" || f.Start.X == nil && f.End.X == nil {
+		return false
+	}
+	kind := w.Order[0].X.Type().Kind
+	return kind == datum.Time || kind == datum.Interval
+}
+
+// spanOf is the length of a TIME or INTERVAL. Of a distance over TIME only the
+// hours and what is below count, and they do not go round the clock.
+func spanOf(kind datum.Kind, v datum.Value) (datum.Value, error) {
+	if v.Kind() == datum.Time {
+		return datum.Cast(datum.NewInt(datum.BigInt, v.Int()), spanType)
+	}
+	months, days, micros := v.Interval()
+	if kind == datum.Time {
+		months, days = 0, 0
+	}
+	length := big.NewInt(int64(months)*30 + int64(days))
+	length.Mul(length, big.NewInt(24*60*60*1e6)).Add(length, big.NewInt(micros))
+	return datum.NewDecimal(length.String(), spanType.Precision, 0)
+}
+
+// windowOrder writes ORDER BY of a window.
+func (in *inner) windowOrder(w *plan.WindowCall) (string, error) {
+	if !measured(w) {
+		return in.order(w.Order)
+	}
+	o := w.Order[0]
+	kind := o.X.Type().Kind
+	x, err := in.g.calling(in.b, o.X, spanType, "span ", func(v datum.Value) (datum.Value, error) {
+		if v.IsNull() {
+			return v, nil
+		}
+		return spanOf(kind, v)
+	})
+	if err != nil {
+		return "", err
+	}
+	return "ORDER BY " + in.add(x).text + direction(o), nil
 }
 
 func negativeDistance(v datum.Value) bool {

@@ -57,7 +57,7 @@ func find(keys []key, name string) *key {
 func (o *Options) keys() []key {
 	var all []key
 	for _, section := range [][]key{
-		o.Server.keys(), o.Storage.keys(), o.Memory.keys(), o.Commit.keys(), o.Transaction.keys(), o.Live.keys(), o.Flush.keys(), o.WebSocket.keys(),
+		o.Server.keys(), o.Storage.keys(), o.Memory.keys(), o.Commit.keys(), o.Transaction.keys(), o.Live.keys(), o.Flush.keys(), o.Flush.Compaction.keys(), o.Cold.keys(), o.WebSocket.keys(),
 		o.Limits.keys(), o.Analytics.keys(), o.Execution.keys(), o.RateLimit.keys(), o.Security.keys(), o.Security.CORS.keys(),
 		o.Auth.keys(), o.Retention.keys(), o.DBA.keys(), o.DDL.keys(), o.SQL.keys(), o.Logging.keys(), o.Tracing.keys(),
 	} {
@@ -131,6 +131,22 @@ func (s *Live) keys() []key {
 func (s *Flush) keys() []key {
 	return []key{
 		{"flush.check_interval_seconds", &s.CheckInterval, "60", "Seconds between two counts of all tables with a FLUSH_POLICY, which is obeyed in between as rows come; 0 obeys none.", limits{unit: time.Second, max: 1 << 30}},
+	}
+}
+
+func (s *Compaction) keys() []key {
+	return []key{
+		{"flush.compaction.enabled", &s.Enabled, "false", "Make one of small cold files by the clock; STORAGE COMPACT does it at any time.", limits{}},
+		{"flush.compaction.min_eligible_segments", &s.MinSegments, "5", "Small neighbours that a table or user must have before they become one.", limits{min: 2, max: 1024}},
+		{"flush.compaction.max_segments_per_run", &s.MaxSegments, "8", "How many of them become one file.", limits{min: 2, max: 1024}},
+		{"flush.compaction.user_max_segment_rows", &s.UserRows, "10000", "Rows up to which a file of a USER table is small.", positive},
+		{"flush.compaction.shared_max_segment_rows", &s.SharedRows, "25000", "Rows up to which a file of a SHARED table is small.", positive},
+	}
+}
+
+func (s *Cold) keys() []key {
+	return []key{
+		{"cold.grace", &s.Grace, "10m", "How long a file stays after a compacted one has taken its place, for those who have read a manifest.", limits{}},
 	}
 }
 

@@ -17,6 +17,7 @@ type Options struct {
 	Transaction Transaction
 	Live        Live
 	Flush       Flush
+	Cold        Cold
 	WebSocket   WebSocket
 	Limits      Limits
 	Analytics   Analytics
@@ -91,6 +92,19 @@ type Live struct {
 // Flush is section [flush].
 type Flush struct {
 	CheckInterval time.Duration
+	Compaction    Compaction
+}
+
+// Compaction is section [flush.compaction].
+type Compaction struct {
+	Enabled                  bool
+	MinSegments, MaxSegments int
+	UserRows, SharedRows     int64
+}
+
+// Cold is section [cold].
+type Cold struct {
+	Grace time.Duration
 }
 
 // WebSocket is section [websocket].

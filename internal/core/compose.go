@@ -56,6 +56,7 @@ func (db *DB) compose() error {
 		Committer: proposer, View: local.View, OldestView: local.OldestView, Jobs: db.jobs, Cold: o.Cold, Relations: db.relations,
 		Now: o.Now, Logger: o.Logger, HistoryAge: o.HistoryAge, HistoryBytes: o.HistoryBytes,
 		DeletedRetention: o.DeletedRetention, Flush: o.Flush, Definitions: local.Definitions,
+		Compaction: o.Compaction, Grace: o.ColdGrace,
 	})
 	db.registerViews()
 	return nil

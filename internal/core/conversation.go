@@ -3,6 +3,7 @@ package core
 import (
 	"cmp"
 	"context"
+	"strings"
 	"time"
 
 	"kalamdb/internal/auth"
@@ -319,7 +320,7 @@ func (c *Conversation) allows(stmt parse.Statement) error {
 	if c.tx == nil {
 		return nil
 	}
-	switch stmt.(type) {
+	switch stmt := stmt.(type) {
 	case *parse.ShowNamespaces, *parse.ShowTables, *parse.ShowStorages, *parse.ShowStats, *parse.ShowColumns, *parse.ShowIndexes, *parse.Show,
 		*parse.Describe, *parse.Explain, *parse.Use, *parse.SetOption, *parse.ResetOption, *parse.ExecuteAs, *parse.NotYet,
 		*parse.Select, *parse.Insert, *parse.Update, *parse.Delete:
@@ -327,7 +328,7 @@ func (c *Conversation) allows(stmt parse.Statement) error {
 	case *parse.Cluster:
 		return fault.New(fault.ActiveTransaction, "CLUSTER is not allowed inside explicit transaction '%s'", c.tx.id)
 	case *parse.StorageFlush:
-		return fault.New(fault.ActiveTransaction, "STORAGE FLUSH is not allowed inside explicit transaction '%s'", c.tx.id)
+		return fault.New(fault.ActiveTransaction, "STORAGE %s is not allowed inside explicit transaction '%s'", strings.ToUpper(storageWork(stmt)), c.tx.id)
 	case *parse.KillQuery, *parse.KillLive, *parse.KillJob:
 		return fault.New(fault.ActiveTransaction, "KILL is not allowed inside explicit transaction '%s'", c.tx.id)
 	}

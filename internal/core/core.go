@@ -94,6 +94,10 @@ type Options struct {
 	DeletedRetention time.Duration
 	// Flush says when and how rows move to the cold tier; see maint.FlushOptions.
 	Flush maint.FlushOptions
+	// Compaction says which small cold files become one by the clock.
+	Compaction maint.Compaction
+	// ColdGrace is how long replaced cold files stay; see maint.Options.Grace.
+	ColdGrace time.Duration
 	// HistoryAge and HistoryBytes bound what can be replayed; 0 is 1 h, 1 GiB.
 	HistoryAge   time.Duration
 	HistoryBytes int64

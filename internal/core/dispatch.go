@@ -158,7 +158,15 @@ func done(message string, err error) (*Result, error) {
 	return &Result{Kind: Done, Buffered: true, Message: message}, nil
 }
 
-// storageFlush starts the jobs of STORAGE FLUSH.
+// storageWork is what a STORAGE statement does to tables.
+func storageWork(stmt *parse.StorageFlush) string {
+	if stmt.Compact {
+		return "compact"
+	}
+	return "flush"
+}
+
+// storageFlush starts the jobs of STORAGE FLUSH and STORAGE COMPACT.
 func (db *DB) storageFlush(ctx context.Context, s *auth.Session, stmt *parse.StorageFlush, view *relation.View, namespace string) (*Result, error) {
 	if stmt.All {
 		in := ""
@@ -168,8 +176,11 @@ func (db *DB) storageFlush(ctx context.Context, s *auth.Session, stmt *parse.Sto
 				return nil, err
 			}
 			if ddl.IsSystemNamespace(in) {
-				return nil, fault.New(fault.InvalidOperation, "cannot flush the system namespace '%s'", in)
+				return nil, fault.New(fault.InvalidOperation, "cannot %s the system namespace '%s'", storageWork(stmt), in)
 			}
+		}
+		if stmt.Compact {
+			return done(db.maint.StartCompactAll(ctx, s.UserID, in))
 		}
 		return done(db.maint.StartFlushAll(ctx, s.UserID, in))
 	}
@@ -182,9 +193,12 @@ func (db *DB) storageFlush(ctx context.Context, s *auth.Session, stmt *parse.Sto
 	}
 	switch t.Kind {
 	case schema.System:
-		return nil, fault.New(fault.InvalidOperation, "cannot flush system table '%s'", t.QualifiedName())
+		return nil, fault.New(fault.InvalidOperation, "cannot %s system table '%s'", storageWork(stmt), t.QualifiedName())
 	case schema.Stream:
-		return nil, fault.New(fault.InvalidOperation, "cannot flush STREAM table '%s': stream rows never go to the cold tier", t.QualifiedName())
+		return nil, fault.New(fault.InvalidOperation, "cannot %s STREAM table '%s': stream rows never go to the cold tier", storageWork(stmt), t.QualifiedName())
+	}
+	if stmt.Compact {
+		return done(db.maint.StartCompact(ctx, s.UserID, t))
 	}
 	return done(db.maint.StartFlush(ctx, s.UserID, t))
 }

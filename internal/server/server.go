@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -219,7 +220,7 @@ func (s *Server) coreOptions(passwords *auth.Passwords) core.Options {
 		Recorder: core.RecorderOptions{
 			Tables: c.DBA.Tables, Every: c.DBA.StatsInterval, Keep: c.Retention.DBAStats, Sample: s.sample,
 		},
-		HistoryAge: c.Live.HistoryAge, HistoryBytes: c.Live.HistoryBytes, Flush: s.flushOptions(),
+		HistoryAge: c.Live.HistoryAge, HistoryBytes: c.Live.HistoryBytes, Flush: s.flushOptions(), Compaction: s.compaction(), ColdGrace: cmp.Or(c.Cold.Grace, -1),
 		IgnoreForeignKeys:   c.SQL.IgnoreForeignKeys,
 		DropWithSubscribers: c.DDL.DropWithSubscribers, DropNonemptyNamespace: c.DDL.DropNonemptyNamespace,
 	}
@@ -234,6 +235,15 @@ func (s *Server) flushOptions() maint.FlushOptions {
 		o.Every = -1
 	}
 	return o
+}
+
+// compaction says which cold files become one by the clock.
+func (s *Server) compaction() maint.Compaction {
+	c := &s.o.Config.Flush.Compaction
+	return maint.Compaction{
+		Enabled: c.Enabled, MinSegments: c.MinSegments, MaxSegments: c.MaxSegments, UserRows: c.UserRows, SharedRows: c.SharedRows,
+		Every: s.o.Config.Flush.CheckInterval,
+	}
 }
 
 // analyticsOptions bounds the analytic path. What it sets aside lies in the data

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"kalamdb/internal/cold"
 	"kalamdb/internal/command"
@@ -30,6 +31,8 @@ const deadShare = 4
 type Compaction struct {
 	// Enabled lets the schedule start compactions.
 	Enabled bool
+	// Every is the time between two looks of the schedule; 1 min when 0.
+	Every time.Duration
 	// MinSegments is how many small neighbours a scope must have for the schedule
 	// to compact them; 5 when 0. MaxSegments is how many of them become one file
 	// there; 8 when 0.
@@ -40,6 +43,7 @@ type Compaction struct {
 }
 
 func (c Compaction) withDefaults() Compaction {
+	c.Every = cmp.Or(c.Every, time.Minute)
 	c.MinSegments = max(cmp.Or(c.MinSegments, 5), 2)
 	c.MaxSegments = max(cmp.Or(c.MaxSegments, 8), c.MinSegments)
 	c.UserRows = cmp.Or(c.UserRows, 10_000)

@@ -13,6 +13,7 @@ import (
 	"kalamdb/internal/core/maint"
 	"kalamdb/internal/disk"
 	"kalamdb/internal/schema"
+	"kalamdb/internal/store/catalog"
 	"kalamdb/internal/store/table"
 )
 
@@ -244,4 +245,40 @@ func (w *world) remove(scope schema.Scope, key []byte) {
 	w.model.rows[scope][string(key)] = append(w.model.rows[scope][string(key)],
 		version{op: command.Delete, row: last.row, deleted: true, prev: seq, seq: receipt.FirstSeq})
 	w.commit = append(w.commit, receipt.Position)
+}
+
+// The schedule starts a compaction when a scope has enough small neighbours, and
+// none when it is not told to.
+func TestCompactionByRule(t *testing.T) {
+	for _, enabled := range []bool{false, true} {
+		t.Run(fmt.Sprint(enabled), func(t *testing.T) {
+			w := newWorld(t, 1)
+			w.maint.Compaction = maint.Compaction{Enabled: enabled, MinSegments: 3, MaxSegments: 3}
+			w.reopen(false)
+			for range 3 {
+				for range 10 {
+					w.write(100)
+				}
+				w.flush()
+				if err := w.node.Maint.CompactByRule(context.Background()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			view := w.node.Apply.View()
+			defer view.Release()
+			jobs, err := catalog.Jobs().List(view.Reader(), "", 10)
+			if err != nil {
+				t.Fatal(err)
+			}
+			n := 0
+			for _, j := range jobs {
+				if j.Type == "compact" {
+					n++
+				}
+			}
+			if enabled != (n == 1) {
+				t.Fatalf("%d compactions of %d jobs", n, len(jobs))
+			}
+		})
+	}
 }

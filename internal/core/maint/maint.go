@@ -188,6 +188,7 @@ func (m *Maintainer) keepOrder(ctx context.Context) {
 	defer tick.Stop()
 	purge := time.NewTicker(m.o.PurgeEvery)
 	defer purge.Stop()
+	looked := m.o.Now() // for files to compact
 	for {
 		select {
 		case <-ctx.Done():
@@ -196,6 +197,10 @@ func (m *Maintainer) keepOrder(ctx context.Context) {
 			m.try(ctx, "forget history", m.ForgetHistory)
 			m.try(ctx, "expire streams", m.ExpireStreams)
 			m.try(ctx, "remove files", m.RemoveFiles)
+			if now := m.o.Now(); now.Sub(looked) >= m.o.Compaction.Every {
+				looked = now
+				m.try(ctx, "start compactions", m.CompactByRule)
+			}
 		case <-purge.C:
 			m.try(ctx, "purge tombstones", m.Purge)
 			m.try(ctx, "prune jobs", func(ctx context.Context) error {

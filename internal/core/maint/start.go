@@ -164,6 +164,7 @@ func (m *Maintainer) Dropped(t *schema.Table) string {
 	ctx := context.Background()
 	m.removable.Store(true)
 	m.o.Jobs.CancelKey(ctx, flushKey(t))
+	m.o.Jobs.CancelKey(ctx, compactKey(t))
 	m.o.Jobs.CancelKey(ctx, flushRowsKey(t))
 	j, _, err := m.o.Jobs.Submit(ctx, job.Spec{
 		Type: "cleanup", Prefix: "CL", Parameters: parameters(t, "drop_table"),

@@ -105,15 +105,15 @@ func (p *statementParser) describe() (Statement, error) {
 func (p *statementParser) storage() (Statement, error) {
 	p.i++
 	switch {
-	case p.at("COMPACT"):
-		return &NotYet{Words: "STORAGE COMPACT", Area: "maintenance"}, nil
 	case p.at("CHECK"):
 		return &NotYet{Words: "STORAGE CHECK", Area: "storage"}, nil
 	}
-	if err := p.expect("FLUSH"); err != nil {
-		return nil, err
+	st := &StorageFlush{Compact: p.accept("COMPACT")}
+	if !st.Compact {
+		if err := p.expect("FLUSH"); err != nil {
+			return nil, err
+		}
 	}
-	st := &StorageFlush{}
 	var err error
 	if p.accept("ALL") {
 		st.All = true

@@ -242,8 +242,10 @@ type (
 		IfExists bool
 	}
 
-	// StorageFlush is STORAGE FLUSH TABLE t, or ALL [IN ns] when All.
+	// StorageFlush is STORAGE FLUSH TABLE t, or ALL [IN ns] when All; STORAGE
+	// COMPACT the same when Compact.
 	StorageFlush struct {
+		Compact   bool
 		Table     Name
 		All       bool
 		Namespace *Name

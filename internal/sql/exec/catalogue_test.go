@@ -60,7 +60,8 @@ var special = map[string][]string{
 	"regexp_like": {"", "'o'", "'i'"}, "regexp_count": {"", "'o'", "'i'"}, "regexp_substr": {"", "'o'", "'i'"}, "regexp_instr": {"", "'o'", "'i'"},
 	"convert_from": {"'\\x414243'::bytes", "'utf8'"}, "convert_to": {"", "'latin1'"}, "make_interval": {"1", "2", "3", "4", "5", "6", "7.5e0"},
 	"to_date": {"'2024-02-29'", "'YYYY-MM-DD'"}, "to_timestamp": {"", "'YYYY-MM-DD'"}, "to_number": {"'1,234.5-'", "'9,999.9S'"}, "to_char": {"", "'FM999'"}, "format": {"'%s|%I|%5$s'"},
-	"like": {"", "'Hel%'", "'#'"}, "ilike": {"", "'hel%'", "'#'"}, "asin": {"0.5e0"}, "acos": {"0.5e0"}, "atanh": {"0.5e0"},
+	"set_config": {"'client_min_messages'", "'notice'", ""},
+	"like":       {"", "'Hel%'", "'#'"}, "ilike": {"", "'hel%'", "'#'"}, "asin": {"0.5e0"}, "acos": {"0.5e0"}, "atanh": {"0.5e0"},
 }
 
 // write makes a call of the arguments as SQL.

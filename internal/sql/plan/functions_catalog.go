@@ -307,6 +307,8 @@ func settingFunctions() []Function {
 			call1: func(env *Env, name value) (value, error) { return setting(env, name, false) }},
 		{Name: "current_setting", Doc: "The same; NULL for an unknown one if the second argument is true.", Volatility: Stable, args: []pattern{textArg, boolArg}, result: textType,
 			call2: func(env *Env, name, missing value) (value, error) { return setting(env, name, missing.Bool()) }},
+		{Name: "set_config", Doc: "SET as a function, for the value that is in force; gives the value.", Volatility: Volatile, NullOK: true, args: []pattern{textArg, textArg, boolArg}, result: textType,
+			call3: func(env *Env, name, to, _ value) (value, error) { return setConfig(env, name, to) }},
 		about("pg_client_encoding", "The encoding of texts on the wire.", "UTF8"),
 		about("getdatabaseencoding", "The encoding of stored texts.", "UTF8"),
 		{Name: "pg_backend_pid", Doc: "A number for the server process; the same for every request over HTTP.", Volatility: Stable, result: intType,
@@ -320,4 +322,20 @@ func settingFunctions() []Function {
 		{Name: "inet_client_addr", Doc: "The client's address; NULL, as over a local socket.", Volatility: Stable, result: textType,
 			call0: func(*Env) (value, error) { return value{}, nil }},
 	}
+}
+
+// setConfig takes what changes nothing: the value in force, NULL for the default,
+// any name of the client's program, and the empty path of PostgreSQL's tools, which
+// qualify every name.
+func setConfig(env *Env, name, to value) (value, error) {
+	s, ok := FindSetting(env.Namespace, name.Text())
+	switch {
+	case !ok:
+		return value{}, fault.New(fault.InvalidParameter, "unrecognized configuration parameter \"%s\"", name.Text())
+	case to.IsNull():
+		return textValue(s.Value)
+	case strings.EqualFold(to.Text(), s.Value), s.Name == "application_name", s.Name == "search_path" && to.Text() == "":
+		return to, nil
+	}
+	return value{}, fault.New(fault.NotImplemented, "set_config of '%s' is not supported; it is always '%s'", s.Name, s.Value)
 }

@@ -37,6 +37,7 @@ type ManifestSegment struct {
 	Path          string          `json:"path"` // below the manifest's folder
 	MinSeq        uint64          `json:"min_seq"`
 	MaxSeq        uint64          `json:"max_seq"`
+	FirstRow      uint64          `json:"first_row,omitempty"` // in a file that scopes share
 	RowCount      uint64          `json:"row_count"`
 	SizeBytes     int64           `json:"size_bytes"`
 	CreatedAt     int64           `json:"created_at"`
@@ -67,13 +68,17 @@ func ManifestOf(def *schema.Table, scope schema.Scope, windows []SegmentFile) Ma
 
 func segmentOf(def *schema.Table, w SegmentFile) ManifestSegment {
 	name := path.Base(w.File.Path)
+	id := strings.TrimSuffix(name, path.Ext(name))
+	if w.File.Packed() {
+		name = path.Join(schema.PackedFolder, name)
+	}
 	status := "committed"
 	if w.Segment.To < w.File.Rows && w.File.Scope == w.Segment.Scope {
 		status = "in_progress"
 	}
 	return ManifestSegment{
-		ID: strings.TrimSuffix(name, path.Ext(name)), Path: name,
-		MinSeq: w.Segment.MinSeq, MaxSeq: w.Segment.MaxSeq, RowCount: w.Segment.To - w.Segment.From,
+		ID: id, Path: name,
+		MinSeq: w.Segment.MinSeq, MaxSeq: w.Segment.MaxSeq, FirstRow: w.Segment.From, RowCount: w.Segment.To - w.Segment.From,
 		SizeBytes: w.File.Size, CreatedAt: w.File.CreatedAt, SchemaVersion: w.Segment.SchemaVersion,
 		Status: status, ColumnStats: keyStats(def, w.File.Statistics),
 	}

@@ -37,6 +37,21 @@ func FolderOf(st schema.Storage, def *schema.Table, scope schema.Scope) string {
 	return path.Join(folders...)
 }
 
+// PackedFolderOf returns the folder of the files that many users of a table
+// share: that of its users without what names one.
+func PackedFolderOf(st schema.Storage, def *schema.Table) string {
+	var folders []string
+	for part := range strings.SplitSeq(templateOf(st, def), "/") {
+		if namesUser(part) || strings.Contains(part, "{shard}") {
+			continue
+		}
+		if part = expand(part, def, ""); part != "" && part != "." {
+			folders = append(folders, part)
+		}
+	}
+	return path.Join(append(folders, schema.PackedFolder)...)
+}
+
 // FixedTemplate returns the template of a table's folders with the names of
 // namespace and table filled in: those that it has now, whatever it is called
 // later.

@@ -38,8 +38,8 @@ type FileInfo struct {
 	Checksum       string // SHA-256 in hex
 	Rows           uint64
 	Statistics     string // JSON: per column id least, greatest, null count
-	MinSeq, MaxSeq uint64
-	MinKey, MaxKey []byte // encoded primary keys
+	MinSeq, MaxSeq uint64 // of the last window
+	MinKey, MaxKey []byte // encoded primary keys of the last window
 }
 
 // Writer writes one file. It belongs to one goroutine, which ends it with
@@ -51,7 +51,8 @@ type Writer struct {
 	sink   counter
 	file   *parquet.Writer
 	info   FileInfo
-	seq    int // position of _seq
+	seq    int    // position of _seq
+	from   uint64 // first row of the present window
 	key    []byte
 	stats  []columnStats
 }
@@ -134,7 +135,8 @@ func boundable(k datum.Kind) bool {
 }
 
 // Append adds a row, aligned to the columns of the definition with _seq and
-// _deleted, and returns its number. Rows come in ascending order of _seq.
+// _deleted, and returns its number. Rows of a window come in ascending order of
+// _seq.
 func (w *Writer) Append(row []datum.Value) (uint64, error) {
 	if err := w.file.Append(row); err != nil {
 		return 0, err
@@ -143,21 +145,40 @@ func (w *Writer) Append(row []datum.Value) (uint64, error) {
 		w.stats[i].add(row[i])
 	}
 	seq := uint64(row[w.seq].Int())
-	if w.info.Rows == 0 {
+	first := w.info.Rows == w.from
+	if first {
 		w.info.MinSeq = seq
 	}
-	fault.Assert(w.info.Rows == 0 || seq > w.info.MaxSeq, "row %d of a file comes before the one above it", seq)
+	fault.Assert(first || seq > w.info.MaxSeq, "row %d of a file comes before the one above it", seq)
 	w.info.MaxSeq = seq
 	w.key = w.def.KeyOf(w.key[:0], row)
-	if w.info.Rows == 0 || bytes.Compare(w.key, w.info.MinKey) < 0 {
+	if first || bytes.Compare(w.key, w.info.MinKey) < 0 {
 		w.info.MinKey = bytes.Clone(w.key)
 	}
-	if bytes.Compare(w.key, w.info.MaxKey) > 0 {
+	if first || bytes.Compare(w.key, w.info.MaxKey) > 0 {
 		w.info.MaxKey = bytes.Clone(w.key)
 	}
 	w.info.Rows++
 	return w.info.Rows - 1, nil
 }
+
+// Window ends a window of a file that several scopes share and returns it, but
+// for table, scope and file: the rows since the one before. The next row begins
+// another.
+func (w *Writer) Window() schema.Segment {
+	s := schema.Segment{
+		From: w.from, To: w.info.Rows, MinSeq: w.info.MinSeq, MaxSeq: w.info.MaxSeq,
+		MinKey: w.info.MinKey, MaxKey: w.info.MaxKey, SchemaVersion: w.def.Version,
+	}
+	w.from = w.info.Rows
+	return s
+}
+
+// Rows returns how many rows have been appended.
+func (w *Writer) Rows() uint64 { return w.info.Rows }
+
+// Bytes returns how many bytes of the file have been written so far.
+func (w *Writer) Bytes() int64 { return w.sink.size }
 
 // Finish makes the file durable under its name.
 func (w *Writer) Finish() (FileInfo, error) {

@@ -44,6 +44,7 @@ const (
 	kindDropWindows   = 20
 	kindPutAudit      = 21
 	kindMove          = 22
+	kindAdoptPacked   = 23
 )
 
 // The durabilities as stored.
@@ -138,6 +139,8 @@ func Plain(b Body) Body {
 	case *FileBegin:
 		return *b
 	case *Adopt:
+		return *b
+	case *AdoptPacked:
 		return *b
 	case *DropFiles:
 		return *b

@@ -63,6 +63,10 @@ func samples() map[string]*command.Command {
 			Sequences: []command.RedefinedSequence{{From: schema.ObjectName{Namespace: "old", Name: "s"}, Sequence: schema.Sequence{Namespace: "app", Name: "s"}, Restart: true}}},
 		command.Move{Table: 7, Scope: "al", File: file, From: 2048, Window: schema.Segment{Table: 7, Scope: "al", File: 3, To: 4096, MinSeq: 1, MaxSeq: 9, SchemaVersion: 2},
 			Sources: []command.MoveSource{{File: 1, From: 5, To: 300, Rows: []command.MovedRow{{Row: 7, Key: []byte{1}, Seq: 300}, {Row: 299, Key: []byte{2, 3}, Seq: 301}}}, {File: 2, To: 1, Rows: []command.MovedRow{}}}},
+		command.AdoptPacked{File: file, Parts: []command.AdoptedPart{
+			{Scope: "al", Rows: []command.AdoptedRow{{Key: []byte{1}, Seq: 9}}, Window: schema.Segment{Table: 7, Scope: "al", File: 3, To: 1, MinSeq: 9, MaxSeq: 9, SchemaVersion: 2}},
+			{Scope: "bo", From: 1, Rows: []command.AdoptedRow{{Key: []byte{1}, Seq: 300}, {Key: []byte{2}, Seq: 301}}, Window: schema.Segment{Table: 7, Scope: "bo", File: 3, From: 1, To: 9, SchemaVersion: 2}},
+		}},
 	}
 	all := map[string]*command.Command{}
 	for i, body := range bodies {

@@ -175,6 +175,8 @@ func (r *reader) maintenance(kind byte) Body {
 		return b
 	case kindAdopt:
 		return r.adopt()
+	case kindAdoptPacked:
+		return r.adoptPacked()
 	case kindDropFiles:
 		numbers := make([]uint64, r.count(1))
 		for i := range numbers {
@@ -262,10 +264,7 @@ func (r *reader) adopt() Body {
 	r.json(&b.Window)
 	b.Scope = schema.Scope(r.string())
 	b.From = r.uvarint()
-	b.Rows = make([]AdoptedRow, r.count(2))
-	for i := range b.Rows {
-		b.Rows[i] = AdoptedRow{Key: r.bytes(), Seq: r.uvarint()}
-	}
+	b.Rows = r.adopted()
 	return b
 }
 

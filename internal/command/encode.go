@@ -133,6 +133,9 @@ func (w *writer) maintenance(b Body) byte {
 	case Adopt:
 		w.adopt(&b)
 		return kindAdopt
+	case AdoptPacked:
+		w.adoptPacked(&b)
+		return kindAdoptPacked
 	case DropFiles:
 		w.uvarint(uint64(len(b.Numbers)))
 		for _, n := range b.Numbers {
@@ -228,11 +231,7 @@ func (w *writer) adopt(b *Adopt) {
 	w.json(&b.Window)
 	w.string(string(b.Scope))
 	w.uvarint(b.From)
-	w.uvarint(uint64(len(b.Rows)))
-	for i := range b.Rows {
-		w.bytes(b.Rows[i].Key)
-		w.uvarint(b.Rows[i].Seq)
-	}
+	w.adopted(b.Rows)
 }
 
 func (w *writer) purge(b *PurgeRows) {

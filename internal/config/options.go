@@ -104,7 +104,9 @@ type Compaction struct {
 
 // Cold is section [cold].
 type Cold struct {
-	Grace time.Duration
+	Grace       time.Duration
+	PackScopes  int
+	MinFileRows int64
 }
 
 // WebSocket is section [websocket].

@@ -1,5 +1,7 @@
 package schema
 
+import "path"
+
 // Namespace groups tables. Its name is its id.
 type Namespace struct {
 	Name string `json:"name"`
@@ -127,7 +129,17 @@ type File struct {
 	// Sources are the files whose rows a compacted file takes over: what goes on
 	// with a compaction that was cut off asks them for the rest.
 	Sources []uint64 `json:"sources,omitempty"`
+	// Windows counts the windows of a packed file, which many scopes share; 0 for
+	// others.
+	Windows uint64 `json:"windows,omitempty"`
 }
+
+// Packed reports whether the file is shared by scopes of a USER table.
+func (f *File) Packed() bool { return path.Base(path.Dir(f.Path)) == PackedFolder }
+
+// PackedFolder is the last element of a folder whose files hold windows of many
+// scopes; the names of other folders begin otherwise.
+const PackedFolder = "_packed"
 
 // Segment is the window of a file's rows that belongs to one scope and is
 // cold. The windows are the only truth about what is cold.

@@ -229,8 +229,8 @@ func (s *Server) coreOptions(passwords *auth.Passwords) core.Options {
 // flushOptions says when rows move to the cold tier: in the configuration 0
 // turns the schedule off.
 func (s *Server) flushOptions() maint.FlushOptions {
-	c := &s.o.Config.Flush
-	o := maint.FlushOptions{Every: c.CheckInterval}
+	c := &s.o.Config
+	o := maint.FlushOptions{Every: c.Flush.CheckInterval, PackScopes: c.Cold.PackScopes, MinFileRows: c.Cold.MinFileRows}
 	if o.Every == 0 {
 		o.Every = -1
 	}

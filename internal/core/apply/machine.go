@@ -218,6 +218,8 @@ func (m *Machine) maintain(c *command.Command, body command.Body, o *Outcome) (e
 		err = m.adopt(c, &b, o)
 	case command.Move:
 		err = m.move(&b, o)
+	case command.AdoptPacked:
+		err = m.adoptPacked(c, &b, o)
 	case command.FillIndex:
 		err = m.fillIndex(&b, o)
 	case command.DropFiles:

@@ -149,9 +149,13 @@ func measure(body command.Body) (rows int, bytes int64) {
 	case command.Write:
 		return measureWrite(&b)
 	case command.Adopt:
-		bytes += measureAdopt(&b)
+		bytes += measureAdopt(b.Rows)
 	case *command.Adopt:
-		bytes += measureAdopt(b)
+		bytes += measureAdopt(b.Rows)
+	case command.AdoptPacked:
+		bytes += measurePacked(&b)
+	case *command.AdoptPacked:
+		bytes += measurePacked(b)
 	case command.Move:
 		bytes += measureMove(&b)
 	case *command.Move:
@@ -194,9 +198,16 @@ func measureWrite(b *command.Write) (rows int, bytes int64) {
 	return rows, bytes
 }
 
-func measureAdopt(b *command.Adopt) (bytes int64) {
-	for i := range b.Rows {
-		bytes += int64(rowOverhead + len(b.Rows[i].Key))
+func measureAdopt(rows []command.AdoptedRow) (bytes int64) {
+	for i := range rows {
+		bytes += int64(rowOverhead + len(rows[i].Key))
+	}
+	return bytes
+}
+
+func measurePacked(b *command.AdoptPacked) (bytes int64) {
+	for i := range b.Parts {
+		bytes += commandOverhead + measureAdopt(b.Parts[i].Rows)
 	}
 	return bytes
 }

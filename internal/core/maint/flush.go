@@ -83,6 +83,13 @@ func (m *Maintainer) flushTable(ctx context.Context, view *catalog.View, t *sche
 	if scopes != nil {
 		return m.flushScopes(ctx, view, t, scopes, result)
 	}
+	pack, err := m.packs(view, t)
+	if err != nil {
+		return err
+	}
+	if pack {
+		return m.flushPacked(ctx, view, t, result)
+	}
 	for after := schema.Scope(""); ; {
 		scopes, err := table.Scopes(view.Reader(), t, after, 1000)
 		if err != nil || len(scopes) == 0 {
@@ -257,8 +264,8 @@ func (m *Maintainer) adopt(ctx context.Context, t *schema.Table, st schema.Stora
 		return 0, err
 	}
 	defer scan.Close()
-	values := make([]datum.Value, m.o.Flush.SliceRows*len(t.Columns))
-	rows := make([][]datum.Value, m.o.Flush.SliceRows)
+	values := make([]datum.Value, m.o.SliceRows*len(t.Columns))
+	rows := make([][]datum.Value, m.o.SliceRows)
 	for i := range rows {
 		rows[i] = values[i*len(t.Columns) : (i+1)*len(t.Columns)]
 	}
@@ -309,6 +316,9 @@ func (m *Maintainer) export(t *schema.Table, scope schema.Scope, st schema.Stora
 }
 
 func (m *Maintainer) writeManifest(view *catalog.View, t *schema.Table, scope schema.Scope, st schema.Storage, folder string) error {
+	if path.Base(folder) == schema.PackedFolder {
+		return m.writePackedManifest(view, t, st, folder)
+	}
 	segments, err := table.Segments(view.Reader(), t.ID, scope)
 	if err != nil {
 		return err
@@ -361,6 +371,7 @@ func (m *Maintainer) dropWindows(ctx context.Context, view *catalog.View, t *sch
 	if err != nil {
 		return err
 	}
+	packed := map[folder]struct{}{} // each is exported once, for it lists many scopes
 	for _, scope := range dead {
 		segments, err := table.Segments(view.Reader(), t.ID, scope)
 		if err != nil {
@@ -375,9 +386,16 @@ func (m *Maintainer) dropWindows(ctx context.Context, view *catalog.View, t *sch
 		}
 		result.Dropped += receipt.Rows
 		m.removable.Store(true)
-		for _, folder := range m.folders(view, segments) {
-			m.export(t, scope, folder.storage, folder.path)
+		for _, at := range m.folders(view, segments) {
+			if path.Base(at.path) == schema.PackedFolder {
+				packed[at] = struct{}{}
+				continue
+			}
+			m.export(t, scope, at.storage, at.path)
 		}
+	}
+	for at := range packed {
+		m.export(t, "", at.storage, at.path)
 	}
 	return nil
 }

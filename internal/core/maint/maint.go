@@ -70,8 +70,8 @@ type Options struct {
 	// Grace is how long a file stays after a compacted one has taken its place, for
 	// readers of manifests; DefaultGrace when 0, none when negative.
 	Grace time.Duration
-	// SliceRows is how many rows a compaction moves with one command, and at most
-	// 2,048, which it is when 0.
+	// SliceRows is how many rows a flush or a compaction moves with one command,
+	// and at most 2,048, which it is when 0.
 	SliceRows int
 	// SortBytes is how many bytes of rows a flush puts in order in memory; 64
 	// MiB when 0. Larger scopes are read in order, which is slower.
@@ -91,8 +91,11 @@ type FlushOptions struct {
 	// Every is the time between two counts of all tables with a FLUSH_POLICY; 60
 	// s when 0. When it is negative no policy is obeyed.
 	Every time.Duration
-	// SliceRows is how many rows one command moves at most; 2,048 when 0.
-	SliceRows int
+	// When one flush meets more than PackScopes users with fewer than MinFileRows
+	// hot rows each, they share files; 64 and 10,000 when 0. With a negative
+	// PackScopes each has its own.
+	PackScopes  int
+	MinFileRows int64
 }
 
 // Maintainer does the work.
@@ -126,8 +129,11 @@ func New(o Options) *Maintainer {
 	set(&o.Tick, 10*time.Second)
 	set(&o.PurgeEvery, time.Hour)
 	set(&o.Flush.Every, time.Minute)
-	if o.Flush.SliceRows <= 0 || o.Flush.SliceRows > sliceRows {
-		o.Flush.SliceRows = sliceRows
+	if o.Flush.PackScopes == 0 {
+		o.Flush.PackScopes = 64
+	}
+	if o.Flush.MinFileRows == 0 {
+		o.Flush.MinFileRows = 10_000
 	}
 	if o.Definitions == nil {
 		o.Definitions = func() *catalog.Definitions {

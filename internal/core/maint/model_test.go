@@ -62,8 +62,15 @@ func notesTable() schema.Table {
 	}
 }
 
-func newWorld(t *testing.T, seed int64) *world {
-	w := &world{t: t, rnd: rand.New(rand.NewSource(seed))}
+func newWorld(t *testing.T, seed int64) *world { return newWorldWith(t, seed, maint.FlushOptions{}) }
+
+// newPackingWorld returns a world whose users share files, for most seeds.
+func newPackingWorld(t *testing.T, seed int64) *world {
+	return newWorldWith(t, seed, maint.FlushOptions{PackScopes: []int{-1, 1, 1}[seed%3], MinFileRows: 100})
+}
+
+func newWorldWith(t *testing.T, seed int64, flush maint.FlushOptions) *world {
+	w := &world{t: t, rnd: rand.New(rand.NewSource(seed)), maint: maint.Options{Flush: flush}}
 	if seed%2 == 0 {
 		w.maint.SortBytes = 1 // flushes read by _seq
 	}
@@ -223,9 +230,18 @@ func (w *world) reopen(crash bool) {
 	if crash {
 		fs = fs.(*disk.Mem).CrashClone(w.rnd.Uint64(), w.rnd.Intn(101))
 	}
+	w.reopenOn(fs, crash)
+}
+
+// reopenOn goes on with another disk.
+func (w *world) reopenOn(fs disk.FS, crash bool) {
+	w.t.Helper()
 	w.node.Close()
 	w.note("reopen, crash %v", crash)
 	w.node = openNode(w.t, nodeOptions{FS: fs, Clock: w.node.Clock, Maint: w.maint, Committer: w.watch})
+	if w.rnd.Intn(4) == 0 {
+		return // a flush may come before the recovery
+	}
 	if err := w.node.Maint.Recover(context.Background()); err != nil {
 		w.fatalf("recover: %v", err)
 	}
@@ -486,7 +502,7 @@ func TestAgainstModel(t *testing.T) {
 	for seed := range seeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, seed)
+			w := newPackingWorld(t, seed)
 			keys := []int64{6, 50, 400}[seed%3]
 			for step := range steps {
 				switch n := w.rnd.Intn(100); {

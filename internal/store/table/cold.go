@@ -15,10 +15,6 @@ import (
 // filesMax bounds a page of Files without a limit of its own.
 const filesMax = 10_000
 
-// PackedFolder is the last element of a folder whose files hold windows of
-// many scopes; their names begin otherwise.
-const PackedFolder = "_packed"
-
 // Location returns the place of a row that is cold.
 func Location(r store.Reader, t *schema.Table, scope schema.Scope, key []byte) (schema.Location, bool, error) {
 	return location(r, appendLoc(nil, t.ID, scope, key))
@@ -161,7 +157,7 @@ func (w *Writer) ReserveFile(b *store.Batch, f schema.File) (schema.File, error)
 		return f, err
 	}
 	base := "batch-"
-	if path.Base(f.Path) == PackedFolder {
+	if path.Base(f.Path) == schema.PackedFolder {
 		base = "pack-"
 	}
 	f.Path = path.Join(f.Path, base+strconv.FormatUint(next-1, 10)+".parquet")
@@ -228,6 +224,16 @@ func (w *Writer) Adopt(a *Adoption) (adopted int64, err error) {
 	if err := w.checkAdoption(a); err != nil {
 		return 0, err
 	}
+	if adopted, err = w.adoptSlice(a); err != nil {
+		return 0, err
+	}
+	f := a.File
+	f.State, f.RemovedAt = schema.FileLive, 0
+	return adopted, w.putFile(&f)
+}
+
+// adoptSlice is Adopt but for the file's own entry.
+func (w *Writer) adoptSlice(a *Adoption) (adopted int64, err error) {
 	counts := w.counts.of(a.Table.ID, a.Scope)
 	for i := range a.Rows {
 		size, moved, err := w.adoptRow(a, i)
@@ -251,9 +257,7 @@ func (w *Writer) Adopt(a *Adoption) (adopted int64, err error) {
 	w.value = appendSegValue(w.value[:0], &window)
 	engine.Set(w.batch, w.key, w.value)
 	w.cold[a.Table.ID] = true
-	f := a.File
-	f.State, f.RemovedAt = schema.FileLive, 0
-	return adopted, w.putFile(&f)
+	return adopted, nil
 }
 
 // checkAdoption refuses a slice that does not continue its window.

@@ -3,7 +3,6 @@ package table
 import (
 	"encoding/binary"
 	"fmt"
-	"path"
 
 	"kalamdb/internal/fault"
 	"kalamdb/internal/schema"
@@ -202,4 +201,4 @@ func (w *Writer) leave(m *Transfer, s *TransferSource, window schema.Segment) er
 }
 
 // Packed reports whether windows of many scopes name a file.
-func Packed(f *schema.File) bool { return path.Base(path.Dir(f.Path)) == PackedFolder }
+func Packed(f *schema.File) bool { return f.Packed() }

@@ -7,8 +7,8 @@ import (
 )
 
 // DropWindows forgets the windows of a partition of which no row is cold any
-// more: every row in them has a mark. Files of that partition alone are removed
-// at a position. It returns how many windows went, and refuses before it
+// more: every row in them has a mark. Files that no other window names are
+// removed at a position. It returns how many windows went, and refuses before it
 // writes.
 func (w *Writer) DropWindows(t *schema.Table, scope schema.Scope, position uint64) (dropped int64, err error) {
 	counts, err := Counts(w.reader, t, scope)
@@ -31,7 +31,7 @@ func (w *Writer) DropWindows(t *schema.Table, scope schema.Scope, position uint6
 		if ok && f.Scope == scope && s.To < f.Rows {
 			return 0, fault.New(fault.Conflict, "file %d of table %s is still being filled", f.Number, t.QualifiedName())
 		}
-		if ok && f.Scope == scope {
+		if ok && (f.Scope == scope || f.Packed()) {
 			files = append(files, f)
 		}
 	}
@@ -39,7 +39,7 @@ func (w *Writer) DropWindows(t *schema.Table, scope schema.Scope, position uint6
 		engine.Delete(w.batch, appendSeg(w.key[:0], t.ID, scope, s.File))
 	}
 	for i := range files {
-		files[i].State, files[i].RemovedAt = schema.FileRemoved, position
+		leaveFile(&files[i], position)
 		if err := w.putFile(&files[i]); err != nil {
 			return 0, err
 		}

@@ -20,11 +20,18 @@ func (s *Store) NewBatch() *Batch {
 	return &Batch{store: s, engine: s.db.NewBatch()}
 }
 
+// NewBlindBatch returns an empty batch without a Reader, which costs less to
+// fill; bytes is about how large it will be. It is to be closed by the caller.
+func (s *Store) NewBlindBatch(bytes int) *Batch {
+	s.batches.Add(1)
+	return &Batch{store: s, engine: s.db.NewBlindBatch(bytes)}
+}
+
 // Engine returns the batch as the rooms under internal/store change it.
 func (b *Batch) Engine() *engine.Batch { return b.engine }
 
 // Reader returns the newest applied state with the changes of the batch so
-// far on top.
+// far on top. A blind batch has none.
 func (b *Batch) Reader() Reader { return b.engine }
 
 // Len returns the size of the batch in bytes.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -142,4 +143,25 @@ func benchCeiling(b *testing.B, writers int) {
 	if err := f.Close(); err != nil {
 		b.Fatal(err)
 	}
+}
+
+// BenchmarkLargestInsert commits 200,000 rows of 400 bytes at a time.
+func BenchmarkLargestInsert(b *testing.B) {
+	n, note := benchNode(b)
+	const rows = 200_000
+	text := strings.Repeat("x", 400)
+	for i := 0; b.Loop(); i++ {
+		b.StopTimer()
+		list := make([]command.RowWrite, rows)
+		for j := range list {
+			id := int64(i*rows + j)
+			list[j] = command.RowWrite{Op: command.Insert, Scope: "al", Key: keyOf(id), Row: rowOf(note, id, text)}
+		}
+		b.StartTimer()
+		if _, err := n.local.Commit(context.Background(), &command.Command{Time: time.Now().UnixMicro(), Durability: schema.Sync, Body: write(note, list...)}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.N*rows)/b.Elapsed().Seconds(), "rows/s")
+	n.close()
 }

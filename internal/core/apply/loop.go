@@ -144,7 +144,7 @@ func (l *Local) raise(bound uint64) {
 // group applies commands in one batch, hands it to the engine, and passes the
 // group on to the publisher.
 func (l *Local) group(requests []*request, turn bool) {
-	g := &group{requests: requests[:0], batch: l.o.Store.NewBatch(), turn: turn}
+	g := &group{requests: requests[:0], batch: l.o.Store.NewBlindBatch(room(requests)), turn: turn}
 	full := l.space.full()
 	sync := false
 	l.machine.Begin(l.o.Store.Reader(), g.batch)
@@ -178,6 +178,16 @@ func (l *Local) group(requests []*request, turn bool) {
 	case l.pending <- g:
 	case <-l.dead: // nobody is answered any more
 	}
+}
+
+// room is about how many bytes of a batch commands fill: a row has a second key,
+// that of its change.
+func room(requests []*request) int {
+	bytes := int64(0)
+	for _, r := range requests {
+		bytes += r.bytes
+	}
+	return int(bytes + bytes/8)
 }
 
 // apply applies one command to the batch of a group.

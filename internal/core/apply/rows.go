@@ -1,6 +1,7 @@
 package apply
 
 import (
+	"bytes"
 	"errors"
 
 	"kalamdb/internal/command"
@@ -24,8 +25,13 @@ func (m *Machine) write(c *command.Command, b *command.Write) (Outcome, error) {
 	first := schema.NextSeq(m.position, c.Time, m.node)
 	at := 0
 	for i := range b.Tables {
+		vacant := vacancy{rows: m.rows, table: m.tables[i], list: b.Tables[i].Rows}
 		for j := range b.Tables[i].Rows {
 			row := rowChange(&b.Tables[i].Rows[j])
+			if err := vacant.look(j, &row); err != nil {
+				m.rows.Reject()
+				return Outcome{}, err
+			}
 			if err := m.rows.Check(m.tables[i], &row, schema.SeqAt(first, at)); err != nil {
 				m.rows.Reject()
 				return Outcome{}, rowRefusal(m.tables[i], &row, err)
@@ -52,6 +58,53 @@ func (m *Machine) write(c *command.Command, b *command.Write) (Outcome, error) {
 		Receipt: command.Receipt{Position: position, FirstSeq: first, Rows: int64(rows)},
 		Commit:  command.Commit{Changes: changes},
 	}, nil
+}
+
+// vacancyRows is how many inserts are looked for by one range of keys.
+const vacancyRows = 512
+
+// vacancy spares inserts of many rows the search for each key: keys that come
+// together, as those of a bulk load do, are mostly in a range without rows.
+type vacancy struct {
+	rows  *table.Writer
+	table *schema.Table
+	list  []command.RowWrite
+	free  bool // the present stretch of rows has no key that exists
+}
+
+// look marks row j, which is a copy, as fresh if the store has none of the keys of
+// its stretch.
+func (v *vacancy) look(j int, row *table.RowChange) error {
+	if len(v.list) < vacancyRows || v.table.Kind == schema.Stream {
+		return nil
+	}
+	if j%vacancyRows == 0 {
+		var err error
+		if v.free, err = v.stretch(v.list[j:min(j+vacancyRows, len(v.list))]); err != nil {
+			return err
+		}
+	}
+	row.Fresh = row.Fresh || v.free
+	return nil
+}
+
+// stretch reports whether rows are inserts into one scope, and the range of their
+// keys is empty.
+func (v *vacancy) stretch(rows []command.RowWrite) (bool, error) {
+	low, high := rows[0].Key, rows[0].Key
+	for i := range rows {
+		r := &rows[i]
+		if r.Op != command.Insert || r.Scope != rows[0].Scope || len(r.Key) == 0 {
+			return false, nil
+		}
+		if bytes.Compare(r.Key, low) < 0 {
+			low = r.Key
+		}
+		if bytes.Compare(r.Key, high) > 0 {
+			high = r.Key
+		}
+	}
+	return v.rows.Vacant(v.table, rows[0].Scope, low, high)
 }
 
 // change makes one change and describes it for subscribers.

@@ -1,6 +1,7 @@
 package table
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 
@@ -41,6 +42,7 @@ type Writer struct {
 	owners  owners
 	marked  int // touched rows of the commands before the present one
 	priors  []prior
+	later   []laterRow // versions to be written by Done
 	counts  countDeltas
 	windows []WindowUse
 	key     []byte
@@ -67,6 +69,21 @@ type prior struct {
 	under    bool            // the row's version is still there under the marker
 	place    schema.Location // of a cold row
 	position uint64          // commit of a stream's event
+}
+
+// laterLeast is the number of rows from which on a command writes its versions
+// after all its changes: in the order of the keys, which spares the engine most
+// of the sorting of a large batch.
+const laterLeast = 4096
+
+// laterRow is a version that waits for the end of its command.
+type laterRow struct {
+	table schema.TableID
+	kind  byte
+	scope schema.Scope
+	key   []byte
+	body  []byte
+	seq   uint64
 }
 
 // NewWriter returns a writer for a store in the state of r.
@@ -164,7 +181,19 @@ func (w *Writer) Reject() {
 }
 
 // Done ends a command after its last Write.
-func (w *Writer) Done() { w.priors = w.priors[:0] }
+func (w *Writer) Done() {
+	for i := range w.later {
+		w.put(&w.later[i])
+	}
+	w.later, w.priors = nil, w.priors[:0]
+}
+
+// put writes a version of a row.
+func (w *Writer) put(r *laterRow) {
+	w.key = appendRow(w.key[:0], r.table, r.scope, r.key)
+	w.value = append(append(w.value[:0], r.kind), r.body...)
+	engine.SetRow(w.batch, w.key, r.seq, w.value)
+}
 
 // prior looks a row up: in what the group has done, among the hot rows, among
 // the cold ones.
@@ -204,6 +233,33 @@ func (w *Writer) prior(t *schema.Table, c *RowChange) (p prior, err error) {
 		err = w.priorCold(t, c, &p)
 	}
 	return p, err
+}
+
+// Vacant reports whether no row with low <= key <= high is in the store, hot, dead
+// or cold: then inserts of such keys need not look for theirs one by one. What
+// the group has done is not looked at; Check does that.
+func (w *Writer) Vacant(t *schema.Table, scope schema.Scope, low, high []byte) (bool, error) {
+	if err := w.openRows(); err != nil {
+		return false, err
+	}
+	from := appendRow(nil, t.ID, scope, low)
+	to := append(appendRow(nil, t.ID, scope, high), 0) // the least key above high
+	if w.rows.SeekWithin(from, to) {
+		return false, nil
+	}
+	if err := w.rows.Error(); err != nil || !w.cold[t.ID] {
+		return err == nil, err
+	}
+	places, err := NewLocations(w.reader, t, scope, low, append(bytes.Clone(high), 0))
+	if err != nil {
+		return false, err
+	}
+	some := places.Next()
+	err = places.Err()
+	if closing := places.Close(); err == nil {
+		err = closing
+	}
+	return !some && err == nil, err
 }
 
 // priorCold asks for the place of a row that is not hot. Where a marker covers
@@ -246,19 +302,27 @@ func image(c *RowChange, body []byte) []byte {
 
 // seek moves the row iterator to the newest version of a row.
 func (w *Writer) seek(t *schema.Table, scope schema.Scope, key []byte) (bool, error) {
-	if w.rows == nil {
-		lower, upper := engine.KeyspaceBounds(engine.KeyspaceRow)
-		it, err := engine.NewIter(w.reader, lower, upper)
-		if err != nil {
-			return false, err
-		}
-		w.rows = it
+	if err := w.openRows(); err != nil {
+		return false, err
 	}
 	w.key = appendRow(w.key[:0], t.ID, scope, key)
 	if w.rows.SeekRow(w.key, newest) {
 		return true, nil
 	}
 	return false, w.rows.Error()
+}
+
+// openRows opens the row iterator when the group first looks.
+func (w *Writer) openRows() error {
+	if w.rows != nil {
+		return nil
+	}
+	lower, upper := engine.KeyspaceBounds(engine.KeyspaceRow)
+	it, err := engine.NewIter(w.reader, lower, upper)
+	if err == nil {
+		w.rows = it
+	}
+	return err
 }
 
 // here reads the value that the row iterator stands at.
@@ -302,9 +366,11 @@ func (w *Writer) Write(t *schema.Table, c *RowChange, i int, seq, position uint6
 	if c.Op != Insert {
 		prev, old = p.seq, p.old
 	}
-	w.key = appendRow(w.key[:0], t.ID, c.Scope, c.Key)
-	w.value = append(append(w.value[:0], kind), c.Row...)
-	engine.SetRow(w.batch, w.key, seq, w.value)
+	if row := (laterRow{t.ID, kind, c.Scope, c.Key, c.Row, seq}); len(w.priors) < laterLeast {
+		w.put(&row)
+	} else {
+		w.later = append(w.later, row)
+	}
 	w.key = appendChg(w.key[:0], t.ID, c.Scope, seq)
 	w.value = appendChgValue(w.value[:0], seq, chgEntry{op: c.Op, position: position, prev: prev, key: c.Key})
 	engine.Set(w.batch, w.key, w.value)

@@ -8,8 +8,12 @@ import (
 	"kalamdb/internal/fault"
 )
 
-// Batch collects changes that are applied as one. It is a Reader: reads see
-// the newest applied state and the batch's own changes so far.
+// blindRoomLeast is the size from which on a batch gets its room at once; smaller
+// ones use that of batches before them.
+const blindRoomLeast = 1 << 20
+
+// Batch collects changes that are applied as one. One of NewBatch is a Reader:
+// reads see the newest applied state and the batch's own changes so far.
 type Batch struct {
 	db     *DB
 	pebble *pebble.Batch
@@ -21,6 +25,16 @@ type Batch struct {
 // NewBatch returns an empty batch, to be closed by the caller.
 func (db *DB) NewBatch() *Batch {
 	return &Batch{db: db, pebble: db.pebble.NewIndexedBatch()}
+}
+
+// NewBlindBatch returns an empty batch that cannot be read, and so needs no
+// index of its own changes; bytes is about how large it will be. It is to be
+// closed by the caller.
+func (db *DB) NewBlindBatch(bytes int) *Batch {
+	if bytes < blindRoomLeast {
+		return &Batch{db: db, pebble: db.pebble.NewBatch()}
+	}
+	return &Batch{db: db, pebble: db.pebble.NewBatch(pebble.WithInitialSizeBytes(bytes))}
 }
 
 // Apply makes a batch visible to all new readers; its log record is written

@@ -134,6 +134,15 @@ func (i *Iter) SeekGE(key []byte) bool {
 	return i.pebble.SeekGE(i.buf)
 }
 
+// SeekWithin moves to the least key of [low, high) and reports whether there is
+// one; it looks no further than high.
+func (i *Iter) SeekWithin(low, high []byte) bool {
+	i.buf = appendBare(i.buf[:0], low)
+	n := len(i.buf)
+	i.buf = appendBare(i.buf, high)
+	return i.pebble.SeekGEWithLimit(i.buf[:n], i.buf[n:]) == pebble.IterValid
+}
+
 // SeekLT moves to the greatest key below key.
 func (i *Iter) SeekLT(key []byte) bool {
 	i.buf = appendBare(i.buf[:0], key)

@@ -152,6 +152,16 @@ func (t *Tier) PutManifest(st schema.Storage, folder string, manifest []byte) er
 	return s.Put(path.Join(folder, manifestName), manifest)
 }
 
+// Manifest reads the manifest of a folder as it stands there, to compare it with
+// what it should be.
+func (t *Tier) Manifest(st schema.Storage, folder string) ([]byte, error) {
+	s, err := t.storage(st)
+	if err != nil {
+		return nil, err
+	}
+	return s.Get(path.Join(folder, manifestName))
+}
+
 // RemoveManifest deletes the manifest of a folder, and the folder when that
 // was the last object in it.
 func (t *Tier) RemoveManifest(st schema.Storage, folder string) error {

@@ -282,3 +282,42 @@ func TestCompactionByRule(t *testing.T) {
 		})
 	}
 }
+
+// A manifest that is missing or garbled is written anew by the next compaction,
+// and reads never needed it.
+func TestManifestIsMended(t *testing.T) {
+	w := newWorld(t, 1)
+	for range 10 {
+		w.write(20)
+	}
+	w.flush()
+	name := path.Join(dataDir, "storage/default/notes/alice/manifest.json")
+	want, err := disk.ReadFile(w.node.FS, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, garble := range []bool{false, true} {
+		if err := w.node.FS.Remove(name); err != nil {
+			t.Fatal(err)
+		}
+		if garble {
+			f, err := disk.Create(w.node.FS, name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := f.Write([]byte("{")); err != nil {
+				t.Fatal(err)
+			}
+			if err := f.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.check()
+		if _, err := w.node.Maint.Compact(context.Background(), w.def.ID); err != nil {
+			t.Fatal(err)
+		}
+		if have, err := disk.ReadFile(w.node.FS, name); err != nil || string(have) != string(want) {
+			t.Fatalf("the manifest is %q, %v; want %q", have, err, want)
+		}
+	}
+}

@@ -319,25 +319,30 @@ func (m *Maintainer) writeManifest(view *catalog.View, t *schema.Table, scope sc
 	if path.Base(folder) == schema.PackedFolder {
 		return m.writePackedManifest(view, t, st, folder)
 	}
-	segments, err := table.Segments(view.Reader(), t.ID, scope)
+	text, err := manifestText(view, t, scope, st, folder)
 	if err != nil {
 		return err
+	}
+	return m.o.Cold.PutManifest(st, folder, text)
+}
+
+// manifestText is what the manifest of a folder should say.
+func manifestText(view *catalog.View, t *schema.Table, scope schema.Scope, st schema.Storage, folder string) ([]byte, error) {
+	segments, err := table.Segments(view.Reader(), t.ID, scope)
+	if err != nil {
+		return nil, err
 	}
 	var windows []cold.SegmentFile
 	for _, s := range segments {
 		f, ok, err := table.File(view.Reader(), s.File)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if ok && f.StorageID == st.ID && path.Dir(f.Path) == folder {
 			windows = append(windows, cold.SegmentFile{Segment: s, File: f})
 		}
 	}
-	text, err := cold.ManifestOf(t, scope, windows).JSON()
-	if err != nil {
-		return err
-	}
-	return m.o.Cold.PutManifest(st, folder, text)
+	return cold.ManifestOf(t, scope, windows).JSON()
 }
 
 // deadScopes returns the scopes of a table that have windows and no cold row.

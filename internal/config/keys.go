@@ -59,7 +59,7 @@ func (o *Options) keys() []key {
 	for _, section := range [][]key{
 		o.Server.keys(), o.Storage.keys(), o.Memory.keys(), o.Commit.keys(), o.Transaction.keys(), o.Live.keys(), o.Flush.keys(), o.Flush.Compaction.keys(), o.Cold.keys(), o.WebSocket.keys(),
 		o.Limits.keys(), o.Analytics.keys(), o.Execution.keys(), o.RateLimit.keys(), o.Security.keys(), o.Security.CORS.keys(),
-		o.Auth.keys(), o.Retention.keys(), o.DBA.keys(), o.DDL.keys(), o.SQL.keys(), o.Logging.keys(), o.Tracing.keys(),
+		o.Auth.keys(), o.Retention.keys(), o.Jobs.keys(), o.DBA.keys(), o.DDL.keys(), o.SQL.keys(), o.Logging.keys(), o.Tracing.keys(),
 	} {
 		all = append(all, section...)
 	}
@@ -256,6 +256,14 @@ func (s *Retention) keys() []key {
 		{"retention.default_deleted_retention_hours", &s.DefaultDeletedRetention, "168", "Hours deleted rows stay readable as such where a table does not say.", hours},
 		{"retention.audit_max_entries", &s.AuditMaxEntries, "100000", "Newest entries that system.audit_log keeps.", positive},
 		{"retention.dba_stats_retention_days", &s.DBAStats, "7", "Days that samples of dba.stats are kept.", limits{unit: 24 * time.Hour, min: 1, max: 36_500}},
+	}
+}
+
+func (s *Jobs) keys() []key {
+	return []key{
+		{"jobs.max_concurrent", &s.MaxConcurrent, "2", "Background jobs that run at once.", between(1, 64)},
+		{"jobs.queue", &s.Queue, "256", "Background jobs that wait; more are refused.", between(1, 100_000)},
+		{"jobs.retention_days", &s.Retention, "30", "Days that rows of finished jobs stay in system.jobs.", limits{unit: 24 * time.Hour, min: 1, max: 36_500}},
 	}
 }
 

@@ -26,6 +26,7 @@ type Options struct {
 	Security    Security
 	Auth        Auth
 	Retention   Retention
+	Jobs        Jobs
 	DBA         DBA
 	DDL         DDL
 	SQL         SQL
@@ -203,6 +204,13 @@ type Retention struct {
 	DefaultDeletedRetention time.Duration
 	AuditMaxEntries         int
 	DBAStats                time.Duration
+}
+
+// Jobs is section [jobs].
+type Jobs struct {
+	MaxConcurrent int
+	Queue         int
+	Retention     time.Duration
 }
 
 // DBA is section [dba].

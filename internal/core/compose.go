@@ -37,6 +37,7 @@ func (db *DB) compose() error {
 	db.ids.start(o.NodeID, local.Position(), o.Now)
 	db.relations = relation.New(relation.Options{
 		Cold: o.Cold, View: local.View, Applied: local.Applied, NodeID: o.NodeID, Now: o.Now, Logger: o.Logger,
+		LiveJob: func(j *schema.Job) { db.jobs.Live(j) }, // made below, before the first statement
 	})
 	o.Live.Relations, o.Live.NodeID = db.relations, o.NodeID
 	o.Live.Now, o.Live.Logger = o.Now, o.Logger
@@ -51,11 +52,14 @@ func (db *DB) compose() error {
 		Now: o.Now, Passwords: o.Passwords, Verify: db.verify, BuildIndex: db.buildIndex, Evaluate: db.evaluate, IgnoreForeignKeys: o.IgnoreForeignKeys,
 		DropWithSubscribers: o.DropWithSubscribers, DropNonemptyNamespace: o.DropNonemptyNamespace,
 	})
-	db.jobs = job.New(job.Options{Committer: local, View: local.View, NodeID: o.NodeID, Trace: o.traceJob(), Now: o.Now, Logger: o.Logger})
+	db.jobs = job.New(job.Options{
+		Committer: local, View: local.View, NodeID: o.NodeID, Workers: o.Jobs.Workers, Queue: o.Jobs.Queue,
+		Trace: o.traceJob(), Now: o.Now, Logger: o.Logger,
+	})
 	db.maint = maint.New(maint.Options{
 		Committer: proposer, View: local.View, OldestView: local.OldestView, Jobs: db.jobs, Cold: o.Cold, Relations: db.relations,
 		Now: o.Now, Logger: o.Logger, HistoryAge: o.HistoryAge, HistoryBytes: o.HistoryBytes,
-		DeletedRetention: o.DeletedRetention, Flush: o.Flush, Definitions: local.Definitions,
+		DeletedRetention: o.DeletedRetention, JobRetention: o.Jobs.Retention, Flush: o.Flush, Definitions: local.Definitions,
 		Compaction: o.Compaction, Grace: o.ColdGrace,
 	})
 	db.registerViews()

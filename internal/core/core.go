@@ -98,6 +98,8 @@ type Options struct {
 	Compaction maint.Compaction
 	// ColdGrace is how long replaced cold files stay; see maint.Options.Grace.
 	ColdGrace time.Duration
+	// Jobs bounds background jobs.
+	Jobs JobOptions
 	// HistoryAge and HistoryBytes bound what can be replayed; 0 is 1 h, 1 GiB.
 	HistoryAge   time.Duration
 	HistoryBytes int64
@@ -106,6 +108,13 @@ type Options struct {
 	DropNonemptyNamespace string
 	// IgnoreForeignKeys is that of ddl.Options.
 	IgnoreForeignKeys bool
+}
+
+// JobOptions bound background jobs; zero means the default.
+type JobOptions struct {
+	Workers   int           // 2 that run at once
+	Queue     int           // 256 that wait
+	Retention time.Duration // 30 days that rows of finished ones stay
 }
 
 // CommitOptions bound and pace commits; zero means the default.

@@ -89,12 +89,17 @@ type Job struct {
 	StartedAt      int64  `json:"started_at,omitempty"`
 	FinishedAt     int64  `json:"finished_at,omitempty"`
 	NodeID         int64  `json:"node_id"`
+	Actor          UserID `json:"actor,omitempty"`      // who asked for it
+	Progress       int16  `json:"progress,omitempty"`   // in percent
+	Elapsed        int64  `json:"elapsed_ms,omitempty"` // of all tries together
+	Trace          string `json:"trace,omitempty"`      // where each try ran, a line each
 }
 
 // States of jobs.
 const (
 	JobQueued    = "queued"
 	JobRunning   = "running"
+	JobRetrying  = "retrying"
 	JobCompleted = "completed"
 	JobFailed    = "failed"
 	JobCancelled = "cancelled"

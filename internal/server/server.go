@@ -220,6 +220,7 @@ func (s *Server) coreOptions(passwords *auth.Passwords) core.Options {
 		Recorder: core.RecorderOptions{
 			Tables: c.DBA.Tables, Every: c.DBA.StatsInterval, Keep: c.Retention.DBAStats, Sample: s.sample,
 		},
+		Jobs:       core.JobOptions{Workers: c.Jobs.MaxConcurrent, Queue: c.Jobs.Queue, Retention: c.Jobs.Retention},
 		HistoryAge: c.Live.HistoryAge, HistoryBytes: c.Live.HistoryBytes, Flush: s.flushOptions(), Compaction: s.compaction(), ColdGrace: cmp.Or(c.Cold.Grace, -1),
 		IgnoreForeignKeys:   c.SQL.IgnoreForeignKeys,
 		DropWithSubscribers: c.DDL.DropWithSubscribers, DropNonemptyNamespace: c.DDL.DropNonemptyNamespace,

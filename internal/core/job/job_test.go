@@ -211,7 +211,7 @@ func TestInterruption(t *testing.T) {
 	crashed.ended(fresh.ID, schema.JobCompleted, "ran")
 	crashed.ended(first.ID, schema.JobFailed, "the server stopped while the job was running")
 	crashed.ended(second.ID, schema.JobFailed, "the server stopped while the job was queued")
-	if err := crashed.Prune(context.Background(), 1<<62); err != nil {
+	if _, err := crashed.Prune(context.Background(), 1<<62); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := crashed.Wait(context.Background(), first.ID); !fault.Is(err, fault.ObjectNotFound) {

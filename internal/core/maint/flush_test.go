@@ -563,6 +563,9 @@ func TestFlushJobs(t *testing.T) {
 		!strings.Contains(rows[0][4].Text(), `"namespace":"default","table":"notes"`) {
 		t.Errorf("system.jobs says %v", rows)
 	}
+	if r := fmt.Sprint(rows[0][20:27]); !strings.HasPrefix(r, "[100 Flushed 10 row(s)") || !strings.HasSuffix(r, " default notes root]") {
+		t.Errorf("system.jobs adds %s", r)
+	}
 	if _, err := n.Jobs.Cancel(ctx, id); !fault.Is(err, fault.InvalidOperation) {
 		t.Errorf("cancelling a finished job: %v", err)
 	}
@@ -570,13 +573,25 @@ func TestFlushJobs(t *testing.T) {
 		t.Errorf("cancelling an unknown job: %v", err)
 	}
 	n.Clock.Advance(31 * 24 * time.Hour)
-	if err := n.Jobs.Prune(ctx, n.Clock.Now().Add(-30*24*time.Hour).UnixMicro()); err != nil {
-		t.Fatal(err)
+	for range 2 { // the second finds nothing to do
+		if err := n.Maint.PruneJobs(ctx); err != nil {
+			t.Fatal(err)
+		}
 	}
-	after := n.Relations.View()
-	defer after.Release()
-	if rows := systemRows(t, after, "jobs"); len(rows) != 0 {
-		t.Errorf("old jobs remain: %v", rows)
+	left := func() (schema.Job, int) {
+		after := n.Relations.View()
+		defer after.Release()
+		rows := systemRows(t, after, "jobs")
+		j, err := n.Jobs.Wait(ctx, rows[len(rows)-1][0].Text())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return j, len(rows)
+	}
+	left() // waits for it
+	if j, rows := left(); rows != 1 || j.Type != "job_cleanup" || !strings.HasPrefix(j.ID, "JC-") || j.Parameters != `{"retention_days":30}` ||
+		j.Message != "Removed 2 job(s) that finished more than 30 day(s) ago" {
+		t.Errorf("%d jobs remain; the last is %+v", rows, j)
 	}
 }
 

@@ -159,6 +159,7 @@ func New(o Options) *Maintainer {
 		o.Logger = slog.Default()
 	}
 	m := &Maintainer{o: o, flushes: newFlushes()}
+	m.resumeJobs()
 	m.removable.Store(true)
 	m.mu.busy = map[schema.TableID]chan struct{}{}
 	view := o.View()
@@ -209,9 +210,7 @@ func (m *Maintainer) keepOrder(ctx context.Context) {
 			}
 		case <-purge.C:
 			m.try(ctx, "purge tombstones", m.Purge)
-			m.try(ctx, "prune jobs", func(ctx context.Context) error {
-				return m.o.Jobs.Prune(ctx, m.o.Now().Add(-m.o.JobRetention).UnixMicro())
-			})
+			m.try(ctx, "prune jobs", m.PruneJobs)
 		}
 	}
 }

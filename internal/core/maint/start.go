@@ -37,6 +37,11 @@ type shown struct {
 	FlushThreshold int64  `json:"flush_threshold,omitempty"`
 }
 
+// cleanupKey is the idempotency key of the cleanup of a dropped table.
+func cleanupKey(t *schema.Table) string {
+	return fmt.Sprintf("cleanup:%d:%s", t.ID, t.QualifiedName())
+}
+
 // parameters are what system.jobs shows of a job on a table.
 func parameters(t *schema.Table, operation string) string { return shownOf(t, operation).text() }
 
@@ -136,8 +141,12 @@ func (m *Maintainer) pending(t *schema.Table) (bool, error) {
 }
 
 func (m *Maintainer) submitFlush(ctx context.Context, actor schema.UserID, t *schema.Table) (schema.Job, bool, error) {
-	return m.o.Jobs.Submit(ctx, job.Spec{
-		Type: "flush", Prefix: "FL", Key: flushKey(t), Parameters: flushParameters(t, ""), Actor: actor,
+	return m.o.Jobs.Submit(ctx, m.flushJob(actor, t))
+}
+
+func (m *Maintainer) flushJob(actor schema.UserID, t *schema.Table) job.Spec {
+	return job.Spec{
+		Type: "flush", Prefix: "FL", Key: flushKey(t), Parameters: flushParameters(t, ""), Actor: actor, Retries: job.MaxRetries,
 		Run: func(ctx context.Context) (string, error) {
 			result, err := m.Flush(ctx, t.ID)
 			if err != nil {
@@ -145,7 +154,7 @@ func (m *Maintainer) submitFlush(ctx context.Context, actor schema.UserID, t *sc
 			}
 			return flushMessage(t, result), nil
 		},
-	})
+	}
 }
 
 // flushMessage is what system.jobs shows of a flush that has ended.
@@ -167,7 +176,7 @@ func (m *Maintainer) Dropped(t *schema.Table) string {
 	m.o.Jobs.CancelKey(ctx, compactKey(t))
 	m.o.Jobs.CancelKey(ctx, flushRowsKey(t))
 	j, _, err := m.o.Jobs.Submit(ctx, job.Spec{
-		Type: "cleanup", Prefix: "CL", Parameters: parameters(t, "drop_table"),
+		Type: "cleanup", Prefix: "CL", Key: cleanupKey(t), Parameters: parameters(t, "drop_table"), Retries: job.MaxRetries,
 		Run: func(ctx context.Context) (string, error) { return m.cleanup(ctx, t) },
 	})
 	if err != nil {

@@ -125,54 +125,6 @@ func userRow(u *schema.UserRecord) []datum.Value {
 	}
 }
 
-// jobPage lists jobs by id, as rows of system.jobs or of system.job_nodes.
-func jobPage(name string) pageOf {
-	row := jobRow
-	if name == "job_nodes" {
-		row = jobNodeRow
-	}
-	return func(_ context.Context, v *View, _ Caller, _ *keyBounds, after string) ([][]datum.Value, bool, error) {
-		jobs, err := catalog.Jobs().List(v.moment.Reader(), after, pageRows)
-		if err != nil {
-			return nil, false, err
-		}
-		rows := make([][]datum.Value, len(jobs))
-		for i := range jobs {
-			rows[i] = row(&jobs[i])
-		}
-		return rows, len(jobs) == pageRows, nil
-	}
-}
-
-func jobPoint(v *View, name string) ([]datum.Value, bool, error) {
-	j, ok, err := catalog.Jobs().Get(v.moment.Reader(), name)
-	if err != nil || !ok {
-		return nil, false, err
-	}
-	return jobRow(&j), true, nil
-}
-
-func jobRow(j *schema.Job) []datum.Value {
-	small := func(n int16) datum.Value { return datum.NewInt(datum.SmallInt, int64(n)) }
-	return []datum.Value{
-		textOf(j.ID), textOf(j.Type), textOf(j.Status), textOf(j.Status), jsonOf(j.Parameters), optional(j.Message),
-		optional(j.ExceptionTrace), optional(j.IdempotencyKey), optional(j.Queue), intOf(int(j.Priority)),
-		small(j.RetryCount), small(j.MaxRetries), bigOf(j.MemoryUsed), bigOf(j.CPUUsed), timeOf(j.CreatedAt),
-		timeOf(j.UpdatedAt), optionalTime(j.StartedAt), optionalTime(j.FinishedAt), bigOf(j.NodeID), bigOf(j.NodeID),
-	}
-}
-
-func jobNodeRow(j *schema.Job) []datum.Value {
-	failure := datum.Value{}
-	if j.Status == schema.JobFailed {
-		failure = optional(j.Message)
-	}
-	return []datum.Value{
-		textOf(j.ID), bigOf(j.NodeID), textOf(j.Status), failure, timeOf(j.CreatedAt), optionalTime(j.StartedAt),
-		optionalTime(j.FinishedAt), timeOf(j.UpdatedAt),
-	}
-}
-
 func namespaceRows(_ context.Context, v *View, _ Caller, _ *keyBounds) ([][]datum.Value, error) {
 	d := v.moment.Definitions()
 	var rows [][]datum.Value

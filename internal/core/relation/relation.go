@@ -33,6 +33,9 @@ type Options struct {
 	// View returns the current durable moment, Applied the newest applied one;
 	// both are held for the caller. Required.
 	View, Applied func() *catalog.View
+	// LiveJob completes the row of a job that is not finished with what is known
+	// of it while it runs; nil adds nothing.
+	LiveJob func(*schema.Job)
 	// NodeID is shown by views of the cluster.
 	NodeID uint16
 	// Now is the clock; time.Now when nil.

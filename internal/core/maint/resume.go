@@ -1,0 +1,75 @@
+package maint
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"kalamdb/internal/core/job"
+	"kalamdb/internal/schema"
+)
+
+// resumeJobs says how the jobs of this room go on that a stop or a crash has
+// interrupted.
+func (m *Maintainer) resumeJobs() {
+	m.o.Jobs.Resume("flush", func(j schema.Job) (job.Spec, bool) {
+		id, name, ok := keyed(j.IdempotencyKey, "flush:")
+		if !ok || strings.HasSuffix(name, ":rows") { // of single partitions: the policy starts it again
+			return job.Spec{}, false
+		}
+		view := m.o.View()
+		defer view.Release()
+		t, ok := view.Definitions().TableByID(id)
+		if !ok {
+			return job.Spec{}, false // it was dropped
+		}
+		return m.flushJob(j.Actor, t), true
+	})
+	m.o.Jobs.Resume("cleanup", func(j schema.Job) (job.Spec, bool) {
+		id, name, ok := keyed(j.IdempotencyKey, "cleanup:")
+		if !ok {
+			return job.Spec{}, false
+		}
+		t := &schema.Table{ID: id}
+		t.Namespace, t.Name, _ = strings.Cut(name, ".")
+		return job.Spec{Type: j.Type, Run: func(ctx context.Context) (string, error) { return m.cleanup(ctx, t) }}, true
+	})
+	m.o.Jobs.Resume("job_cleanup", func(schema.Job) (job.Spec, bool) { return m.jobCleanup(), true })
+}
+
+// keyed takes an idempotency key apart: the number of a table and its name.
+func keyed(key, prefix string) (schema.TableID, string, bool) {
+	rest, ok := strings.CutPrefix(key, prefix)
+	if !ok {
+		return 0, "", false
+	}
+	number, name, ok := strings.Cut(rest, ":")
+	id, err := strconv.ParseUint(number, 10, 32)
+	return schema.TableID(id), name, ok && err == nil
+}
+
+// PruneJobs starts a job that removes rows of jobs that finished before the
+// retention, if there are any.
+func (m *Maintainer) PruneJobs(ctx context.Context) error {
+	if old, err := m.o.Jobs.AnyBefore(m.jobHorizon()); err != nil || !old {
+		return err
+	}
+	_, _, err := m.o.Jobs.Submit(ctx, m.jobCleanup())
+	return err
+}
+
+func (m *Maintainer) jobHorizon() int64 { return m.o.Now().Add(-m.o.JobRetention).UnixMicro() }
+
+func (m *Maintainer) jobCleanup() job.Spec {
+	days := int64(m.o.JobRetention / (24 * time.Hour))
+	return job.Spec{
+		Type: "job_cleanup", Prefix: "JC", Key: job.HourKey("JC", "system:jobs", m.o.Now()), Retries: job.MaxRetries,
+		Parameters: fmt.Sprintf(`{"retention_days":%d}`, days),
+		Run: func(ctx context.Context) (string, error) {
+			removed, err := m.o.Jobs.Prune(ctx, m.jobHorizon())
+			return fmt.Sprintf("Removed %d job(s) that finished more than %d day(s) ago", removed, days), err
+		},
+	}
+}

@@ -11,11 +11,12 @@ ONLY ?=
 SCALE ?= 0.1
 export CGO_ENABLED = 1
 
-.PHONY: all build fmt check test race logic e2e fuzz torture metamorphic bench tpch arch demo run gen
+.PHONY: all build s3server fmt check test race logic e2e fuzz torture metamorphic bench tpch arch demo run gen
 
 all: build
 
 build: ; $(GO) build -o bin/ ./cmd/kalamdb ./cmd/kalam
+s3server: ; cd test/s3server && $(GO) build -o ../../bin/versitygw github.com/versity/versitygw/cmd/versitygw
 fmt: ; gofmt -w bench cmd examples internal sdk test
 check: ; $(GO) run ./test/runner check
 test: ; $(GO) run ./test/runner test

@@ -10,10 +10,11 @@
 // Promises: point reads decode one page per column and keep it in a cache
 // bounded by Options.CacheBytes; scans decode each page once and hold one page
 // per column; at most Options.OpenFiles files are open beside those in use.
-// Only storages of the type filesystem exist yet.
+// Files of object stores are read from local copies, whose bytes are checked
+// when they come and which are bounded by Options.FileCacheBytes.
 //
-// Goroutines: none. Locks: Tier.mu and pageCache.mu, never one inside the
-// other and never held across I/O.
+// Goroutines: none. Locks: Tier.mu, pageCache.mu and copies.mu, never one
+// inside the other and never held across I/O.
 package cold
 
 import (
@@ -23,11 +24,11 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"kalamdb/internal/cold/internal/objstore"
 	"kalamdb/internal/cold/internal/parquet"
 	"kalamdb/internal/disk"
-	"kalamdb/internal/fault"
 	"kalamdb/internal/schema"
 )
 
@@ -52,6 +53,14 @@ type Options struct {
 	// SharedTemplate and UserTemplate are the folders of tables in the storage
 	// local when it is made; the Default… when empty.
 	SharedTemplate, UserTemplate string
+	// FileCacheBytes bounds the local copies of files of object stores
+	// (cold.cache_bytes); 1 GiB when 0.
+	FileCacheBytes int64
+	// Attempts, Delay and Deadline say how often an operation on an object store
+	// is tried, how long the second attempt waits and how long one may take; 5,
+	// 200 ms and 20 s when 0.
+	Attempts        int
+	Delay, Deadline time.Duration
 	// BloomRows is from how many rows on a file has bloom filters; 1,024 when 0.
 	BloomRows int64
 }
@@ -60,10 +69,13 @@ type Options struct {
 type Tier struct {
 	options Options
 	cache   *pageCache
+	copies  *copies // of files of object stores
 	stats   struct{ pagesRead, pagesCached, rowGroups, filesWritten, filesRemoved atomic.Int64 }
 	mu      struct {
 		sync.Mutex
-		storages map[string]objstore.Bucket // by base folder
+		storages map[string]objstore.Bucket // of type filesystem, by base folder
+		remotes  map[string]*remote         // object stores, by id
+		former   []*objstore.Cloud          // object stores before they were altered
 		open     map[uint64]*Reader         // by file number
 		idle     *list.List                 // of *Reader without users, least recently used first
 	}
@@ -77,6 +89,10 @@ type Stats struct {
 	RowGroups int64
 	// FilesWritten and FilesRemoved count files.
 	FilesWritten, FilesRemoved int64
+	// Fetched and FetchedBytes count copies made of files of object stores,
+	// Evicted those that gave way; CopyBytes is what they take now. Retries counts
+	// operations on object stores that were tried again.
+	Fetched, FetchedBytes, Evicted, CopyBytes, Retries int64
 	// OpenFiles is how many files are open now, CacheBytes what the cache holds.
 	OpenFiles  int
 	CacheBytes int64
@@ -99,7 +115,13 @@ func New(o Options) *Tier {
 		o.BloomRows = 1024
 	}
 	t := &Tier{options: o, cache: newPageCache(o.CacheBytes)}
+	if o.FileCacheBytes <= 0 {
+		o.FileCacheBytes = 1 << 30
+	}
+	t.copies = &copies{fs: o.FS, folder: path.Join(o.DataDir, cacheFolder), most: o.FileCacheBytes}
+	t.copies.mu.held = map[uint64]*localCopy{}
 	t.mu.storages = map[string]objstore.Bucket{}
+	t.mu.remotes = map[string]*remote{}
 	t.mu.open = map[uint64]*Reader{}
 	t.mu.idle = list.New()
 	return t
@@ -109,8 +131,16 @@ func New(o Options) *Tier {
 func (t *Tier) Stats() Stats {
 	t.mu.Lock()
 	open := len(t.mu.open)
+	retries := int64(0)
+	for _, r := range t.mu.remotes {
+		retries += r.cloud.Retries()
+	}
 	t.mu.Unlock()
+	t.copies.mu.Lock()
+	defer t.copies.mu.Unlock()
 	return Stats{
+		Fetched: t.copies.fetched.files, FetchedBytes: t.copies.fetched.bytes, Evicted: t.copies.evicted.files,
+		CopyBytes: t.copies.mu.bytes, Retries: retries,
 		PagesRead: t.stats.pagesRead.Load(), PagesCached: t.stats.pagesCached.Load(),
 		RowGroups: t.stats.rowGroups.Load(), FilesWritten: t.stats.filesWritten.Load(),
 		FilesRemoved: t.stats.filesRemoved.Load(), OpenFiles: open, CacheBytes: t.cache.size(),
@@ -130,7 +160,7 @@ func (t *Tier) Base(st schema.Storage) string {
 // storage returns the objects of a storage.
 func (t *Tier) storage(st schema.Storage) (objstore.Bucket, error) {
 	if st.Type != "" && st.Type != "filesystem" {
-		return nil, fault.New(fault.NotImplemented, "storages of type '%s' are not supported yet; use filesystem", st.Type)
+		return t.cloud(st)
 	}
 	base := t.Base(st)
 	t.mu.Lock()
@@ -198,7 +228,9 @@ func (t *Tier) Close() error {
 		t.drop(r)
 	}
 	t.mu.Unlock()
-	return closeAll(idle)
+	err := closeAll(idle)
+	t.Interrupt()
+	return err
 }
 
 // LocalStorage returns the row of the storage inside the data directory, which

@@ -35,7 +35,7 @@ func (t *Tier) Open(st schema.Storage, f schema.File) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	object, size, err := s.Open(f.Path)
+	object, size, err := t.object(s, f)
 	if err != nil {
 		return nil, err
 	}
@@ -59,6 +59,30 @@ func (t *Tier) Open(st schema.Storage, f schema.File) (*Reader, error) {
 		_ = object.Close() // another was faster
 	}
 	return r, nil
+}
+
+// object opens the bytes of a file: its own, or a copy of them when they are in
+// an object store.
+func (t *Tier) object(s objstore.Bucket, f schema.File) (objstore.Object, int64, error) {
+	if _, far := s.(*objstore.Cloud); far {
+		return t.copies.open(f, s, t.closeIdle)
+	}
+	return s.Open(f.Path)
+}
+
+// closeIdle closes the reader of a file if nobody uses it, and reports whether
+// it did.
+func (t *Tier) closeIdle(number uint64) bool {
+	t.mu.Lock()
+	r, ok := t.mu.open[number]
+	if ok = ok && r.users == 0; ok {
+		t.drop(r)
+	}
+	t.mu.Unlock()
+	if ok {
+		_ = r.object.Close() // it was only read
+	}
+	return ok
 }
 
 // acquire counts a user of an open reader. When there is none, it takes fresh,
@@ -115,6 +139,7 @@ func (t *Tier) drop(r *Reader) {
 // forget closes what is open of a file, now or when its last user is done.
 func (t *Tier) forget(number uint64) {
 	t.cache.forget(number)
+	defer t.copies.forget(number)
 	t.mu.Lock()
 	r, ok := t.mu.open[number]
 	if ok {

@@ -108,6 +108,7 @@ type Cold struct {
 	Grace       time.Duration
 	PackScopes  int
 	MinFileRows int64
+	CacheBytes  int64
 }
 
 // WebSocket is section [websocket].

@@ -189,10 +189,16 @@ func objectEntry(stmt parse.Statement, in func(parse.Name) string) (schema.Audit
 	return schema.AuditEntry{}, false
 }
 
-// userEntry is entryOf for statements about accounts.
+// userEntry is entryOf for statements about accounts and storages.
 func userEntry(stmt parse.Statement) (schema.AuditEntry, bool) {
 	e := schema.AuditEntry{}
 	switch stmt := stmt.(type) {
+	case *parse.CreateStorage:
+		e.Action, e.Target, e.Details = "CREATE_STORAGE", stmt.ID, "Type: "+strings.ToLower(stmt.Type)
+	case *parse.AlterStorage:
+		e.Action, e.Target = "ALTER_STORAGE", stmt.ID
+	case *parse.DropStorage:
+		e.Action, e.Target = "DROP_STORAGE", stmt.ID
 	case *parse.CreateUser:
 		role := stmt.Role
 		if role == "" {

@@ -276,6 +276,8 @@ func classOf(stmt parse.Statement) auth.Action {
 		return auth.ManageUsers
 	case *parse.StorageFlush:
 		return auth.Flush
+	case *parse.CreateStorage, *parse.AlterStorage, *parse.DropStorage, *parse.StorageCheck:
+		return auth.ManageStorages
 	case *parse.KillQuery:
 		return auth.Show // own statements, or those of others as administrator
 	case *parse.KillLive:

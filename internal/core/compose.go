@@ -48,7 +48,7 @@ func (db *DB) compose() error {
 	})
 	db.transactions = newTransactions(o.Transactions, o.Now, db.writer)
 	db.definer = ddl.New(ddl.Options{
-		Committer: auditor{proposer}, Definitions: local.Definitions, User: local.AppliedUser, Subscribers: db.hub.OnTable,
+		Committer: auditor{proposer}, Cold: o.Cold, Definitions: local.Definitions, User: local.AppliedUser, Subscribers: db.hub.OnTable,
 		Now: o.Now, Passwords: o.Passwords, Verify: db.verify, BuildIndex: db.buildIndex, Evaluate: db.evaluate, IgnoreForeignKeys: o.IgnoreForeignKeys,
 		DropWithSubscribers: o.DropWithSubscribers, DropNonemptyNamespace: o.DropNonemptyNamespace,
 	})

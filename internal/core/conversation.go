@@ -327,6 +327,8 @@ func (c *Conversation) allows(stmt parse.Statement) error {
 		return nil
 	case *parse.Cluster:
 		return fault.New(fault.ActiveTransaction, "CLUSTER is not allowed inside explicit transaction '%s'", c.tx.id)
+	case *parse.StorageCheck:
+		return nil
 	case *parse.StorageFlush:
 		return fault.New(fault.ActiveTransaction, "STORAGE %s is not allowed inside explicit transaction '%s'", strings.ToUpper(storageWork(stmt)), c.tx.id)
 	case *parse.KillQuery, *parse.KillLive, *parse.KillJob:

@@ -47,6 +47,8 @@ func (db *DB) dispatch(ctx context.Context, c *Conversation, p *prepared, view *
 		return db.explain(ctx, c, stmt, p.explicit, view, env)
 	case *parse.StorageFlush:
 		return db.storageFlush(ctx, s, stmt, view, namespace)
+	case *parse.StorageCheck:
+		return db.storageCheck(stmt)
 	case *parse.Cluster:
 		return db.cluster(stmt, view)
 	case *parse.KillQuery:
@@ -132,6 +134,12 @@ func (db *DB) define(ctx context.Context, s *auth.Session, stmt parse.Statement,
 		return db.definer.DropView(ctx, s.UserID, in(stmt.View), stmt)
 	case *parse.Comment:
 		return db.definer.Comment(ctx, s.UserID, in(stmt.Name), stmt)
+	case *parse.CreateStorage:
+		return withoutText(stmt.ID)(db.definer.CreateStorage(ctx, s.UserID, stmt))
+	case *parse.AlterStorage:
+		return withoutText(stmt.ID)(db.definer.AlterStorage(ctx, s.UserID, stmt))
+	case *parse.DropStorage:
+		return db.definer.DropStorage(ctx, s.UserID, stmt)
 	case *parse.CreateUser:
 		return db.definer.CreateUserStatement(ctx, s, stmt)
 	case *parse.AlterUser:

@@ -154,7 +154,7 @@ func (s *Server) openCore() error {
 	s.cold = cold.New(cold.Options{
 		FS: s.o.FS, DataDir: c.Storage.DataPath,
 		SharedTemplate: c.Storage.SharedTablesTemplate, UserTemplate: c.Storage.UserTablesTemplate,
-		CacheBytes: c.Memory.ColdCache,
+		CacheBytes: c.Memory.ColdCache, FileCacheBytes: c.Cold.CacheBytes,
 	})
 	passwords, err := auth.NewPasswords(auth.PasswordOptions{
 		Cost: c.Auth.BcryptCost, MinLength: c.Auth.MinPasswordLength, MaxLength: c.Auth.MaxPasswordLength,

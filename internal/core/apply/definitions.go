@@ -25,6 +25,32 @@ func putStorage(edit *catalog.Edit, b *command.PutStorage) error {
 	return edit.UpdateStorage(b.Storage)
 }
 
+// dropStorage removes a storage that neither a table nor a row needs, and
+// returns how many files of dropped tables are left behind in it. A table of
+// another storage has rows there when a user had it as his own.
+func (m *Machine) dropStorage(edit *catalog.Edit, id string) (left int64, err error) {
+	for after := uint64(0); ; {
+		files, err := table.Files(edit.Reader, after, 1000)
+		if err != nil {
+			return 0, err
+		}
+		if len(files) == 0 {
+			return left, edit.DeleteStorage(id)
+		}
+		for _, f := range files {
+			t, lives := edit.Definitions.TableByID(f.Table)
+			switch {
+			case f.StorageID != id:
+			case lives && f.State != schema.FileRemoved:
+				return 0, fault.New(fault.InvalidOperation, "Cannot drop storage '%s': it holds rows of table '%s'", id, t.QualifiedName())
+			default:
+				left++
+			}
+		}
+		after = files[len(files)-1].Number
+	}
+}
+
 // dropNamespace removes a namespace, its tables and their rows.
 func (m *Machine) dropNamespace(edit *catalog.Edit, name string, o *Outcome) error {
 	dropped, err := edit.DeleteNamespace(name)

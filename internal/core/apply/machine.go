@@ -193,7 +193,7 @@ func (m *Machine) alone(c *command.Command, body command.Body) (Outcome, error) 
 	case command.PutStorage:
 		err = putStorage(edit, &b)
 	case command.DropStorage:
-		err = edit.DeleteStorage(b.ID)
+		o.Receipt.Rows, err = m.dropStorage(edit, b.ID)
 	case command.PutJob:
 		err = m.putJob(&b)
 	case command.DropJobs:

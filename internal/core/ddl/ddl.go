@@ -1,5 +1,5 @@
-// Package ddl changes definitions: namespaces, tables and users, a file per
-// noun.
+// Package ddl changes definitions: namespaces, tables, users and storages, a file
+// per noun.
 //
 // A Definer checks a statement against the newest applied definitions and
 // proposes one command; what another statement may have changed in between is
@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"kalamdb/internal/auth"
+	"kalamdb/internal/cold"
 	"kalamdb/internal/command"
 	"kalamdb/internal/datum"
 	"kalamdb/internal/schema"
@@ -32,6 +33,8 @@ const (
 type Options struct {
 	// Committer takes the commands.
 	Committer command.Committer
+	// Cold reaches storages.
+	Cold *cold.Tier
 	// Definitions returns the newest applied definitions.
 	Definitions func() *catalog.Definitions
 	// User reads the newest applied row of a user.

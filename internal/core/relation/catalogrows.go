@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"kalamdb/internal/cold"
 	"kalamdb/internal/datum"
 	"kalamdb/internal/schema"
 	"kalamdb/internal/store/catalog"
@@ -144,7 +145,7 @@ func storageRows(_ context.Context, v *View, _ Caller, _ *keyBounds) ([][]datum.
 			base = v.relations.o.Cold.Base(*s)
 		}
 		rows = append(rows, []datum.Value{
-			textOf(s.ID), textOf(s.Name), optional(s.Description), textOf(s.Type), textOf(base), jsonOf(s.Credentials),
+			textOf(s.ID), textOf(s.Name), optional(s.Description), textOf(s.Type), textOf(base), jsonOf(cold.Masked(s.Credentials)),
 			jsonOf(s.Config), textOf(s.SharedTemplate), textOf(s.UserTemplate), timeOf(s.CreatedAt), timeOf(s.UpdatedAt),
 		})
 	}

@@ -6,9 +6,6 @@ import "strings"
 // with the area whose rights it needs.
 var known = []struct{ words, area string }{
 	{"CREATE MATERIALIZED VIEW", "view"},
-	{"CREATE STORAGE", "storage"},
-	{"ALTER STORAGE", "storage"},
-	{"DROP STORAGE", "storage"},
 	{"CREATE TOPIC", "topic"},
 	{"ALTER TOPIC", "topic"},
 	{"DROP TOPIC", "topic"},

@@ -105,8 +105,8 @@ func (p *statementParser) describe() (Statement, error) {
 func (p *statementParser) storage() (Statement, error) {
 	p.i++
 	switch {
-	case p.at("CHECK"):
-		return &NotYet{Words: "STORAGE CHECK", Area: "storage"}, nil
+	case p.accept("CHECK"):
+		return p.storageCheck()
 	}
 	st := &StorageFlush{Compact: p.accept("COMPACT")}
 	if !st.Compact {

@@ -30,6 +30,8 @@ func (p *statementParser) create() (Statement, error) {
 		return p.createVectorIndex(false)
 	case p.accept("CREATE", "USER"):
 		return p.createUser()
+	case p.accept("CREATE", "STORAGE"):
+		return p.createStorage()
 	case p.accept("CREATE", "SEQUENCE"):
 		return p.createSequence()
 	case p.accept("CREATE", "VIEW"):
@@ -59,6 +61,8 @@ func (p *statementParser) drop() (Statement, error) {
 		return p.dropIndex()
 	case p.accept("DROP", "USER"):
 		return p.dropUser()
+	case p.accept("DROP", "STORAGE"):
+		return p.dropStorage()
 	case p.accept("DROP", "SEQUENCE"):
 		return p.dropSequence()
 	case p.accept("DROP", "VIEW"):
@@ -72,6 +76,8 @@ func (p *statementParser) alter() (Statement, error) {
 	switch {
 	case p.accept("ALTER", "NAMESPACE"), p.accept("ALTER", "SCHEMA"):
 		return p.alterNamespace()
+	case p.accept("ALTER", "STORAGE"):
+		return p.alterStorage()
 	case p.accept("ALTER", "SEQUENCE"):
 		return p.alterSequence()
 	case p.accept("ALTER", "VIEW"):

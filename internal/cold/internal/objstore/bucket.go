@@ -1,5 +1,7 @@
 // Package objstore keeps the objects of a storage: cold files and manifests.
 //
+// Cloud keeps them in an object store; its type is s3, gcs or azure.
+//
 // The type filesystem is a folder of a disk.FS. An object is written under its
 // name with .tmp behind, synced, renamed, and its folder is synced; folders are
 // made durable with all those above them before anything is put there. What
@@ -8,7 +10,9 @@
 //
 // Names of objects are slash paths below the storage's base and never lead
 // out of it.
-// Goroutines: none. Locks: Filesystem.mu, never held across I/O.
+// Goroutines: none of ours; the clients of object stores have some for their
+// connections and for the parts of an upload. Locks: Filesystem.mu, never held
+// across I/O.
 package objstore
 
 import (

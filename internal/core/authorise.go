@@ -16,7 +16,8 @@ import (
 // the catalog of the moment says, and what earlier statements will have made.
 type overlay struct {
 	view       *relation.View
-	namespace  string // the default namespace, changed by USE
+	path       path    // where unqualified names are looked up
+	choices    history // of a batch: what has chosen the path
 	tables     map[string]*schema.Table
 	namespaces map[string]bool // true made, false dropped
 	// plans are those of statements that have run, nil for none: the statement
@@ -26,8 +27,8 @@ type overlay struct {
 }
 
 // overlay shows the catalog of a view to the checks of rights.
-func (db *DB) overlay(ctx context.Context, view *relation.View, namespace string) *overlay {
-	return &overlay{view: view, namespace: namespace, plans: db.plans, parse: func(text string) (parse.Statement, error) { return db.parse(ctx, text) }}
+func (db *DB) overlay(ctx context.Context, view *relation.View, in path) *overlay {
+	return &overlay{view: view, path: in, plans: db.plans, parse: func(text string) (parse.Statement, error) { return db.parse(ctx, text) }}
 }
 
 // known returns the tree of a statement: that of its plan, if there is one, for
@@ -35,7 +36,7 @@ func (db *DB) overlay(ctx context.Context, view *relation.View, namespace string
 // of the text that it was made of: exact says that they are this text's.
 func (o *overlay) known(text string) (stmt parse.Statement, exact bool, err error) {
 	if n, err := parse.Normalize(text); err == nil && !n.Several && !n.Unterminated {
-		if p := o.plans.look(planKey{o.namespace, n.Key}, o.view.DefinitionsVersion()); p != nil {
+		if p := o.plans.look(planKey{o.path, n.Key}, o.view.DefinitionsVersion()); p != nil {
 			return p.statement, false, nil
 		}
 	}
@@ -45,7 +46,34 @@ func (o *overlay) known(text string) (stmt parse.Statement, exact bool, err erro
 
 // qualified returns the namespace of a name.
 func (o *overlay) qualified(n parse.Name) string {
-	return namespaceOf(o.view, n, o.namespace)
+	if o.path.single() || n.Namespace != "" {
+		return namespaceOf(o.view, n, o.path)
+	}
+	for namespace := range o.path.names() {
+		t, noted := o.tables[namespace+"."+n.Name]
+		if noted && t != nil || !noted && o.has(namespace) && o.view.Holds(namespace, n.Name) {
+			return namespace
+		}
+	}
+	return namespaceOf(o.view, n, path(o.first()))
+}
+
+// has reports whether there will be a namespace.
+func (o *overlay) has(namespace string) bool {
+	if made, noted := o.namespaces[namespace]; noted {
+		return made
+	}
+	return o.view.HasNamespace(namespace)
+}
+
+// first returns where a statement makes what it names without a namespace.
+func (o *overlay) first() string {
+	for namespace := range o.path.names() {
+		if o.has(namespace) {
+			return namespace
+		}
+	}
+	return o.path.first()
 }
 
 // table returns a table as far as rights go: kind and access level. nil means
@@ -69,8 +97,12 @@ func (o *overlay) table(n parse.Name) *schema.Table {
 func (o *overlay) note(s parse.Statement) {
 	switch s := s.(type) {
 	case *parse.CreateTable:
-		if kind, err := ddl.KindOf(s); err == nil && o.table(s.Table) == nil {
-			o.noteTable(s.Table, &schema.Table{Namespace: o.qualified(s.Table), Name: s.Table.Name, Kind: kind, Options: schema.Options{Access: accessOf(s.Options)}})
+		made := s.Table
+		if made.Namespace == "" && !o.path.single() {
+			made.Namespace = o.first()
+		}
+		if kind, err := ddl.KindOf(s); err == nil && o.table(made) == nil {
+			o.noteTable(made, &schema.Table{Namespace: o.qualified(made), Name: s.Table.Name, Kind: kind, Options: schema.Options{Access: accessOf(s.Options)}})
 		}
 	case *parse.AlterTable:
 		o.noteAltered(s)
@@ -85,8 +117,8 @@ func (o *overlay) note(s parse.Statement) {
 	case *parse.DropNamespace:
 		o.noteNamespace(s.Name.Name, false)
 	}
-	if namespace, ok := chosen(s); ok {
-		o.namespace = namespace
+	if o.choices.statement(s) {
+		o.path = o.choices.now.path
 	}
 }
 

@@ -13,18 +13,18 @@ import (
 
 // scope resolves table names of one statement.
 type scope struct {
-	view      *relation.View
-	namespace string
+	view *relation.View
+	path path
 }
 
 // Table returns the definition that a name means.
 func (s scope) Table(n parse.Name) (*schema.Table, error) {
-	return s.view.Table(namespaceOf(s.view, n, s.namespace), n.Name)
+	return s.view.Table(namespaceOf(s.view, n, s.path), n.Name)
 }
 
 // namespaceOf returns where a name is looked up. The tables of pg_catalog are
 // found by their bare names, before all others.
-func namespaceOf(view *relation.View, n parse.Name, otherwise string) string {
+func namespaceOf(view *relation.View, n parse.Name, p path) string {
 	if n.Namespace != "" {
 		return n.Namespace
 	}
@@ -33,22 +33,28 @@ func namespaceOf(view *relation.View, n parse.Name, otherwise string) string {
 			return relation.PGCatalog
 		}
 	}
-	return otherwise
+	if p.single() {
+		return string(p)
+	}
+	return holder(view, n.Name, p)
 }
 
 // View returns the view that a name means, if it is one.
 func (s scope) View(n parse.Name) (*schema.View, bool) {
 	namespace := n.Namespace
 	if namespace == "" {
-		namespace = s.namespace
+		namespace = string(s.path)
+		if !s.path.single() {
+			namespace = holder(s.view, n.Name, s.path)
+		}
 	}
 	return s.view.StoredView(namespace, n.Name)
 }
 
 // bind makes the plan of a statement that has one.
-func (db *DB) bind(stmt parse.Statement, explicit int, g *given, view *relation.View, namespace string) (*prepared, error) {
+func (db *DB) bind(stmt parse.Statement, explicit int, g *given, view *relation.View, in path) (*prepared, error) {
 	p := &prepared{statement: stmt, definitions: view.DefinitionsVersion(), explicit: explicit}
-	sc := scope{view, namespace}
+	sc := scope{view, in}
 	o := plan.Options{Params: explicit, Given: g.kind}
 	var err error
 	switch stmt := stmt.(type) {

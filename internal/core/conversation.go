@@ -20,15 +20,15 @@ import (
 // Origins of transactions, as system.transactions shows them.
 const originBatch = "SqlBatch"
 
-// Conversation is what a client has between his statements: the namespace that
-// USE chose and the transaction that he has open. A request over HTTP is one of
+// Conversation is what a client has between his statements: what USE and SET
+// chose, and the transaction that he has open. A request over HTTP is one of
 // its own; a door that knows its clients keeps one for each. It is used by one
 // goroutine at a time and must be closed.
 type Conversation struct {
 	db        *DB
 	session   *auth.Session
 	origin    string
-	namespace string
+	variables *variables
 	tx        *transaction // open, or nil
 	drawn     *drawn       // from sequences, or nil
 	gone      func() bool  // that of the request, or nil
@@ -48,7 +48,7 @@ func (c *Conversation) numbers() *drawn {
 // Converse begins a conversation. Names without a namespace are looked up in
 // the one given.
 func (db *DB) Converse(s *auth.Session, origin, namespace string) *Conversation {
-	return &Conversation{db: db, session: s, origin: origin, namespace: namespace}
+	return &Conversation{db: db, session: s, origin: origin, variables: newVariables(path(namespace))}
 }
 
 // Execute runs the statements of a text, as DB.Execute does, in the transaction
@@ -98,7 +98,7 @@ func (c *Conversation) as(s *auth.Session) *Conversation {
 	return &other
 }
 
-// run executes one statement. USE changes the namespace of those that follow.
+// run executes one statement.
 func (c *Conversation) run(ctx context.Context, n *parse.Normalized, params []datum.Value) (result *Result, err error) {
 	x := c.db.statements.begin(ctx, c, n, c.db.o.Limits.StatementTime)
 	c.running = x
@@ -118,8 +118,8 @@ func (c *Conversation) run(ctx context.Context, n *parse.Normalized, params []da
 // enter executes a statement in the transaction that is open, if any.
 func (c *Conversation) enter(ctx context.Context, n *parse.Normalized, params []datum.Value) (*Result, error) {
 	if c.tx == nil {
-		result, err := c.db.runOne(ctx, c, n, params)
-		return result, c.used(n.Text, err)
+		c.variables.fresh()
+		return c.db.runOne(ctx, c, n, params)
 	}
 	tx := c.tx
 	if err := tx.enter(func() bool { return c.ends(n.Text) }); err != nil {
@@ -130,7 +130,7 @@ func (c *Conversation) enter(ctx context.Context, n *parse.Normalized, params []
 	if err == nil {
 		result.watch(tx)
 	}
-	return result, c.used(n.Text, err)
+	return result, err
 }
 
 // view returns the moment that a statement is bound under and reads, held for
@@ -146,17 +146,6 @@ func (c *Conversation) view(newest bool) *relation.View {
 		return c.db.relations.Applied()
 	}
 	return c.db.relations.View()
-}
-
-// used remembers the namespace that a statement has chosen.
-func (c *Conversation) used(text string, err error) error {
-	if err != nil {
-		return err
-	}
-	if namespace, ok := c.db.useOf(text); ok {
-		c.namespace = namespace
-	}
-	return nil
 }
 
 // ends reports whether a statement is one that a failed transaction takes.
@@ -191,11 +180,11 @@ func (c *Conversation) transact(ctx context.Context, stmt parse.Statement, env *
 			message, err = c.chain(tx, message, env)
 		}
 	case *parse.Savepoint:
-		message, err = c.mark("SAVEPOINT", "Savepoint created", stmt.Name, func(tx *transaction) error { return tx.staged.Savepoint(stmt.Name) })
+		message, err = c.mark("SAVEPOINT", "Savepoint created", stmt.Name, func(tx *transaction) error { return tx.staged.Savepoint(stmt.Name) }, (*history).savepoint)
 	case *parse.RollbackTo:
-		message, err = c.mark("ROLLBACK TO SAVEPOINT", "Rolled back to savepoint", stmt.Name, func(tx *transaction) error { return tx.rollbackTo(stmt.Name) })
+		message, err = c.mark("ROLLBACK TO SAVEPOINT", "Rolled back to savepoint", stmt.Name, func(tx *transaction) error { return tx.rollbackTo(stmt.Name) }, (*history).rollbackTo)
 	case *parse.Release:
-		message, err = c.mark("RELEASE SAVEPOINT", "Savepoint released", stmt.Name, func(tx *transaction) error { return tx.staged.Release(stmt.Name) })
+		message, err = c.mark("RELEASE SAVEPOINT", "Savepoint released", stmt.Name, func(tx *transaction) error { return tx.staged.Release(stmt.Name) }, (*history).release)
 	default:
 		return "", false, c.allows(stmt)
 	}
@@ -211,6 +200,7 @@ func (c *Conversation) begin(stmt *parse.Begin, env *exec.Env) (string, error) {
 		return "", err
 	}
 	c.tx = tx
+	c.variables.follow((*history).begin)
 	return "Transaction started (" + tx.id + ")", nil
 }
 
@@ -223,6 +213,7 @@ func (c *Conversation) chain(ended *transaction, message string, env *exec.Env) 
 		return "", err
 	}
 	c.tx = tx
+	c.variables.follow((*history).begin)
 	return message + ", started (" + tx.id + ")", nil
 }
 
@@ -276,6 +267,8 @@ func (c *Conversation) commit(ctx context.Context) (string, error) {
 		return "", fault.New(fault.NoTransaction, "COMMIT requires an active explicit SQL transaction")
 	}
 	c.tx = nil
+	outcome := (*history).rollback
+	defer func() { c.variables.follow(outcome) }()
 	if tx.failure() != nil {
 		tx.end()
 		if err := tx.untold(); err != nil {
@@ -291,6 +284,7 @@ func (c *Conversation) commit(ctx context.Context) (string, error) {
 		}
 		return "", err
 	}
+	outcome = (*history).commit
 	return "Transaction committed (" + tx.id + ")", nil
 }
 
@@ -301,16 +295,18 @@ func (c *Conversation) rollback() (string, error) {
 	}
 	c.tx = nil
 	tx.end()
+	c.variables.follow((*history).rollback)
 	return "Transaction rolled back (" + tx.id + ")", nil
 }
 
-func (c *Conversation) mark(words, done, name string, do func(*transaction) error) (string, error) {
+func (c *Conversation) mark(words, done, name string, do func(*transaction) error, follow func(*history, string)) (string, error) {
 	if c.tx == nil {
 		return "", fault.New(fault.NoTransaction, "%s requires an active explicit SQL transaction", words)
 	}
 	if err := do(c.tx); err != nil {
 		return "", err
 	}
+	c.variables.follow(func(h *history) { follow(h, name) })
 	return done + " (" + name + ")", nil
 }
 

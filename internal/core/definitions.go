@@ -1,11 +1,13 @@
 package core
 
 import (
+	"cmp"
 	"context"
 	"strings"
 
 	"kalamdb/internal/auth"
 	"kalamdb/internal/core/relation"
+	"kalamdb/internal/fault"
 	"kalamdb/internal/schema"
 	"kalamdb/internal/sql/parse"
 	"kalamdb/internal/sql/plan"
@@ -13,19 +15,43 @@ import (
 
 // createView binds the SELECT of a view, so that it is known to work, and
 // stores it.
-func (db *DB) createView(ctx context.Context, s *auth.Session, stmt *parse.CreateView, in, namespace string) (string, error) {
+func (db *DB) createView(ctx context.Context, s *auth.Session, stmt *parse.CreateView, in string, p path) (string, error) {
 	view := db.relations.Applied()
 	defer view.Release()
-	outputs, err := viewColumns(stmt.Select, view, namespace)
+	namespace, err := viewPath(stmt, view, p)
+	if err != nil {
+		return "", err
+	}
+	outputs, err := viewColumns(stmt.Select, view, path(namespace))
 	if err != nil {
 		return "", err
 	}
 	return db.definer.CreateView(ctx, s.UserID, in, namespace, stmt, outputs)
 }
 
+// viewPath returns the namespace in which a view finds its unqualified names from
+// now on: the one of the path that has them all.
+func viewPath(stmt *parse.CreateView, view *relation.View, p path) (string, error) {
+	found := ""
+	for _, n := range stmt.Select.Tables {
+		if n.Namespace != "" || p.single() {
+			continue
+		}
+		switch namespace := namespaceOf(view, n, p); {
+		case namespace == relation.PGCatalog, namespace == found:
+		case found == "":
+			found = namespace
+		default:
+			return "", fault.At(fault.InvalidDefinition, n.Offset, "a view reads unqualified names of one namespace, not of '%s' and '%s': write '%s.%s'",
+				found, namespace, namespace, n.Name)
+		}
+	}
+	return cmp.Or(found, p.first()), nil
+}
+
 // viewColumns returns the columns that a SELECT gives.
-func viewColumns(query *parse.Select, view *relation.View, namespace string) ([]schema.ViewColumn, error) {
-	q, tree, err := plan.Bind(query, scope{view, namespace}, plan.Options{})
+func viewColumns(query *parse.Select, view *relation.View, in path) ([]schema.ViewColumn, error) {
+	q, tree, err := plan.Bind(query, scope{view, in}, plan.Options{})
 	if err != nil {
 		return nil, err
 	}

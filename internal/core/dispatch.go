@@ -21,8 +21,8 @@ func DMLMessage(verb string, n int64) string {
 }
 
 // dispatch runs every statement but SELECT.
-func (db *DB) dispatch(ctx context.Context, c *Conversation, p *prepared, view *relation.View, env *exec.Env) (*Result, error) {
-	s, namespace := c.session, c.namespace
+func (db *DB) dispatch(ctx context.Context, c *Conversation, p *prepared, view *relation.View, env *exec.Env, in path) (*Result, error) {
+	s := c.session
 	if p.table() != nil {
 		return db.modify(ctx, c, p, env)
 	}
@@ -31,6 +31,7 @@ func (db *DB) dispatch(ctx context.Context, c *Conversation, p *prepared, view *
 	} else if done {
 		return &Result{Kind: Done, Buffered: true, Message: message}, nil
 	}
+	namespace := placeOf(p.statement, view, in)
 	switch stmt := p.statement.(type) {
 	case *parse.ShowNamespaces, *parse.ShowTables, *parse.ShowStorages, *parse.ShowStats, *parse.ShowColumns, *parse.ShowIndexes, *parse.Show, *parse.Describe:
 		if show, ok := stmt.(*parse.Show); ok {
@@ -38,7 +39,7 @@ func (db *DB) dispatch(ctx context.Context, c *Conversation, p *prepared, view *
 				return oneSetting(show.What, value), nil
 			}
 		}
-		result, err := db.show(ctx, s, stmt, view, env, namespace)
+		result, err := db.show(ctx, s, stmt, view, env, in)
 		if action, target := lookOf(stmt, namespace); err == nil && action != "" {
 			db.looked(ctx, s, action, target)
 		}
@@ -60,22 +61,25 @@ func (db *DB) dispatch(ctx context.Context, c *Conversation, p *prepared, view *
 	case *parse.ExecuteAs:
 		return db.executeAs(ctx, c, stmt, env, p.explicit)
 	case *parse.SetOption:
-		return done(db.setOption(stmt))
+		return done(db.setOption(c, stmt))
 	case *parse.ResetOption:
-		return done(db.resetOption(stmt))
+		return done(db.resetOption(c, stmt))
 	case *parse.KillJob:
 		return db.killJob(ctx, s, stmt)
+	case *parse.Use:
+		return done(db.use(c, stmt))
 	}
-	message, err := db.define(db.audited(ctx, s, p.statement, namespace), s, p.statement, namespace)
+	message, err := db.define(db.audited(ctx, s, p.statement, namespace), s, p.statement, namespace, in)
 	if err = db.settled(ctx, err); err != nil {
 		return nil, err
 	}
 	return &Result{Kind: Done, Buffered: true, Message: message}, nil
 }
 
-// define runs statements that change definitions. The connections of a user
+// define runs statements that change definitions, of the namespace given where
+// they name none; a view finds its tables on the path. The connections of a user
 // who was dropped, or whose role changed, end like his tokens do.
-func (db *DB) define(ctx context.Context, s *auth.Session, stmt parse.Statement, namespace string) (string, error) {
+func (db *DB) define(ctx context.Context, s *auth.Session, stmt parse.Statement, namespace string, p path) (string, error) {
 	in := func(n parse.Name) string {
 		if n.Namespace != "" {
 			return n.Namespace
@@ -96,8 +100,6 @@ func (db *DB) define(ctx context.Context, s *auth.Session, stmt parse.Statement,
 			db.maint.Dropped(t)
 		}
 		return message, nil
-	case *parse.Use:
-		return db.definer.Use(stmt.Name.Name)
 	case *parse.CreateTable:
 		return db.definer.CreateTable(ctx, s.UserID, in(stmt.Table), stmt)
 	case *parse.AlterTable:
@@ -129,7 +131,7 @@ func (db *DB) define(ctx context.Context, s *auth.Session, stmt parse.Statement,
 		}
 		return message, err
 	case *parse.CreateView:
-		return db.createView(ctx, s, stmt, in(stmt.View), namespace)
+		return db.createView(ctx, s, stmt, in(stmt.View), p)
 	case *parse.DropView:
 		return db.definer.DropView(ctx, s.UserID, in(stmt.View), stmt)
 	case *parse.Comment:

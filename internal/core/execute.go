@@ -49,7 +49,7 @@ func (db *DB) Execute(ctx context.Context, s *auth.Session, r Request) ([]*Resul
 	if namespace == "" {
 		namespace = schema.DefaultNamespace
 	}
-	c := Conversation{db: db, session: s, origin: originBatch, namespace: namespace, gone: r.Gone, began: time.Now()}
+	c := Conversation{db: db, session: s, origin: originBatch, variables: newVariables(path(namespace)), gone: r.Gone, began: time.Now()}
 	defer c.Close() // after a panic too
 	results, err := c.leave(c.execute(ctx, r.SQL, r.Params))
 	if err != nil {
@@ -97,7 +97,7 @@ func (c *Conversation) executeBatch(ctx context.Context, sql string, params []da
 	case len(pieces) > 1 && len(params) > 0:
 		return nil, fault.New(fault.ParamsWithBatch, "Parameters not supported with multi-statement batches")
 	}
-	if err := db.authoriseBatch(ctx, c.session, pieces, c.namespace); err != nil {
+	if err := db.authoriseBatch(ctx, c.session, pieces, c.variables.copy()); err != nil {
 		return nil, err
 	}
 	if len(pieces) > 1 {
@@ -136,10 +136,11 @@ func (c *Conversation) late(err error) error {
 
 // authoriseBatch walks the statements in order over an overlay of what they
 // will have changed. Nothing runs before all of them may.
-func (db *DB) authoriseBatch(ctx context.Context, s *auth.Session, pieces []parse.Piece, namespace string) error {
+func (db *DB) authoriseBatch(ctx context.Context, s *auth.Session, pieces []parse.Piece, choices history) error {
 	view := db.relations.View()
 	defer view.Release()
-	o := db.overlay(ctx, view, namespace)
+	o := db.overlay(ctx, view, choices.now.path)
+	o.choices = choices
 	for i, piece := range pieces {
 		stmt, _, err := o.known(piece.Text)
 		if err == nil {
@@ -163,24 +164,6 @@ func (c *Conversation) piece(ctx context.Context, text string, params []datum.Va
 		return nil, err
 	}
 	return c.run(ctx, n, params)
-}
-
-// useOf returns the namespace that a text chooses, if it is USE or its like.
-func (db *DB) useOf(text string) (string, bool) {
-	trimmed := strings.TrimSpace(text)
-	if len(trimmed) < 3 {
-		return "", false
-	}
-	switch strings.ToLower(trimmed[:3]) {
-	case "use", "set", "res":
-	default:
-		return "", false
-	}
-	stmt, err := db.parser().Parse(text)
-	if err != nil {
-		return "", false
-	}
-	return chosen(stmt)
 }
 
 // buffer reads a result of a batch into memory, so that later statements do
@@ -255,27 +238,29 @@ func stale(err error) bool {
 // readers on the current durable one; a writer who met a newer definition is
 // bound under the newest. In a transaction both work on its moment.
 func (db *DB) attempt(ctx context.Context, c *Conversation, n *parse.Normalized, params []datum.Value, newest bool) (*Result, error) {
-	s, namespace := c.session, c.namespace
+	s := c.session
 	view := c.view(newest)
+	in := c.variables.now().path.existing(view)
 	keep := false
 	defer func() {
 		if !keep {
 			view.Release()
 		}
 	}()
-	p, err := db.prepare(ctx, n, params, view, namespace)
+	p, err := db.prepare(ctx, n, params, view, in)
 	if err != nil {
-		return nil, db.rightsFirst(ctx, s, n, view, namespace, err)
+		return nil, db.rightsFirst(ctx, s, n, view, in, err)
 	}
-	if err := db.authorisePrepared(ctx, s, p, view, namespace); err != nil {
+	if err := db.authorisePrepared(ctx, s, p, view, in); err != nil {
 		return nil, err
 	}
 	c.running.plan.Store(p)
 	if p.explicit > len(params) {
 		return nil, fault.New(fault.InvalidParameter, "the statement names $%d, but %d parameter(s) were sent", p.explicit, len(params))
 	}
-	env := db.environment(s, n, params, p.explicit, namespace)
-	env.Sequence = &sequencer{db: db, session: s, namespace: namespace, drawn: c.numbers()}
+	env := db.environment(s, n, params, p.explicit, in)
+	env.Variables = &chosen{db: db, session: s, variables: c.variables}
+	env.Sequence = &sequencer{db: db, session: s, path: in, drawn: c.numbers()}
 	env.Objects = view.Catalog(caller(s, env))
 	if c.tx != nil {
 		env.Now = write.Clock(c.tx.began) // now() is the same in all of a transaction
@@ -286,19 +271,19 @@ func (db *DB) attempt(ctx context.Context, c *Conversation, n *parse.Normalized,
 		keep = err == nil
 		return result, err
 	}
-	return db.dispatch(ctx, c, p, view, env)
+	return db.dispatch(ctx, c, p, view, env, in)
 }
 
 // prepare finds or makes the plan of a statement under the definitions of a
 // view. A text with several statements is not for it.
-func (db *DB) prepare(ctx context.Context, n *parse.Normalized, params []datum.Value, view *relation.View, namespace string) (*prepared, error) {
-	key := planKey{namespace, n.Key}
+func (db *DB) prepare(ctx context.Context, n *parse.Normalized, params []datum.Value, view *relation.View, in path) (*prepared, error) {
+	key := planKey{in, n.Key}
 	g := &given{params: params[:min(len(params), n.Params)]}
 	p := db.plans.find(key, view.DefinitionsVersion())
 	kinds := ""
 	if p != nil && p.kinds != "" && p.kinds != g.String() {
 		kinds = g.String() // a plan for other parameters is there
-		p = db.plans.find(planKey{namespace, n.Key + kinds}, view.DefinitionsVersion())
+		p = db.plans.find(planKey{in, n.Key + kinds}, view.DefinitionsVersion())
 	}
 	if p != nil {
 		return p, nil
@@ -312,13 +297,13 @@ func (db *DB) prepare(ctx context.Context, n *parse.Normalized, params []datum.V
 	if err != nil {
 		return nil, err
 	}
-	p, err = db.bind(stmt, n.Params, g, view, namespace)
+	p, err = db.bind(stmt, n.Params, g, view, in)
 	if err != nil {
 		return nil, err
 	}
 	if p.table() != nil || p.analytic != nil {
 		// Parsing may have put literals back into the key.
-		db.plans.keep(planKey{namespace, n.Key + kinds}, p)
+		db.plans.keep(planKey{in, n.Key + kinds}, p)
 	}
 	return p, nil
 }
@@ -326,7 +311,7 @@ func (db *DB) prepare(ctx context.Context, n *parse.Normalized, params []datum.V
 // rightsFirst returns the fault of a statement that could not be bound, or the
 // refusal of one that its caller may not run anyway: nobody learns by faults
 // what the tables hold that are kept from him.
-func (db *DB) rightsFirst(ctx context.Context, s *auth.Session, n *parse.Normalized, view *relation.View, namespace string, cause error) error {
+func (db *DB) rightsFirst(ctx context.Context, s *auth.Session, n *parse.Normalized, view *relation.View, in path, cause error) error {
 	release, err := db.parsing(ctx, n.Text)
 	if err != nil {
 		return err
@@ -336,7 +321,7 @@ func (db *DB) rightsFirst(ctx context.Context, s *auth.Session, n *parse.Normali
 	if err != nil {
 		return cause
 	}
-	if err := authorise(s, stmt, db.overlay(ctx, view, namespace)); err != nil {
+	if err := authorise(s, stmt, db.overlay(ctx, view, in)); err != nil {
 		return err
 	}
 	return cause
@@ -344,7 +329,7 @@ func (db *DB) rightsFirst(ctx context.Context, s *auth.Session, n *parse.Normali
 
 // authorisePrepared is the check that each use of a plan makes. A plan over one
 // table takes the short way: the same rule without walking the statement.
-func (db *DB) authorisePrepared(ctx context.Context, s *auth.Session, p *prepared, view *relation.View, namespace string) error {
+func (db *DB) authorisePrepared(ctx context.Context, s *auth.Session, p *prepared, view *relation.View, in path) error {
 	if t := p.table(); t != nil {
 		class, action := auth.Modify, auth.Write
 		if p.query != nil {
@@ -361,7 +346,7 @@ func (db *DB) authorisePrepared(ctx context.Context, s *auth.Session, p *prepare
 	if p.analytic != nil {
 		return authoriseTree(s, p.analytic.Plan())
 	}
-	return authorise(s, p.statement, db.overlay(ctx, view, namespace))
+	return authorise(s, p.statement, db.overlay(ctx, view, in))
 }
 
 // parser parses within the depth that the configuration allows.
@@ -381,7 +366,7 @@ func (db *DB) checkParams(params []datum.Value) error {
 
 // environment is what the expressions of one statement can see: parameters
 // first, the literals that became parameters after them.
-func (db *DB) environment(s *auth.Session, n *parse.Normalized, params []datum.Value, explicit int, namespace string) *exec.Env {
+func (db *DB) environment(s *auth.Session, n *parse.Normalized, params []datum.Value, explicit int, in path) *exec.Env {
 	all := params
 	if len(n.Literals) > 0 || len(params) != explicit {
 		all = make([]datum.Value, 0, explicit+len(n.Literals))
@@ -393,7 +378,8 @@ func (db *DB) environment(s *auth.Session, n *parse.Normalized, params []datum.V
 		Now:       write.Clock(db.o.Now()),
 		User:      s.UserID,
 		Role:      s.Role,
-		Namespace: namespace,
+		Namespace: in.first(),
+		Path:      in.list(),
 		NextID:    db.ids.next,
 		Version:   db.o.Version,
 		Entropy:   db.o.Entropy,
@@ -402,7 +388,7 @@ func (db *DB) environment(s *auth.Session, n *parse.Normalized, params []datum.V
 
 // caller is what views over running state may know of a session.
 func caller(s *auth.Session, env *exec.Env) relation.Caller {
-	return relation.Caller{User: s.UserID, Role: s.Role, Namespace: env.Namespace, Now: env.Now}
+	return relation.Caller{User: s.UserID, Role: s.Role, Namespace: env.Namespace, Now: env.Now, Variables: env.Variables}
 }
 
 // asFault turns what ended a statement into a fault.

@@ -39,7 +39,7 @@ func (x *explaining) add(kind, text string) {
 // explain shows the plan of a statement, which has as many parameters as the
 // whole; with ANALYZE it runs it, changes included.
 func (db *DB) explain(ctx context.Context, c *Conversation, stmt *parse.Explain, explicit int, view *relation.View, env *exec.Env) (*Result, error) {
-	p, err := db.bind(stmt.Inner, explicit, &given{params: env.Params}, view, c.namespace)
+	p, err := db.bind(stmt.Inner, explicit, &given{params: env.Params}, view, c.variables.now().path.existing(view))
 	if err != nil {
 		return nil, err
 	}

@@ -121,9 +121,12 @@ func (p *prepared) computes() []*plan.Analytic {
 }
 
 // planKey identifies a statement up to its automatic parameters.
-type planKey struct{ namespace, text string }
+type planKey struct {
+	path path
+	text string
+}
 
-func (k planKey) size() int { return len(k.namespace) + len(k.text) }
+func (k planKey) size() int { return len(k.path) + len(k.text) }
 
 // planCache keeps the plans used last, bounded in their number and in the bytes
 // of their texts. A plan bound under other definitions counts as absent.

@@ -88,19 +88,26 @@ type drawn struct {
 
 // sequencer is what the functions of one statement see of sequences.
 type sequencer struct {
-	db        *DB
-	session   *auth.Session
-	namespace string
-	drawn     *drawn
+	db      *DB
+	session *auth.Session
+	path    path
+	drawn   *drawn
 }
 
 // find resolves the text that names a sequence.
 func (q *sequencer) find(text string) (*schema.Sequence, error) {
 	namespace, name, qualified := strings.Cut(strings.ToLower(strings.ReplaceAll(text, `"`, "")), ".")
+	d := q.db.apply.Definitions()
 	if !qualified {
-		namespace, name = q.namespace, namespace
+		name, namespace = namespace, q.path.first()
+		for in := range q.path.names() {
+			if _, ok := d.Sequence(in, name); ok {
+				namespace = in
+				break
+			}
+		}
 	}
-	s, ok := q.db.apply.Definitions().Sequence(namespace, name)
+	s, ok := d.Sequence(namespace, name)
 	if !ok {
 		return nil, fault.New(fault.ObjectNotFound, "sequence %.128s.%.128s does not exist", namespace, name)
 	}
@@ -194,10 +201,17 @@ func (q *sequencer) Set(text string, v int64, called bool) error {
 // Owned names the sequence of a column, or returns "".
 func (q *sequencer) Owned(table, column string) (string, error) {
 	namespace, name, qualified := strings.Cut(strings.ToLower(strings.ReplaceAll(table, `"`, "")), ".")
+	d := q.db.apply.Definitions()
 	if !qualified {
-		namespace, name = q.namespace, namespace
+		name, namespace = namespace, q.path.first()
+		for in := range q.path.names() {
+			if _, ok := d.Table(in, name); ok {
+				namespace = in
+				break
+			}
+		}
 	}
-	t, ok := q.db.apply.Definitions().Table(namespace, name)
+	t, ok := d.Table(namespace, name)
 	if !ok {
 		return "", fault.New(fault.TableNotFound, "%.128s.%.128s", namespace, name)
 	}

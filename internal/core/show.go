@@ -28,7 +28,7 @@ const (
 )
 
 // show runs SHOW and DESCRIBE; the caller has been authorised.
-func (db *DB) show(ctx context.Context, s *auth.Session, stmt parse.Statement, view *relation.View, env *exec.Env, namespace string) (*Result, error) {
+func (db *DB) show(ctx context.Context, s *auth.Session, stmt parse.Statement, view *relation.View, env *exec.Env, p path) (*Result, error) {
 	switch stmt := stmt.(type) {
 	case *parse.ShowNamespaces:
 		return db.internal(ctx, s, view, env, showNamespaces)
@@ -44,16 +44,16 @@ func (db *DB) show(ctx context.Context, s *auth.Session, stmt parse.Statement, v
 		}
 		return db.internal(ctx, s, view, env, showTables, in)
 	case *parse.ShowColumns:
-		return db.describe(ctx, s, showColumns, stmt.Table, view, env, namespace)
+		return db.describe(ctx, s, showColumns, stmt.Table, view, env, p)
 	case *parse.Describe:
 		if stmt.Bare {
-			return db.describe(ctx, s, showColumns, stmt.Table, view, env, namespace)
+			return db.describe(ctx, s, showColumns, stmt.Table, view, env, p)
 		}
-		return db.describe(ctx, s, describeTable, stmt.Table, view, env, namespace)
+		return db.describe(ctx, s, describeTable, stmt.Table, view, env, p)
 	case *parse.ShowIndexes:
-		return showIndexes(stmt.Table, scope{view, namespace})
+		return showIndexes(stmt.Table, scope{view, p})
 	case *parse.ShowStats:
-		return db.showStats(ctx, s, stmt, view, env, namespace)
+		return db.showStats(ctx, s, stmt, view, env, p)
 	case *parse.Show:
 		switch stmt.What {
 		case "manifest":
@@ -69,8 +69,8 @@ func (db *DB) show(ctx context.Context, s *auth.Session, stmt parse.Statement, v
 }
 
 // describe runs one of the texts over the columns of a table.
-func (db *DB) describe(ctx context.Context, s *auth.Session, text string, n parse.Name, view *relation.View, env *exec.Env, namespace string) (*Result, error) {
-	in := scope{view, namespace}
+func (db *DB) describe(ctx context.Context, s *auth.Session, text string, n parse.Name, view *relation.View, env *exec.Env, p path) (*Result, error) {
+	in := scope{view, p}
 	t, err := in.Table(n)
 	if err != nil {
 		if v, ok := in.View(n); ok {
@@ -96,7 +96,8 @@ func (db *DB) internal(ctx context.Context, s *auth.Session, view *relation.View
 	for i, text := range params {
 		values[i] = datum.NewText(text)
 	}
-	own := db.environment(s, n, values, p.explicit, env.Namespace)
+	own := db.environment(s, n, values, p.explicit, path(env.Namespace))
+	own.Variables, own.Backend = env.Variables, env.Backend
 	view.Retain()
 	result, err := db.selects(ctx, s, p, view, own)
 	if err != nil {
@@ -106,8 +107,8 @@ func (db *DB) internal(ctx context.Context, s *auth.Session, view *relation.View
 }
 
 // showStats counts what a table holds in the caller's partitions.
-func (db *DB) showStats(ctx context.Context, s *auth.Session, stmt *parse.ShowStats, view *relation.View, env *exec.Env, namespace string) (*Result, error) {
-	t, err := (scope{view, namespace}).Table(stmt.Table)
+func (db *DB) showStats(ctx context.Context, s *auth.Session, stmt *parse.ShowStats, view *relation.View, env *exec.Env, p path) (*Result, error) {
+	t, err := (scope{view, p}).Table(stmt.Table)
 	if err != nil {
 		return nil, err
 	}

@@ -186,7 +186,7 @@ func liveShape(s *parse.Select) error {
 // bindLive authorises and binds a subscription with a number of parameters under
 // the definitions of a view.
 func bindLive(s *auth.Session, sel *parse.Select, params int, view *relation.View) (*plan.Query, error) {
-	if err := authorise(s, sel, &overlay{view: view, namespace: schema.DefaultNamespace}); err != nil {
+	if err := authorise(s, sel, &overlay{view: view, path: schema.DefaultNamespace}); err != nil {
 		return nil, err
 	}
 	plain := *sel

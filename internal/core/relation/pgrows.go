@@ -237,9 +237,15 @@ func pgActivityRows(_ context.Context, _ *View, c Caller, _ *keyBounds) ([][]dat
 func pgSettingRows(_ context.Context, _ *View, c Caller, _ *keyBounds) ([][]datum.Value, error) {
 	var rows [][]datum.Value
 	for _, s := range plan.Settings(c.Namespace) {
+		from := "default"
+		if c.Variables != nil {
+			if value, ok := c.Variables.Setting(s.Name); ok {
+				s.Value, from = value, "session"
+			}
+		}
 		rows = append(rows, []datum.Value{
 			textOf(s.Name), textOf(s.Value), {}, textOf("Preset Options"), textOf(s.Doc), {}, textOf("user"), textOf("string"),
-			textOf("default"), {}, {}, {}, textOf(s.Value), textOf(s.Value), {}, {}, boolOf(false),
+			textOf(from), {}, {}, {}, textOf(s.Value), textOf(s.Value), {}, {}, boolOf(false),
 		})
 	}
 	return rows, nil

@@ -10,6 +10,7 @@ import (
 	"kalamdb/internal/datum"
 	"kalamdb/internal/fault"
 	"kalamdb/internal/schema"
+	"kalamdb/internal/sql/plan"
 	"kalamdb/internal/sql/source"
 )
 
@@ -19,6 +20,8 @@ type Caller struct {
 	Role      schema.Role
 	Namespace string
 	Now       int64 // microseconds since the Unix epoch
+	// Variables are the settings that the session has chosen; nil for none.
+	Variables plan.Variables
 }
 
 // Produce returns the rows of a view over running state, each aligned to the

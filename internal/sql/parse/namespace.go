@@ -83,13 +83,15 @@ func (p *statementParser) set() (Statement, error) {
 	if p.at("SESSION", "CHARACTERISTICS") || p.at("CONSTRAINTS") {
 		return &NotYet{Words: "SET " + p.word(), Area: "transaction"}, nil
 	}
-	if p.at("SESSION") || p.at("LOCAL") {
-		if !p.settingFollows(p.i + 1) {
-			p.i++
-		}
+	st := &SetOption{}
+	if (p.at("SESSION") || p.at("LOCAL")) && !p.settingFollows(p.i+1) && !p.punctAt(p.i+1, '.') {
+		st.Local = p.at("LOCAL")
+		p.i++
 	}
 	if p.accept("TIME", "ZONE") {
-		return &SetOption{Name: "timezone", Value: p.settingValue()}, nil
+		st.Name = "timezone"
+		p.settingValue(st)
+		return st, nil
 	}
 	name, err := p.settingName()
 	if err != nil {
@@ -98,7 +100,9 @@ func (p *statementParser) set() (Statement, error) {
 	if !p.acceptPunct('=') && !p.accept("TO") || p.ended() {
 		return nil, p.unexpected()
 	}
-	return &SetOption{Name: name, Value: p.settingValue()}, nil
+	st.Name = name
+	p.settingValue(st)
+	return st, nil
 }
 
 // settingFollows reports whether token i is the = or TO of a setting.
@@ -123,11 +127,12 @@ func (p *statementParser) settingName() (string, error) {
 }
 
 // settingValue reads the rest: a lone string without its quotes.
-func (p *statementParser) settingValue() string {
+func (p *statementParser) settingValue(st *SetOption) {
 	if p.i+1 == len(p.toks) {
 		if text, err := p.str(); err == nil {
-			return text
+			st.Value, st.String = text, true
+			return
 		}
 	}
-	return p.rest()
+	st.Value = p.rest()
 }

@@ -74,8 +74,12 @@ type (
 		Format string
 		Inner  Statement
 	}
-	// SetOption is SET name = value or SET name TO value.
-	SetOption struct{ Name, Value string }
+	// SetOption is SET [SESSION|LOCAL] name = value or SET … name TO value.
+	SetOption struct {
+		Name, Value string
+		String      bool // Value was written as one string, and is its content
+		Local       bool
+	}
 
 	// CreateTable is CREATE [USER|SHARED|STREAM] TABLE.
 	CreateTable struct {

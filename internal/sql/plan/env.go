@@ -35,6 +35,11 @@ type Env struct {
 	Entropy func([]byte)
 	// Version is what VERSION() adds to the product's name.
 	Version string
+	// Variables are the settings that the session has chosen; nil for none.
+	Variables Variables
+	// Backend is the number of the session for PostgreSQL's clients; 0 is
+	// BackendPID.
+	Backend int
 	// Objects answers questions about pg_catalog; nil knows nothing.
 	Objects Objects
 

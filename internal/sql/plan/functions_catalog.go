@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"strconv"
 	"strings"
 
@@ -291,28 +292,43 @@ func privilegeFunctions() []Function {
 		call3: func(env *Env, table, _, _ value) (value, error) { return known(env, table) }})
 }
 
+// chooseSetting is set_config.
+func chooseSetting(env *Env, name, v, local value) (value, error) {
+	switch {
+	case name.IsNull():
+		return value{}, fault.New(fault.InvalidParameter, "set_config needs the name of a setting, not NULL")
+	case env.Variables == nil:
+		return value{}, fault.New(fault.InvalidOperation, "settings cannot be changed here")
+	}
+	text, err := env.Variables.Choose(name.Text(), v, !local.IsNull() && local.Bool())
+	if err != nil || !v.IsNull() {
+		return v, err
+	}
+	return textValue(text)
+}
+
 func settingFunctions() []Function {
 	about := func(name, doc, text string) Function {
 		return Function{Name: name, Doc: doc, Volatility: Stable, result: textType, call0: func(*Env) (value, error) { return textValue(text) }}
 	}
 	setting := func(env *Env, name value, missing bool) (value, error) {
-		s, ok := FindSetting(env.Namespace, name.Text())
+		text, ok := env.setting(name.Text())
 		if !ok && !missing {
 			return value{}, fault.New(fault.InvalidParameter, "unrecognized configuration parameter \"%s\"", name.Text())
 		}
-		return textIf(s.Value, ok)
+		return textIf(text, ok)
 	}
 	return []Function{
 		{Name: "current_setting", Doc: "The value of a setting of SHOW.", Volatility: Stable, args: []pattern{textArg}, result: textType,
 			call1: func(env *Env, name value) (value, error) { return setting(env, name, false) }},
 		{Name: "current_setting", Doc: "The same; NULL for an unknown one if the second argument is true.", Volatility: Stable, args: []pattern{textArg, boolArg}, result: textType,
 			call2: func(env *Env, name, missing value) (value, error) { return setting(env, name, missing.Bool()) }},
-		{Name: "set_config", Doc: "SET as a function, for the value that is in force; gives the value.", Volatility: Volatile, NullOK: true, args: []pattern{textArg, textArg, boolArg}, result: textType,
-			call3: func(env *Env, name, to, _ value) (value, error) { return setConfig(env, name, to) }},
+		{Name: "set_config", Doc: "Chooses a setting as SET does, with TRUE as SET LOCAL, and returns it; NULL as RESET.", Volatility: Volatile, NullOK: true,
+			args: []pattern{textArg, textArg, boolArg}, result: textType, call3: chooseSetting},
 		about("pg_client_encoding", "The encoding of texts on the wire.", "UTF8"),
 		about("getdatabaseencoding", "The encoding of stored texts.", "UTF8"),
-		{Name: "pg_backend_pid", Doc: "A number for the server process; the same for every request over HTTP.", Volatility: Stable, result: intType,
-			call0: func(*Env) (value, error) { return integer(BackendPID) }},
+		{Name: "pg_backend_pid", Doc: "The number of the session in pg_stat_activity; each request over HTTP is one.", Volatility: Stable, result: intType,
+			call0: func(env *Env) (value, error) { return integer(cmp.Or(env.Backend, BackendPID)) }},
 		{Name: "pg_my_temp_schema", Doc: "There are no temporary namespaces.", Volatility: Stable, result: bigintType,
 			call0: func(*Env) (value, error) { return bigint(0) }},
 		{Name: "pg_is_in_recovery", Doc: "Whether the server follows another one.", Volatility: Stable, result: boolType,
@@ -322,20 +338,4 @@ func settingFunctions() []Function {
 		{Name: "inet_client_addr", Doc: "The client's address; NULL, as over a local socket.", Volatility: Stable, result: textType,
 			call0: func(*Env) (value, error) { return value{}, nil }},
 	}
-}
-
-// setConfig takes what changes nothing: the value in force, NULL for the default,
-// any name of the client's program, and the empty path of PostgreSQL's tools, which
-// qualify every name.
-func setConfig(env *Env, name, to value) (value, error) {
-	s, ok := FindSetting(env.Namespace, name.Text())
-	switch {
-	case !ok:
-		return value{}, fault.New(fault.InvalidParameter, "unrecognized configuration parameter \"%s\"", name.Text())
-	case to.IsNull():
-		return textValue(s.Value)
-	case strings.EqualFold(to.Text(), s.Value), s.Name == "application_name", s.Name == "search_path" && to.Text() == "":
-		return to, nil
-	}
-	return value{}, fault.New(fault.NotImplemented, "set_config of '%s' is not supported; it is always '%s'", s.Name, s.Value)
 }

@@ -3,6 +3,7 @@ package plan
 import (
 	"strings"
 
+	"kalamdb/internal/datum"
 	"kalamdb/internal/schema"
 )
 
@@ -48,6 +49,28 @@ func Settings(namespace string) []Setting {
 		{"transaction_isolation", "repeatable read", "The isolation of the transaction."},
 		{"transaction_read_only", "off", "Whether the transaction only reads."},
 	}
+}
+
+// Variables are the settings that a session chooses for itself. Functions ask
+// from several goroutines.
+type Variables interface {
+	// Setting returns a setting by its folded name, if the session has chosen it.
+	Setting(name string) (value string, ok bool)
+	// Choose sets one, until the transaction ends when local, and returns what it
+	// is then. NULL takes the choice back.
+	Choose(name string, value datum.Value, local bool) (string, error)
+}
+
+// setting returns a setting of SHOW: what the session has chosen, or what is
+// fixed.
+func (e *Env) setting(name string) (string, bool) {
+	if e.Variables != nil {
+		if value, ok := e.Variables.Setting(strings.ToLower(name)); ok {
+			return value, true
+		}
+	}
+	s, ok := FindSetting(e.Namespace, name)
+	return s.Value, ok
 }
 
 // FindSetting returns a setting by its name, in any case.

@@ -192,7 +192,7 @@ func (s *socket) hear() {
 // talk begins to deliver.
 func (s *socket) talk() {
 	s.live = s.w.o.DB.Hub().Connect(core.LiveConnOptions{
-		ID: s.session.RequestID, User: s.session.UserID, Encoder: jsonFrames{},
+		ID: s.session.RequestID, Address: s.session.IP, User: s.session.UserID, Encoder: jsonFrames{},
 		Lagging: s.hello.wish.has(featureLagging), Commits: s.hello.wish.has(featureCommits),
 		Ready: s.wake,
 	})

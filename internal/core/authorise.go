@@ -275,7 +275,7 @@ func allowTable(s *auth.Session, action auth.Action, t *schema.Table) error {
 		if action != auth.Read && s.Role.Admin() {
 			return nil // the statement itself answers that system tables are read only
 		}
-		if action == auth.Read && t.Name == "statements" && s.Role > schema.RoleAnonymous {
+		if action == auth.Read && (t.Name == "statements" || t.Name == "sessions") && s.Role > schema.RoleAnonymous {
 			return nil // it shows a caller his own
 		}
 	}

@@ -29,6 +29,7 @@ type Conversation struct {
 	session   *auth.Session
 	origin    string
 	variables *variables
+	backend   int          // the number of the session
 	tx        *transaction // open, or nil
 	drawn     *drawn       // from sequences, or nil
 	gone      func() bool  // that of the request, or nil
@@ -48,7 +49,7 @@ func (c *Conversation) numbers() *drawn {
 // Converse begins a conversation. Names without a namespace are looked up in
 // the one given.
 func (db *DB) Converse(s *auth.Session, origin, namespace string) *Conversation {
-	return &Conversation{db: db, session: s, origin: origin, variables: newVariables(path(namespace))}
+	return &Conversation{db: db, session: s, origin: origin, variables: newVariables(path(namespace)), backend: db.statements.backend()}
 }
 
 // Execute runs the statements of a text, as DB.Execute does, in the transaction

@@ -49,7 +49,7 @@ func (db *DB) Execute(ctx context.Context, s *auth.Session, r Request) ([]*Resul
 	if namespace == "" {
 		namespace = schema.DefaultNamespace
 	}
-	c := Conversation{db: db, session: s, origin: originBatch, variables: newVariables(path(namespace)), gone: r.Gone, began: time.Now()}
+	c := Conversation{db: db, session: s, origin: originBatch, variables: newVariables(path(namespace)), backend: db.statements.backend(), gone: r.Gone, began: time.Now()}
 	defer c.Close() // after a panic too
 	results, err := c.leave(c.execute(ctx, r.SQL, r.Params))
 	if err != nil {
@@ -259,6 +259,7 @@ func (db *DB) attempt(ctx context.Context, c *Conversation, n *parse.Normalized,
 		return nil, fault.New(fault.InvalidParameter, "the statement names $%d, but %d parameter(s) were sent", p.explicit, len(params))
 	}
 	env := db.environment(s, n, params, p.explicit, in)
+	env.Backend = c.backend
 	env.Variables = &chosen{db: db, session: s, variables: c.variables}
 	env.Sequence = &sequencer{db: db, session: s, path: in, drawn: c.numbers()}
 	env.Objects = view.Catalog(caller(s, env))

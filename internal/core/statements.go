@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,6 +33,7 @@ type statements struct {
 	prefix string // of ids: one of a process that has ended means nothing
 	now    func() time.Time
 	last   atomic.Uint64
+	talks  atomic.Uint32 // sessions that there were
 	killed atomic.Int64
 	gone   atomic.Int64 // whose caller went away
 	times  times
@@ -65,7 +67,11 @@ type statement struct {
 	request time.Time     // when its request began
 	start   time.Time     // when it began itself
 	gone    func() bool   // whether the caller has gone away, or nil
-	in      string        // the transaction it runs in, or ""
+	backend int           // the number of its session
+	chosen  *variables    // of its session
+	origin  string        // of its session
+	tx      *transaction  // the one it runs in, or nil
+	in      string        // the id of tx, or ""
 	span    StatementSpan // nil where nobody listens
 
 	plan  atomic.Pointer[prepared] // once it is known
@@ -78,6 +84,7 @@ type statement struct {
 // begin enters a statement. Its end must be called.
 func (s *statements) begin(ctx context.Context, c *Conversation, n *parse.Normalized, limit time.Duration) *statement {
 	x := &statement{all: s, number: s.last.Add(1), session: c.session, text: n.Text, start: time.Now(), gone: c.gone}
+	x.backend, x.chosen, x.origin = c.backend, c.variables, c.origin
 	if s.tracer != nil {
 		ctx, x.span = s.tracer.Statement(ctx)
 	}
@@ -89,12 +96,22 @@ func (s *statements) begin(ctx context.Context, c *Conversation, n *parse.Normal
 		x.request = x.start
 	}
 	if c.tx != nil {
-		x.in = c.tx.id
+		x.tx, x.in = c.tx, c.tx.id
 	}
 	s.mu.Lock()
 	s.mu.running[x.number] = x
 	s.mu.Unlock()
 	return x
+}
+
+// backend draws the number of a session, which PostgreSQL's clients take for that
+// of a process.
+func (s *statements) backend() int {
+	for {
+		if n := int(s.talks.Add(1) & math.MaxInt32); n > 0 {
+			return n
+		}
+	}
 }
 
 // id names a statement.

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"kalamdb/internal/fault"
 	"kalamdb/internal/schema"
@@ -19,6 +20,8 @@ const widthMost = 256
 type ConnOptions struct {
 	// ID names the connection; unique in the hub.
 	ID string
+	// Address is the client's, for system.sessions.
+	Address string
 	// User is whose subscriptions they are.
 	User schema.UserID
 	// Encoder makes its frames; required.
@@ -34,9 +37,10 @@ type ConnOptions struct {
 // Conn is one client connection. Subscribe, NextBatch and Unsubscribe are
 // called by one goroutine at a time, Take by one other; the rest by any.
 type Conn struct {
-	hub   *Hub
-	shard *shard
-	o     ConnOptions
+	hub    *Hub
+	shard  *shard
+	o      ConnOptions
+	opened time.Time
 	// load is what waits in the outbox, staged frames included.
 	load atomic.Int64
 	// seen is when the client was last heard of, in microseconds.
@@ -63,7 +67,7 @@ type Conn struct {
 // Connect registers a connection; Close ends it.
 func (h *Hub) Connect(o ConnOptions) *Conn {
 	c := &Conn{
-		hub: h, o: o,
+		hub: h, o: o, opened: h.o.Now(),
 		shard: h.shards[maphash.String(h.seed, o.ID)%uint64(len(h.shards))],
 		subs:  make(map[string]*subscription),
 	}

@@ -1,6 +1,7 @@
 package live
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -71,6 +72,28 @@ func (h *Hub) connections() []*Conn {
 	for _, c := range h.mu.conns {
 		all = append(all, c)
 	}
+	return all
+}
+
+// Connection describes a connection at one moment.
+type Connection struct {
+	ID       string
+	User     schema.UserID
+	Address  string
+	OpenedAt time.Time
+	SeenAt   time.Time // when the client was last heard of
+}
+
+// Connections returns all connections, the oldest first.
+func (h *Hub) Connections() []Connection {
+	open := h.connections()
+	all := make([]Connection, len(open))
+	for i, c := range open {
+		all[i] = Connection{ID: c.o.ID, User: c.o.User, Address: c.o.Address, OpenedAt: c.opened, SeenAt: time.UnixMicro(c.seen.Load())}
+	}
+	slices.SortFunc(all, func(a, b Connection) int {
+		return cmp.Or(a.OpenedAt.Compare(b.OpenedAt), strings.Compare(a.ID, b.ID))
+	})
 	return all
 }
 

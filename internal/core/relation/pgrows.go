@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	"kalamdb/internal/datum"
 	"kalamdb/internal/schema"
@@ -14,30 +15,29 @@ import (
 // pgRows maps a table of pg_catalog to its rows. It is never written after the
 // program has started.
 var pgRows = map[string]rowsOf{
-	"pg_namespace":     pgNamespaceRows,
-	"pg_class":         pgClassRows,
-	"pg_attribute":     pgAttributeRows,
-	"pg_attrdef":       pgDefaultRows,
-	"pg_type":          pgTypeRows,
-	"pg_database":      pgDatabaseRows,
-	"pg_stat_activity": pgActivityRows,
-	"pg_settings":      pgSettingRows,
-	"pg_tables":        pgTableRows,
-	"pg_views":         pgViewRows,
-	"pg_index":         pgIndexRows,
-	"pg_indexes":       pgIndexesRows,
-	"pg_constraint":    pgConstraintRows,
-	"pg_proc":          pgFunctionRows,
-	"pg_description":   pgDescriptionRows,
-	"pg_roles":         pgRoleRows,
-	"pg_user":          pgUserRows,
-	"pg_am":            pgMethodRows,
-	"pg_collation":     pgCollationRows,
-	"pg_language":      pgLanguageRows,
-	"pg_tablespace":    pgSpaceRows,
-	"pg_sequence":      pgSequenceRows,
-	"pg_sequences":     pgSequencesRows,
-	"pg_opclass":       pgClassOfOperatorRows,
+	"pg_namespace":   pgNamespaceRows,
+	"pg_class":       pgClassRows,
+	"pg_attribute":   pgAttributeRows,
+	"pg_attrdef":     pgDefaultRows,
+	"pg_type":        pgTypeRows,
+	"pg_database":    pgDatabaseRows,
+	"pg_settings":    pgSettingRows,
+	"pg_tables":      pgTableRows,
+	"pg_views":       pgViewRows,
+	"pg_index":       pgIndexRows,
+	"pg_indexes":     pgIndexesRows,
+	"pg_constraint":  pgConstraintRows,
+	"pg_proc":        pgFunctionRows,
+	"pg_description": pgDescriptionRows,
+	"pg_roles":       pgRoleRows,
+	"pg_user":        pgUserRows,
+	"pg_am":          pgMethodRows,
+	"pg_collation":   pgCollationRows,
+	"pg_language":    pgLanguageRows,
+	"pg_tablespace":  pgSpaceRows,
+	"pg_sequence":    pgSequenceRows,
+	"pg_sequences":   pgSequencesRows,
+	"pg_opclass":     pgClassOfOperatorRows,
 }
 
 func smallOf(n int) datum.Value { return datum.NewInt(datum.SmallInt, int64(n)) }
@@ -221,17 +221,31 @@ func pgDatabaseRows(context.Context, *View, Caller, *keyBounds) ([][]datum.Value
 	}}, nil
 }
 
-// pgActivityRows shows an administrator the statement that asks; sessions that
-// last longer than one request will be shown beside it when there are any.
-func pgActivityRows(_ context.Context, _ *View, c Caller, _ *keyBounds) ([][]datum.Value, error) {
-	if !c.Role.Admin() {
-		return nil, nil
+// Activity is a session that runs a statement.
+type Activity struct {
+	PID                            int
+	User                           schema.UserID
+	Application, Address           string
+	Opened, Transaction, Statement time.Time // Transaction may be zero
+	Query                          string
+}
+
+// Row is the row of pg_stat_activity.
+func (a *Activity) Row() []datum.Value {
+	at := func(t time.Time) datum.Value {
+		if t.IsZero() {
+			return datum.NullValue
+		}
+		return timeOf(t.UnixMicro())
 	}
-	now := timeOf(c.Now)
-	return [][]datum.Value{{
-		bigOf(oidDatabase), textOf(catalogName), intOf(plan.BackendPID), {}, bigOf(roleOID(c.User)), textOf(string(c.User)), textOf(""), {}, {}, {},
-		now, now, now, now, {}, {}, textOf("active"), {}, {}, {}, {}, textOf("client backend"),
-	}}, nil
+	address := datum.NullValue
+	if a.Address != "" {
+		address = textOf(a.Address)
+	}
+	return []datum.Value{
+		bigOf(oidDatabase), textOf(catalogName), intOf(a.PID), {}, bigOf(roleOID(a.User)), textOf(string(a.User)), textOf(a.Application), address, {}, {},
+		at(a.Opened), at(a.Transaction), at(a.Statement), at(a.Statement), {}, {}, textOf("active"), {}, {}, {}, textOf(a.Query), textOf("client backend"),
+	}
 }
 
 func pgSettingRows(_ context.Context, _ *View, c Caller, _ *keyBounds) ([][]datum.Value, error) {

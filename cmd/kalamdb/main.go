@@ -1,4 +1,5 @@
-// Command kalamdb is the server: kalamdb [flags] [config.toml].
+// Command kalamdb is the server: kalamdb [flags] [config.toml]. Its commands
+// restore and check work on a data directory without a server.
 //
 // Exit codes: 0 stopped on request, 1 the start failed, 2 wrong usage, 3 the
 // data directory is locked, foreign, newer or damaged, 4 the engine failed
@@ -43,6 +44,8 @@ func main() {
 }
 
 const usage = `kalamdb [flags] [config.toml]
+kalamdb restore BACKUP --data-dir DIR
+kalamdb check --data-dir DIR
 
 The server of KalamDB. Without a file, server.toml is looked for in the working
 directory and beside the program.
@@ -53,6 +56,10 @@ directory and beside the program.
   --accept-clock           take writes although the last commit is far ahead of the clock
   --version                print the version and exit
   --help                   print this and exit
+
+restore copies a backup, a folder or a .tar.gz archive, to an empty data directory;
+the first start with that directory puts it in place. check reads all of a data
+directory that no server uses, and exits with 3 when something is wrong.
 `
 
 // flags are the command line.
@@ -87,6 +94,9 @@ func parse(args []string) (f flags, err error) {
 }
 
 func run(args, env []string, stdout, stderr io.Writer) int {
+	if code, ran := offline(args, stdout, stderr); ran {
+		return code
+	}
 	f, err := parse(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):

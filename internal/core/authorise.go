@@ -318,6 +318,10 @@ func classOf(stmt parse.Statement) auth.Action {
 		return auth.ManageCluster
 	case *parse.KillJob:
 		return auth.ManageJobs
+	case *parse.Backup, *parse.ShowBackup:
+		return auth.Backup
+	case *parse.Restore:
+		return auth.Restore
 	case *parse.Begin, *parse.SetTransaction, *parse.Commit, *parse.Rollback, *parse.Savepoint, *parse.RollbackTo, *parse.Release:
 		return auth.Transact
 	case *parse.NotYet:
@@ -339,10 +343,6 @@ func areaOf(area string) auth.Action {
 		return auth.ResetConsumers
 	case "consume":
 		return auth.Consume
-	case "backup":
-		return auth.Backup
-	case "restore":
-		return auth.Restore
 	case "policy":
 		return auth.ManagePolicies
 	case "view":

@@ -318,7 +318,7 @@ func (c *Conversation) allows(stmt parse.Statement) error {
 		return nil
 	}
 	switch stmt := stmt.(type) {
-	case *parse.ShowNamespaces, *parse.ShowTables, *parse.ShowStorages, *parse.ShowStats, *parse.ShowColumns, *parse.ShowIndexes, *parse.Show,
+	case *parse.ShowNamespaces, *parse.ShowTables, *parse.ShowStorages, *parse.ShowStats, *parse.ShowColumns, *parse.ShowIndexes, *parse.Show, *parse.ShowBackup,
 		*parse.Describe, *parse.Explain, *parse.Use, *parse.SetOption, *parse.ResetOption, *parse.ExecuteAs, *parse.NotYet,
 		*parse.Select, *parse.Insert, *parse.Update, *parse.Delete:
 		return nil
@@ -328,6 +328,8 @@ func (c *Conversation) allows(stmt parse.Statement) error {
 		return nil
 	case *parse.StorageFlush:
 		return fault.New(fault.ActiveTransaction, "STORAGE %s is not allowed inside explicit transaction '%s'", strings.ToUpper(storageWork(stmt)), c.tx.id)
+	case *parse.Backup, *parse.Restore:
+		return fault.New(fault.ActiveTransaction, "BACKUP and RESTORE are not allowed inside explicit transaction '%s'", c.tx.id)
 	case *parse.KillQuery, *parse.KillLive, *parse.KillJob:
 		return fault.New(fault.ActiveTransaction, "KILL is not allowed inside explicit transaction '%s'", c.tx.id)
 	}

@@ -252,6 +252,9 @@ func (db *DB) Run(ctx context.Context) error {
 	engine.Go(func() error { return db.apply.Run(applyContext) })
 
 	rooms, roomsContext := errgroup.WithContext(ctx)
+	if err := db.maint.PutRestored(ctx); err != nil {
+		rooms.Go(func() error { return err }) // ends the rest
+	}
 	rooms.Go(func() error {
 		if err := db.bootstrap(roomsContext); err != nil {
 			return fmt.Errorf("bootstrap the catalog: %w", err)

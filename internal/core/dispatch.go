@@ -64,6 +64,12 @@ func (db *DB) dispatch(ctx context.Context, c *Conversation, p *prepared, view *
 		return done(db.setOption(c, stmt))
 	case *parse.ResetOption:
 		return done(db.resetOption(c, stmt))
+	case *parse.Backup:
+		return db.backup(ctx, s, stmt)
+	case *parse.Restore:
+		return db.restore(ctx, s, stmt)
+	case *parse.ShowBackup:
+		return db.showBackup(ctx, s, stmt, view, env)
 	case *parse.KillJob:
 		return db.killJob(ctx, s, stmt)
 	case *parse.Use:

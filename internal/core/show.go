@@ -60,7 +60,7 @@ func (db *DB) show(ctx context.Context, s *auth.Session, stmt parse.Statement, v
 			return db.internal(ctx, s, view, env, showManifest)
 		case "all":
 			return db.internal(ctx, s, view, env, showSettings)
-		case "export", "backup":
+		case "export":
 			return nil, fault.New(fault.NotImplemented, "SHOW %s is not supported yet", strings.ToUpper(stmt.What))
 		}
 		return db.showSetting(ctx, s, stmt.What, view, env)

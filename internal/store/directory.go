@@ -90,6 +90,8 @@ type directory struct {
 	fs    disk.FS
 	path  string
 	fresh bool // it is being made: FORMAT is not there yet
+	// restored says that a staged copy has been put in place by this start.
+	restored bool
 }
 
 func (d *directory) join(name string) string { return path.Join(d.path, name) }
@@ -118,6 +120,12 @@ func (d *directory) enter() (io.Closer, error) {
 	}
 	// Another process may have made the directory between look and lock.
 	if err = d.judge(); err == nil {
+		err = d.exchange()
+	}
+	if err == nil && d.restored {
+		err = d.judge()
+	}
+	if err == nil {
 		err = d.prepare()
 	}
 	if err != nil {
@@ -132,6 +140,10 @@ func (d *directory) enter() (io.Closer, error) {
 func (d *directory) judge() error {
 	text, err := disk.ReadFile(d.fs, d.join(formatName))
 	if disk.IsNotExist(err) {
+		// A staged copy is judged when it is in place.
+		if staged, err := d.isStaged(); err != nil || staged {
+			return err
+		}
 		d.fresh = true
 		return d.judgeFresh()
 	}
@@ -151,6 +163,9 @@ func (d *directory) judge() error {
 		return fmt.Errorf("look for %s: %w", d.hot(), err)
 	}
 	if !hot {
+		if staged, err := d.isStaged(); err != nil || staged && !d.restored {
+			return err
+		}
 		return d.refuse(Damaged, "FORMAT is there but %s is missing", hotName)
 	}
 	return nil
@@ -228,9 +243,12 @@ func (d *directory) prepare() error {
 	return nil
 }
 
-// finish empties tmp, and makes FORMAT appear once all else of a fresh
-// directory is durable.
+// finish empties tmp, removes the remains of a restore, and makes FORMAT appear
+// once all else of a fresh directory is durable.
 func (d *directory) finish() error {
+	if err := d.dropStaged(); err != nil {
+		return fmt.Errorf("remove %s: %w", d.join(stagedName), err)
+	}
 	if err := disk.RemoveAll(d.fs, d.join(tempName)); err != nil {
 		return fmt.Errorf("empty %s: %w", d.join(tempName), err)
 	}

@@ -152,13 +152,21 @@ func (s *Store) begin(d directory) error {
 	if err != nil {
 		return d.engineFault(err)
 	}
-	s.clean = s.clean || d.fresh
-	return s.commit(func(b *engine.Batch) {
+	s.clean = (s.clean || d.fresh) && !d.restored
+	var ceiling error
+	err = s.commit(func(b *engine.Batch) {
 		if !known {
 			putUint(b, sysFormat, formatNumber)
 		}
+		if d.restored {
+			ceiling = d.raiseCeiling(s.db, b, s.options.Now())
+		}
 		engine.SysDelete(b, sysClean)
 	})
+	if err == nil && ceiling != nil {
+		err = d.engineFault(ceiling)
+	}
+	return err
 }
 
 // commit applies a batch of the store's own and waits for it.

@@ -70,7 +70,7 @@ type removal struct {
 
 // removeFiles deletes what may be deleted, of one table when it is not 0.
 func (m *Maintainer) removeFiles(ctx context.Context, of schema.TableID) (removal, error) {
-	oldest := m.o.OldestView()
+	oldest := min(m.o.OldestView(), m.holds.oldest())
 	var found removal
 	kept := map[folderOf]struct{}{}
 	if err := m.eachFile(ctx, func(view *catalog.View, f schema.File) error {

@@ -42,8 +42,8 @@ func sharedTable() schema.Table {
 	return t
 }
 
-// insert writes rows with ids [from, to).
-func insert(n *node, t *schema.Table, scope schema.Scope, from, to int) {
+// insert writes rows with ids [from, to) and returns the last position.
+func insert(n *node, t *schema.Table, scope schema.Scope, from, to int) (position uint64) {
 	for from < to {
 		end := min(from+1000, to)
 		var rows []command.RowWrite
@@ -54,13 +54,14 @@ func insert(n *node, t *schema.Table, scope schema.Scope, from, to int) {
 			row[1] = datum.NewText(fmt.Sprintf("body %d", i))
 			rows = append(rows, command.RowWrite{Op: command.Insert, Scope: scope, Key: t.KeyOf(nil, row), Row: t.AppendRow(nil, row)})
 		}
-		n.Commit(&command.Write{Tables: []command.TableWrite{{Table: t.ID, SchemaVersion: t.Version, Rows: rows}}})
+		position = n.Commit(&command.Write{Tables: []command.TableWrite{{Table: t.ID, SchemaVersion: t.Version, Rows: rows}}}).Position
 		from = end
 	}
+	return position
 }
 
 // change updates the row of an insert, or deletes it when body is "".
-func change(t *testing.T, n *node, def *schema.Table, scope schema.Scope, i int, body string) {
+func change(t *testing.T, n *node, def *schema.Table, scope schema.Scope, i int, body string) (position uint64) {
 	t.Helper()
 	view := n.Relations.Applied()
 	defer view.Release()
@@ -79,7 +80,7 @@ func change(t *testing.T, n *node, def *schema.Table, scope schema.Scope, i int,
 	if isCold {
 		c.Old = slices.Clone(old)
 	}
-	n.Commit(&command.Write{Tables: []command.TableWrite{{Table: def.ID, SchemaVersion: def.Version, Rows: []command.RowWrite{c}}}})
+	return n.Commit(&command.Write{Tables: []command.TableWrite{{Table: def.ID, SchemaVersion: def.Version, Rows: []command.RowWrite{c}}}}).Position
 }
 
 // bodies returns id and body of every live row by key.

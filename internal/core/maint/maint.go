@@ -9,7 +9,7 @@
 //
 // Goroutines: two in Run, one for what the clock asks for and one that starts
 // flushes by the policies of tables; flushes and cleanups run as jobs.
-// Locks: Maintainer.mu and flushes.mu, neither held across I/O.
+// Locks: Maintainer.mu, flushes.mu and holds.mu, none held across I/O.
 package maint
 
 import (
@@ -50,6 +50,10 @@ type Options struct {
 	Jobs *job.Runner
 	// Cold reads and writes files; required.
 	Cold *cold.Tier
+	// Store is what backups copy; required for them.
+	Store *store.Store
+	// Version is the server's, for backups.
+	Version string
 	// Relations reads rows, hot and cold; required for building indexes.
 	Relations *relation.Relations
 	// Now is the clock; time.Now when nil.
@@ -108,6 +112,7 @@ type Maintainer struct {
 	removable atomic.Bool // files may wait for their removal
 	stats     struct{ rows, files, removed, purged atomic.Int64 }
 	flushes   *flushes // what the schedule knows
+	holds     holds
 	mu        struct {
 		sync.Mutex
 		busy map[schema.TableID]chan struct{} // tables being flushed; closed when done

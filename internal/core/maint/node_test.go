@@ -105,6 +105,7 @@ func openNode(t testing.TB, o nodeOptions) *node {
 	n.Jobs = job.New(job.Options{Committer: committer, View: n.Apply.View, Now: o.Clock.Now, Logger: quiet})
 	o.Maint.Committer, o.Maint.View, o.Maint.OldestView = committer, n.Apply.View, n.Apply.OldestView
 	o.Maint.Jobs, o.Maint.Cold, o.Maint.Now = n.Jobs, n.Cold, o.Clock.Now
+	o.Maint.Store = n.Store
 	if o.Maint.Logger == nil {
 		o.Maint.Logger = quiet
 	}

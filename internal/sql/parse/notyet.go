@@ -14,8 +14,6 @@ var known = []struct{ words, area string }{
 	{"CONSUME", "consume"},
 	{"ACK", "consume"},
 	{"SUBSCRIBE", "subscribe"},
-	{"BACKUP", "backup"},
-	{"RESTORE", "restore"},
 	{"EXPORT", "export"},
 	{"CREATE POLICY", "policy"},
 	{"ALTER POLICY", "policy"},
@@ -63,7 +61,7 @@ func (p *statementParser) notYet() (Statement, error) {
 		switch k.words {
 		case "SUBSCRIBE":
 			st.Words = "SUBSCRIBE TO"
-		case "BACKUP", "RESTORE", "EXPORT":
+		case "EXPORT":
 			if len(next) > 0 && len(next) <= 32 {
 				st.Words += " " + next
 			}

@@ -34,12 +34,7 @@ func (p *statementParser) show() (Statement, error) {
 		p.accept("CACHE")
 		return &Show{"manifest"}, p.end()
 	case p.accept("BACKUP"):
-		if !p.ended() {
-			if _, err := p.str(); err != nil {
-				return nil, err
-			}
-		}
-		return &Show{"backup"}, p.end()
+		return p.showBackup()
 	case p.at("CREATE"):
 		return &NotYet{Words: "SHOW CREATE", Area: "table"}, nil
 	case p.accept("TIME", "ZONE"):

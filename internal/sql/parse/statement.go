@@ -48,6 +48,10 @@ func (p *statementParser) statement() (Statement, error) {
 		return p.storage()
 	case "KILL":
 		return p.kill()
+	case "BACKUP":
+		return p.backup()
+	case "RESTORE":
+		return p.restore()
 	case "BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "SAVEPOINT", "RELEASE":
 		return p.transaction()
 	case "RESET":

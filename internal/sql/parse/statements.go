@@ -58,7 +58,7 @@ type (
 	ShowColumns struct{ Table Name }
 	// ShowIndexes is SHOW INDEXES FROM t.
 	ShowIndexes struct{ Table Name }
-	// Show is SHOW ALL, SHOW name, SHOW MANIFEST, SHOW EXPORT, SHOW BACKUP …
+	// Show is SHOW ALL, SHOW name, SHOW MANIFEST, SHOW EXPORT …
 	// What is in lower case.
 	Show struct{ What string }
 	// Describe is DESCRIBE|DESC [TABLE] t [HISTORY]; Bare without TABLE.
@@ -268,7 +268,7 @@ type (
 	// NotYet is a statement that KalamDB knows and this version does not run.
 	// Words is how it begins, in upper case ("CREATE TOPIC"); Area is whose
 	// rights it needs: "storage", "maintenance", "cluster", "topic", "consumer
-	// group", "consume", "subscribe", "backup", "restore", "export", "policy",
+	// group", "consume", "subscribe", "export", "policy",
 	// "view", "routine", "table", "namespace", "transaction", "setting", "write".
 	NotYet struct {
 		Words string

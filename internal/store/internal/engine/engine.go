@@ -231,6 +231,15 @@ func (db *DB) Checkpoint(dir string) error {
 	return nil
 }
 
+// Verify reads all entries of all files, whose checksums are compared on the
+// way, and checks their order.
+func (db *DB) Verify() error {
+	if err := db.doom.outlive(func() error { return db.pebble.CheckLevels(nil) }); err != nil {
+		return fmt.Errorf("verify engine: %w", mark(err))
+	}
+	return nil
+}
+
 // Close ends the engine after all its snapshots, iterators and batches are
 // closed; one left open is an error. After a breakdown nothing is written any
 // more: the files are left as a crash would leave them.

@@ -19,7 +19,7 @@ build: ; $(GO) build -o bin/ ./cmd/kalamdb ./cmd/kalam
 s3server: ; cd test/s3server && $(GO) build -o ../../bin/versitygw github.com/versity/versitygw/cmd/versitygw
 fmt: ; gofmt -w bench cmd examples internal sdk test
 check: ; $(GO) run ./test/runner check
-test: ; $(GO) run ./test/runner test
+test: s3server ; $(GO) run ./test/runner test
 race: ; $(GO) test -race ./internal/core/... ./internal/api/...
 logic: ; $(GO) test ./test/logic -count=1 -args -config=$(CONFIG) -files='$(FILES)' $(if $(REWRITE),-rewrite)
 e2e: build ; $(GO) test ./test/e2e ./test/protocol -count=1

@@ -21,7 +21,7 @@ fmt: ; gofmt -w bench cmd examples internal sdk test
 check: ; $(GO) run ./test/runner check
 test: s3server ; $(GO) run ./test/runner test
 race: ; $(GO) test -race ./internal/core/... ./internal/api/...
-logic: ; $(GO) test ./test/logic -count=1 -args -config=$(CONFIG) -files='$(FILES)' $(if $(REWRITE),-rewrite)
+logic: $(if $(findstring s3,$(CONFIG)),s3server) ; $(GO) test ./test/logic -count=1 -args -config=$(CONFIG) -files='$(FILES)' $(if $(REWRITE),-rewrite)
 e2e: build ; $(GO) test ./test/e2e ./test/protocol -count=1
 fuzz: ; $(GO) run ./test/runner fuzz -time=$(TIME) -sum=$(SUM) -run='$(ONLY)'
 torture: ; $(GO) run ./test/runner torture -cycles=$(CYCLES) -points=$(POINTS) -seed=$(or $(SEED),0)

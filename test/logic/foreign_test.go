@@ -41,12 +41,12 @@ var errHalt = errors.New("halt")
 
 // runForeign runs a foreign script to its end, says which records fail, and
 // returns how many hold.
-func runForeign(t *testing.T, config, path string) int {
+func runForeign(t *testing.T, config, path string, s3 *s3Server) int {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	db, err := open(t, config)
+	db, err := open(t, config, s3)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -248,7 +248,7 @@ func foreignCell(text string, letter byte) string {
 
 // TestForeignForm runs a script that uses each part of the form.
 func TestForeignForm(t *testing.T) {
-	if n := runForeign(t, "hot", "testdata/foreign.test"); n != 15 {
+	if n := runForeign(t, "hot", "testdata/foreign.test", nil); n != 15 {
 		t.Errorf("%d records hold, not 15", n)
 	}
 }

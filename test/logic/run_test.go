@@ -262,7 +262,7 @@ func (r *runner) wantError(out outcome, b *block) error {
 // afterWrite does what a configuration does after each statement.
 func (r *runner) afterWrite() error {
 	switch r.config {
-	case "cold":
+	case "cold", s3Config:
 		for _, t := range r.db.userTables() {
 			namespace, table, _ := strings.Cut(t, ".")
 			if err := r.db.flush(namespace, table); err != nil {

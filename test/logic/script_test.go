@@ -103,7 +103,13 @@ func (b *block) body(lines []string) {
 
 // applies reports whether a block runs under a configuration.
 func (b *block) applies(config string) bool {
-	return (b.only == "" || b.only == config) && b.skip != config
+	return (b.only == "" || means(b.only, config)) && (b.skip == "" || !means(b.skip, config))
+}
+
+// means reports whether a name in a script stands for a configuration: cold is
+// also the one on an S3 server.
+func means(name, config string) bool {
+	return name == config || name == "cold" && config == s3Config
 }
 
 // runsUnder reports whether a script runs under a configuration.
@@ -112,7 +118,7 @@ func (s *script) runsUnder(config string) bool {
 		return true
 	}
 	for _, c := range s.configs {
-		if c == config {
+		if means(c, config) {
 			return true
 		}
 	}

@@ -37,13 +37,23 @@ type Database struct {
 // Open opens a database on a disk, and waits until it takes statements. change,
 // if not nil, may adjust the options.
 func Open(mem *disk.Mem, clock *Clock, change func(*core.Options)) (*Database, error) {
+	return open(mem, mem, clock, change)
+}
+
+// OpenHooked is Open with a hook that is called before every operation on the
+// disk, as disk.Inject says.
+func OpenHooked(mem *disk.Mem, hook func(disk.Op) error, clock *Clock, change func(*core.Options)) (*Database, error) {
+	return open(mem, disk.Inject(mem, hook), clock, change)
+}
+
+func open(mem *disk.Mem, fsys disk.FS, clock *Clock, change func(*core.Options)) (*Database, error) {
 	logger := slog.New(slog.NewTextHandler(io.Discard, nil))
 	fatal := func(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
-	s, err := store.Open(store.Options{FS: mem, Dir: dataDir, Fatal: fatal, Now: clock.Now, Logger: logger})
+	s, err := store.Open(store.Options{FS: fsys, Dir: dataDir, Fatal: fatal, Now: clock.Now, Logger: logger})
 	if err != nil {
 		return nil, err
 	}
-	tier := cold.New(cold.Options{FS: mem, DataDir: dataDir})
+	tier := cold.New(cold.Options{FS: fsys, DataDir: dataDir})
 	passwords, err := auth.NewPasswords(auth.PasswordOptions{Cost: 4})
 	if err != nil {
 		return nil, err
@@ -83,3 +93,6 @@ func (d *Database) Close() error {
 	}
 	return err
 }
+
+// Reader reads the hot store past everything above it.
+func (d *Database) Reader() store.Reader { return d.store.Reader() }

@@ -86,6 +86,10 @@ type Spec struct {
 	// cancelled or the server stops, and is what Progress takes. It may be called
 	// again after an error, and goes on where it stopped.
 	Run func(ctx context.Context) (message string, err error)
+	// Unrun, if not nil, is called once in place of Run when the job ends before
+	// its first try, and before its end is told: it takes back what whoever
+	// submitted the job has done for it.
+	Unrun func(ctx context.Context)
 }
 
 // MaxRetries is how often a job is tried again at most.
@@ -119,6 +123,7 @@ type task struct {
 	job     schema.Job              // written by whoever runs it; guarded by Runner.mu
 	cancel  context.CancelCauseFunc // guarded by Runner.mu; nil until it runs
 	stopped bool                    // guarded by Runner.mu: to be cancelled as soon as it runs
+	tried   bool                    // guarded by Runner.mu: Run was called
 	due     time.Time               // guarded by Runner.mu: the next try of one that waits for it
 	written time.Time               // guarded by Runner.mu: when progress was last committed
 	heap    uint64                  // guarded by Runner.mu: bytes of the heap as it began to run

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -181,6 +182,52 @@ func TestCancel(t *testing.T) {
 	}
 	if _, err := l.Cancel(ctx, first.ID); !fault.Is(err, fault.InvalidOperation) {
 		t.Errorf("a finished job: %v", err)
+	}
+}
+
+// TestUnrun ends jobs before their first try, and after it: what was done for
+// them is taken back before the end of the former is told, and by the job itself
+// otherwise.
+func TestUnrun(t *testing.T) {
+	ctx := context.Background()
+	l := live(t, disk.NewMem(), job.Options{Workers: 1})
+	undone := map[string]int{} // written before the end of a job is told
+	spec := func(name string, run func(context.Context) (string, error)) job.Spec {
+		return job.Spec{Prefix: "IB", Key: name, Run: run, Unrun: func(context.Context) { undone[name]++ }}
+	}
+	running := make(chan struct{})
+	wait := func(ctx context.Context) (string, error) {
+		close(running)
+		<-ctx.Done()
+		return "", ctx.Err()
+	}
+	first, _ := l.submit(spec("killed as it runs", wait))
+	second, _ := l.submit(spec("killed as it waits", wait))
+	third, _ := l.submit(spec("ended by its key", wait))
+	l.start()
+	<-running
+	if _, err := l.Cancel(ctx, second.ID); err != nil || undone["killed as it waits"] != 1 {
+		t.Errorf("taken back %d times as the end is told, %v", undone["killed as it waits"], err)
+	}
+	l.CancelKey(ctx, "ended by its key")
+	l.ended(third.ID, schema.JobCancelled, "the job was cancelled")
+	if _, err := l.Cancel(ctx, first.ID); err != nil {
+		t.Error(err)
+	}
+	done, _ := l.submit(spec("completed", func(context.Context) (string, error) { return "done", nil }))
+	l.ended(done.ID, schema.JobCompleted, "done")
+	again := make(chan struct{})
+	l.submit(spec("stopped as it runs", func(ctx context.Context) (string, error) {
+		close(again)
+		<-ctx.Done()
+		return "", ctx.Err()
+	}))
+	<-again
+	l.submit(spec("stopped as it waits", wait))
+	l.end()
+	want := map[string]int{"killed as it waits": 1, "ended by its key": 1, "stopped as it waits": 1}
+	if !maps.Equal(undone, want) {
+		t.Errorf("taken back: %v, want %v", undone, want)
 	}
 }
 

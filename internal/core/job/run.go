@@ -71,6 +71,9 @@ func (r *Runner) run(ctx context.Context, t *task, worker int) {
 		r.finish(context.WithoutCancel(ctx), t, schema.JobFailed, describe(err))
 		return
 	}
+	r.mu.Lock()
+	t.tried = true
+	r.mu.Unlock()
 	start := time.Now()
 	message, used, err := r.timed(context.WithValue(own, taskKey{}, handle{r, t}), &t.spec, j.ID)
 	length := time.Since(start)
@@ -202,6 +205,12 @@ func describe(err error) string {
 
 // finish commits the last state of a job and tells those who wait.
 func (r *Runner) finish(ctx context.Context, t *task, status, message string) {
+	r.mu.Lock()
+	tried := t.tried
+	r.mu.Unlock()
+	if !tried && t.spec.Unrun != nil {
+		t.spec.Unrun(ctx)
+	}
 	now := r.o.Now().UnixMicro()
 	r.mu.Lock()
 	t.job.Status, t.job.Message, t.job.FinishedAt, t.job.UpdatedAt = status, message, now, now

@@ -38,6 +38,7 @@ func (m *Maintainer) BuildIndex(ctx context.Context, actor schema.UserID, id sch
 			}
 			return fmt.Sprintf("Index built over %d rows", rows), nil
 		},
+		Unrun: func(ctx context.Context) { m.abandonIndex(ctx, id, index) },
 	})
 	if err != nil {
 		m.abandonIndex(context.WithoutCancel(ctx), id, index)
@@ -49,12 +50,10 @@ func (m *Maintainer) BuildIndex(ctx context.Context, actor schema.UserID, id sch
 		return fault.New(fault.Timeout, "the index is still being built, by job %s, and can be used when that has ended", j.ID)
 	case err != nil:
 		_, _ = m.o.Jobs.Cancel(context.WithoutCancel(ctx), j.ID) // it may have ended by itself
-		m.abandonIndex(context.WithoutCancel(ctx), id, index)    // for a job that never ran
 		return err
 	case done.Status == schema.JobCompleted:
 		return nil
 	}
-	m.abandonIndex(context.WithoutCancel(ctx), id, index) // for a job that never ran
 	if failed == nil || errors.Is(failed, context.Canceled) {
 		return fault.New(fault.InvalidOperation, "the index was not built: job %s is %s: %s", j.ID, done.Status, done.Message)
 	}

@@ -318,6 +318,7 @@ func TestCrashDuringBackupAndRestore(t *testing.T) {
 	insert(n, def, "", 70, 90)
 	n.Close()
 	// From here on the disk is cloned at every change below the places in question.
+	var mu sync.Mutex // the engine syncs in goroutines of its own
 	var clones []*disk.Mem
 	seen := 0
 	watched := disk.Inject(mem, func(op disk.Op) error {
@@ -330,6 +331,8 @@ func TestCrashDuringBackupAndRestore(t *testing.T) {
 			!strings.HasPrefix(op.Path, "/backup") && op.Path != "/data" && (op.Kind != disk.OpSync || op.Path != "/data/hot") && op.Path != "/data/storage" {
 			return nil
 		}
+		mu.Lock()
+		defer mu.Unlock()
 		if seen++; seen%2 == 0 || !strings.HasPrefix(op.Path, "/backup") {
 			clones = append(clones, mem.CrashClone(uint64(seen), []int{0, 50, 100}[seen%3]))
 		}

@@ -34,6 +34,8 @@ var builders = []string{
 	"string_to_array(repeat('a', 15000000), NULL)",
 	"array_fill('x'::text, ARRAY[2147483647])",
 	"array_fill(repeat('x', 1000000), ARRAY[1000000])",
+	"array_repeat('x', 9223372036854775807)",
+	"array_repeat(repeat('x', 1000000), 1000000)",
 	"array_to_string(array_fill('x'::text, ARRAY[1000000]), repeat('y', 1000))",
 	"array_cat(array_fill(1, ARRAY[5000000]), array_fill(1, ARRAY[5000000]))",
 	"encode(repeat('x', 15000000)::bytea, 'escape')",

@@ -65,7 +65,7 @@ func questions(t *testing.T) []asked {
 
 // notAsked are the chapters that PostgreSQL knows nothing of, or knows in terms
 // of its own catalog and session.
-var notAsked = map[string]bool{"Context": true, "System catalog": true, "Identifiers": true, "Vectors": true}
+var notAsked = map[string]bool{"Context": true, "System catalog": true, "Identifiers": true, "Vectors": true, "Arrays beyond PostgreSQL": true}
 
 // clocks are the functions that depend on the time.
 var clocks = map[string]bool{"now": true, "current_date": true, "current_time": true, "age": false}

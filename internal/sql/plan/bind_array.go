@@ -68,14 +68,19 @@ func (b *binder) array(e *parse.Array) (Expr, error) {
 	for i, x := range e.Items {
 		places[i] = x.Pos()
 	}
-	element, err := b.unify(items, places, "ARRAY")
+	return b.made(items, places, "ARRAY", e.Offset)
+}
+
+// made builds an array of expressions, which get a common type.
+func (b *binder) made(items []Expr, places []int, word string, at int) (Expr, error) {
+	element, err := b.unify(items, places, word)
 	if err != nil {
 		return nil, err
 	}
 	if element.Kind == datum.Null {
 		element = textType
 	}
-	t, err := arrayOf(element, e.Offset)
+	t, err := arrayOf(element, at)
 	if err != nil {
 		return nil, err
 	}
@@ -354,4 +359,18 @@ func (b *binder) convertArrays(fn *Function, args []Expr, at int) error {
 		args[i] = y
 	}
 	return nil
+}
+
+// ofKind is an entry whose arrays have elements of a kind even where all its
+// arguments are NULL, which tell none.
+func (f *Function) ofKind(element datum.Kind) *Function {
+	g, call := *f, f.call2
+	g.call2 = func(env *Env, a, b value) (value, error) {
+		v, err := call(env, a, b)
+		if err != nil || v.IsNull() || v.ElementKind() == element {
+			return v, err
+		}
+		return newArray(element, v.Items())
+	}
+	return &g
 }

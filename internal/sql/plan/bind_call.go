@@ -73,6 +73,9 @@ func (b *binder) special(fn *Function, args []Expr, e *parse.Call) (Expr, error)
 	if len(args) == 0 {
 		return nil, wrongArguments([]*Function{fn}, fn.Name, args, e.Offset)
 	}
+	if fn.Name == "make_array" {
+		return b.made(args, places, "MAKE_ARRAY", e.Offset)
+	}
 	t, err := b.unify(args, places, strings.ToUpper(fn.Name))
 	if err != nil {
 		return nil, err
@@ -173,6 +176,9 @@ func (b *binder) bindCall(fn *Function, args []Expr, at int) (Expr, error) {
 	t := fn.result
 	if fn.typed != nil {
 		t = fn.typed(args)
+	}
+	if fn.kinded && t.Kind == datum.Array {
+		fn = fn.ofKind(t.Elem)
 	}
 	return fold(&Call{fn, args, t}), nil
 }

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"slices"
+	"strings"
 
 	"kalamdb/internal/fault"
 	"kalamdb/internal/schema"
@@ -57,6 +58,18 @@ func (b *binder) overGiven(sc Scope, with []parse.CTE, recursive bool, columns [
 	r := end.over(&Project{b.tree.next(), scan, outputs})
 	r.node = around(own, r.node)
 	return &Given{Table: scan.Table, Width: len(columns), Source: b.finish(r)}, nil
+}
+
+// show prints what is computed over the rows of a clause, "" for nothing.
+func (g *Given) show(clause string) string {
+	if g == nil {
+		return ""
+	}
+	text := "given to " + clause + ":\n"
+	for line := range strings.Lines(g.Source.String()) {
+		text += "  " + line
+	}
+	return strings.TrimSuffix(text, "\n") + "\n"
 }
 
 // parameters hands the parameters of the statement to the query.

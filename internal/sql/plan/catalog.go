@@ -71,6 +71,7 @@ type Function struct {
 	args     []pattern
 	variadic bool // the last pattern may repeat
 	sized    bool // an integer argument says how much it builds
+	kinded   bool // its arguments tell the kind of the elements only if they are not NULL
 	result   datum.Type
 	// typed computes the result type from the bound arguments; nil means result.
 	typed func(args []Expr) datum.Type
@@ -197,6 +198,7 @@ func newCatalogue() *catalogue {
 	c.chapter("Formats", formatFunctions())
 	c.chapter("JSON", jsonOperators(), jsonGetters(), jsonInspectors(), jsonBuilders(), jsonChangers())
 	c.chapter("Arrays", arrayOperators(), arrayInspectors(), arrayBuilders(), arrayTexts(), quantifiedOperators())
+	c.chapter("Arrays beyond PostgreSQL", arraySetTests(), arraySetBuilders())
 	c.chapter("Hashes and encodings", hashFunctions())
 	c.chapter("Bytes", bytesFunctions())
 	c.chapter("Identifiers", idFunctions())

@@ -21,8 +21,8 @@ func arrayOperators() []Function {
 	}
 	return []Function{
 		{Name: "||", Operator: true, Doc: "Joins two arrays; NULL counts as an empty one.", NullOK: true, args: []pattern{arrayArg, arrayArg}, typed: typeOfArray, shows: "array", call2: pure2(joinArrays)},
-		{Name: "||", Operator: true, Doc: "The array with an element behind it.", NullOK: true, args: []pattern{arrayArg, elementArg}, typed: typeOfArray, shows: "array", call2: pure2(appended)},
-		{Name: "||", Operator: true, Doc: "The array with an element before it.", NullOK: true, args: []pattern{elementArg, arrayArg}, typed: typeOfArray, shows: "array", call2: pure2(prepended)},
+		{Name: "||", Operator: true, Doc: "The array with an element behind it.", NullOK: true, kinded: true, args: []pattern{arrayArg, elementArg}, typed: typeOfArray, shows: "array", call2: pure2(appended)},
+		{Name: "||", Operator: true, Doc: "The array with an element before it.", NullOK: true, kinded: true, args: []pattern{elementArg, arrayArg}, typed: typeOfArray, shows: "array", call2: pure2(prepended)},
 		test("@>", "Whether every element of the right array is one of the left.", holdsAll),
 		test("<@", "Whether every element of the left array is one of the right.", func(a, b value) bool { return holdsAll(b, a) }),
 		test("&&", "Whether the arrays have an element in common.", holdsOne),
@@ -192,8 +192,8 @@ func positionIn(a, x value, from int64) (value, error) {
 // arrayBuilders make arrays of arrays.
 func arrayBuilders() []Function {
 	return []Function{
-		{Name: "array_append", Doc: "The array with an element behind it.", NullOK: true, args: []pattern{arrayArg, elementArg}, typed: typeOfArray, shows: "array", call2: pure2(appended)},
-		{Name: "array_prepend", Doc: "The array with an element before it.", NullOK: true, args: []pattern{elementArg, arrayArg}, typed: typeOfArray, shows: "array", call2: pure2(prepended)},
+		{Name: "array_append", Doc: "The array with an element behind it.", NullOK: true, kinded: true, args: []pattern{arrayArg, elementArg}, typed: typeOfArray, shows: "array", call2: pure2(appended)},
+		{Name: "array_prepend", Doc: "The array with an element before it.", NullOK: true, kinded: true, args: []pattern{elementArg, arrayArg}, typed: typeOfArray, shows: "array", call2: pure2(prepended)},
 		{Name: "array_cat", Doc: "Joins two arrays; NULL counts as an empty one.", NullOK: true, args: []pattern{arrayArg, arrayArg}, typed: typeOfArray, shows: "array", call2: pure2(joinArrays)},
 		{Name: "array_remove", Doc: "The array without the elements that are equal, NULL too.", NullOK: true, args: []pattern{arrayArg, elementArg}, typed: typeOfArray, shows: "array",
 			call2: func(_ *Env, a, x value) (value, error) {
@@ -228,7 +228,7 @@ func arrayBuilders() []Function {
 				}
 				return newArray(a.ElementKind(), a.Items()[:a.Len()-int(n.Int())])
 			}},
-		{Name: "array_fill", Doc: "An array of an element, as many as the array of one integer says.", NullOK: true, sized: true, args: []pattern{fillArg, countsArg}, shows: "array",
+		{Name: "array_fill", Doc: "An array of an element, as many as the array of one integer says.", NullOK: true, sized: true, kinded: true, args: []pattern{fillArg, countsArg}, shows: "array",
 			typed: func(args []Expr) datum.Type { return datum.ArrayType(args[0].Type()) }, call2: pure2(filled)},
 	}
 }

@@ -367,7 +367,7 @@ func (p *Insert) String() string {
 	if p.Conflict != nil {
 		b.WriteString(p.Conflict.show(p.Table))
 	}
-	return b.String() + returning(p.Returning)
+	return b.String() + returning(p.Returning) + p.Given.show("returning")
 }
 
 // show prints ON CONFLICT.
@@ -384,7 +384,7 @@ func (c *Conflict) show(t *schema.Table) string {
 	if c.Where != nil {
 		text += "where: " + c.Where.String() + "\n"
 	}
-	return text
+	return text + c.Given.show("on conflict")
 }
 
 func assigned(t *schema.Table, set []Assignment) string {
@@ -413,7 +413,7 @@ func (p *Update) String() string {
 	if p.Source != nil {
 		text = "update " + p.Table.QualifiedName() + "\n" + p.Source.String()
 	}
-	return text + assigned(p.Table, p.Set) + returning(p.Returning)
+	return text + assigned(p.Table, p.Set) + returning(p.Returning) + p.Given.show("returning")
 }
 
 // String prints the query.
@@ -422,5 +422,5 @@ func (p *Delete) String() string {
 	if p.Source != nil {
 		text = "delete from " + p.Table.QualifiedName() + "\n" + p.Source.String()
 	}
-	return text + returning(p.Returning)
+	return text + returning(p.Returning) + p.Given.show("returning")
 }

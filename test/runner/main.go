@@ -77,7 +77,7 @@ func testSteps() []step {
 		goTest("packages", "./internal/...", "./cmd/...", "./bench/...", "./test/runner"),
 		in("sdk/go", goTest("sdk/go", "./...")),
 		goTest("logic", "-timeout=20m", "./test/logic", "-args", "-config=all"),
-		goTest("dialogues and binaries", "-timeout=20m", "./test/protocol", "./test/e2e"),
+		goTest("dialogues and binaries", "-timeout=20m", "./test/protocol", "./test/e2e", "./test/upgrade"),
 		goTest("torture", "-timeout=15m", "./test/torture/..."),
 		goTest("race", "-race", "-short", "-timeout=20m", "./internal/core/...", "./internal/api/..."),
 	)

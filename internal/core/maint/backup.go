@@ -89,6 +89,7 @@ func (m *Maintainer) StartBackup(ctx context.Context, actor schema.UserID, text 
 func (m *Maintainer) backup(ctx context.Context, to backup.Target) (string, error) {
 	done, err := backup.Write(ctx, backup.Options{
 		Store: m.o.Store, Tier: m.o.Cold, Hold: m.hold, Version: m.o.Version, Now: m.o.Now,
+		Progress: report(ctx),
 	}, to)
 	if err != nil {
 		return "", err
@@ -111,7 +112,7 @@ func (m *Maintainer) StartRestore(ctx context.Context, actor schema.UserID, text
 	j, started, err := m.o.Jobs.Submit(ctx, job.Spec{
 		Type: "restore", Prefix: "RS", Key: "restore", Parameters: placeParameters("source", text), Actor: actor,
 		Run: func(ctx context.Context) (string, error) {
-			if err := source.Stage(ctx, m.o.Store.FS(), m.o.Store.Dir(), nil); err != nil {
+			if err := source.Stage(ctx, m.o.Store.FS(), m.o.Store.Dir(), report(ctx)); err != nil {
 				return "", err
 			}
 			return fmt.Sprintf("Staged the backup of position %d from '%s': %d bytes verified; it takes effect when the server is started again",

@@ -89,17 +89,31 @@ func (m *Maintainer) compact(ctx context.Context, id schema.TableID, rule compac
 		return result, m.first.err
 	}
 	scopes, err := m.prepareCompaction(ctx, id)
-	for _, scope := range scopes {
+	var total, before int64
+	for _, s := range scopes {
+		total += 2 * s.rows
+	}
+	ctx = metered(ctx, total)
+	for _, s := range scopes {
 		if err == nil {
-			err = m.compactScope(ctx, id, scope, rule, &result)
+			err = m.compactScope(ctx, id, s.scope, rule, &result)
+		}
+		if before += 2 * s.rows; err == nil {
+			reached(ctx, before)
 		}
 	}
 	return result, err
 }
 
+// coldScope is a scope that has windows, of so many rows.
+type coldScope struct {
+	scope schema.Scope
+	rows  int64
+}
+
 // prepareCompaction finishes what was cut off, drops windows without rows and
 // returns the scopes that have windows.
-func (m *Maintainer) prepareCompaction(ctx context.Context, id schema.TableID) ([]schema.Scope, error) {
+func (m *Maintainer) prepareCompaction(ctx context.Context, id schema.TableID) ([]coldScope, error) {
 	if err := m.claim(ctx, id); err != nil {
 		return nil, err
 	}
@@ -127,11 +141,12 @@ func (m *Maintainer) prepareCompaction(ctx context.Context, id schema.TableID) (
 	}
 	view = m.o.View()
 	defer view.Release()
-	var scopes []schema.Scope
+	var scopes []coldScope
 	err = table.AllSegments(view.Reader(), id, func(s schema.Segment) bool {
-		if len(scopes) == 0 || scopes[len(scopes)-1] != s.Scope {
-			scopes = append(scopes, s.Scope)
+		if len(scopes) == 0 || scopes[len(scopes)-1].scope != s.Scope {
+			scopes = append(scopes, coldScope{scope: s.Scope})
 		}
+		scopes[len(scopes)-1].rows += int64(s.To - s.From)
 		return true
 	})
 	return scopes, err
@@ -351,11 +366,15 @@ func (m *Maintainer) copyWindow(ctx context.Context, view *catalog.View, t *sche
 	if err != nil {
 		return err
 	}
-	for err == nil {
+	for read := int64(1); err == nil; read++ {
 		var row []datum.Value
 		var number uint64
 		if row, number, err = rows.next(ctx); err != nil || row == nil {
+			advance(ctx, (read-1)%sliceRows)
 			break
+		}
+		if read%sliceRows == 0 {
+			advance(ctx, sliceRows)
 		}
 		var marked bool
 		if marked, err = marks.Marked(number); err == nil && !marked {

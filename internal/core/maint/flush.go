@@ -55,7 +55,10 @@ func (m *Maintainer) flush(ctx context.Context, id schema.TableID, scopes []sche
 		view.Release()
 		return result, fault.New(fault.TableNotFound, "no table has the number %d", id)
 	}
-	err = m.flushTable(ctx, view, t, scopes, &result)
+	hot, err := hotRows(view, t, scopes)
+	if err == nil {
+		err = m.flushTable(metered(ctx, 2*hot), view, t, scopes, &result)
+	}
 	view.Release() // it may be the last one that reads what goes now
 	if err != nil {
 		m.aged(id, since)
@@ -65,6 +68,23 @@ func (m *Maintainer) flush(ctx context.Context, id schema.TableID, scopes []sche
 		_, err = m.removeFiles(ctx, id)
 	}
 	return result, err
+}
+
+// hotRows counts the rows that a flush of some partitions finds, of all when
+// scopes is nil.
+func hotRows(view *catalog.View, t *schema.Table, scopes []schema.Scope) (rows int64, err error) {
+	if scopes == nil {
+		counts, err := table.TotalCounts(view.Reader(), t)
+		return counts.HotRows, err
+	}
+	for _, scope := range scopes {
+		counts, err := table.Counts(view.Reader(), t, scope)
+		if err != nil {
+			return 0, err
+		}
+		rows += counts.HotRows
+	}
+	return rows, nil
 }
 
 // flushTable moves the rows that a view shows.
@@ -185,10 +205,12 @@ func finishFile(w *cold.Writer, t *schema.Table, f schema.File) (schema.File, sc
 // copyRows writes the live hot rows of a scope in order of _seq. Read by key
 // and put in order in memory they cost a step each; read by _seq, a seek.
 func (m *Maintainer) copyRows(ctx context.Context, view *catalog.View, t *schema.Table, scope schema.Scope, counts schema.Counts, w *cold.Writer) error {
-	a := &appender{table: t, writer: w, row: make([]datum.Value, len(t.Columns)), seq: t.Column(schema.SeqName)}
+	a := &appender{ctx: ctx, table: t, writer: w, row: make([]datum.Value, len(t.Columns)), seq: t.Column(schema.SeqName)}
 	a.row[t.Column(schema.DeletedName)] = datum.NewBool(false)
 	if counts.Bytes > m.o.SortBytes || counts.HotRows > m.o.SortBytes/64 {
-		return eachRow(ctx, view, t, scope, table.BySeq, a.append)
+		err := eachRow(ctx, view, t, scope, table.BySeq, a.append)
+		advance(ctx, a.steps%sliceRows)
+		return err
 	}
 	rows := make([]table.Version, 0, counts.HotRows)
 	if err := eachRow(ctx, view, t, scope, table.ByKey, func(v table.Version) error {
@@ -203,6 +225,7 @@ func (m *Maintainer) copyRows(ctx context.Context, view *catalog.View, t *schema
 			return err
 		}
 	}
+	advance(ctx, a.steps%sliceRows)
 	return nil
 }
 
@@ -231,10 +254,12 @@ func eachRow(ctx context.Context, view *catalog.View, t *schema.Table, scope sch
 
 // appender decodes rows and hands them to the writer of a file.
 type appender struct {
+	ctx    context.Context // of the one call that appends
 	table  *schema.Table
 	writer *cold.Writer
 	row    []datum.Value
-	seq    int // position of _seq
+	seq    int   // position of _seq
+	steps  int64 // rows so far
 }
 
 func (a *appender) append(v table.Version) error {
@@ -243,6 +268,9 @@ func (a *appender) append(v table.Version) error {
 	}
 	a.row[a.seq] = datum.NewInt(datum.BigInt, int64(v.Seq))
 	_, err := a.writer.Append(a.row)
+	if a.steps++; a.steps%sliceRows == 0 {
+		advance(a.ctx, sliceRows)
+	}
 	return err
 }
 
@@ -284,6 +312,7 @@ func (m *Maintainer) adopt(ctx context.Context, t *schema.Table, st schema.Stora
 			return moved, fmt.Errorf("adopt rows %d to %d of %s: %w", first, first+uint64(n), f.Path, err)
 		}
 		moved += receipt.Rows
+		advance(ctx, int64(n))
 		m.stats.rows.Add(receipt.Rows)
 	}
 }

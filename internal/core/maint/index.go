@@ -69,6 +69,11 @@ func (m *Maintainer) buildIndex(ctx context.Context, id schema.TableID, index sc
 	if b.table, b.at, err = indexOf(view.Definitions(), id, index); err != nil {
 		return 0, err
 	}
+	counts, err := table.TotalCounts(view.Reader(), b.table)
+	if err != nil {
+		return 0, err
+	}
+	ctx = metered(ctx, counts.HotRows+counts.ColdRows)
 	if err := b.eachScope(ctx, view, b.fill); err != nil {
 		return 0, err
 	}
@@ -179,6 +184,7 @@ func (b *builder) propose(ctx context.Context, scope schema.Scope, slice []comma
 	}
 	receipt, err := b.m.commit(ctx, command.FillIndex{Table: b.id, Index: b.index, Scope: scope, Rows: slice})
 	b.rows += receipt.Rows
+	advance(ctx, int64(len(slice)))
 	return gone(err)
 }
 

@@ -190,6 +190,7 @@ func (v *mover) propose(ctx context.Context) error {
 	}
 	v.arrived += receipt.Rows
 	v.from += uint64(v.named)
+	advance(ctx, int64(v.span))
 	v.slice, v.named, v.span = nil, 0, 0
 	return nil
 }

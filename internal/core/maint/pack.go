@@ -209,6 +209,7 @@ func (m *Maintainer) adoptPacked(ctx context.Context, t *schema.Table, st schema
 			return moved, fmt.Errorf("adopt rows %d to %d of %s: %w", first, first+uint64(n), f.Path, err)
 		}
 		moved += receipt.Rows
+		advance(ctx, int64(n))
 		m.stats.rows.Add(receipt.Rows)
 	}
 }

@@ -68,8 +68,9 @@ func comparePaths(t *testing.T, e *Engine, seed uint64) (good int) {
 		if err1 != nil || err2 != nil {
 			// With a LIMIT the row path may end before it meets a fault. DuckDB leaves
 			// out what a constant makes needless, and turns 1 + a = 0 into a = -1:
-			// faults are left out with that.
-			needless := fault.Is(err1, fault.OutOfRange) || strings.Contains(s.text, "NULL") || strings.Contains(s.text, "TRUE") || strings.Contains(s.text, "FALSE")
+			// faults are left out with that. And of two conditions it may ask the
+			// second first, which spares the first one rows that it would fail over.
+			needless := fault.Is(err1, fault.OutOfRange) || strings.Contains(s.text, " AND ") || strings.Contains(s.text, "NULL") || strings.Contains(s.text, "TRUE") || strings.Contains(s.text, "FALSE")
 			if (err1 == nil) != (err2 == nil) && !(s.limited && err1 == nil) && !(needless && err2 == nil) {
 				t.Fatalf("seed %d: %s\nrow path: %v %v\nanalytic path: %v %v", seed, s.text, rowed, err1, treed, err2)
 			}

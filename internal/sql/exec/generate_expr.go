@@ -210,33 +210,6 @@ func (g *generator) nativeLogic(b *block, e *plan.Logic) (term, bool, error) {
 	return truthTerm("(" + strings.Join(text, word) + ")"), true, nil
 }
 
-// conjuncts writes a condition as parts that DuckDB may move apart. A part that
-// can fail brings along those before it, which kept it from rows that they
-// refuse.
-func (g *generator) conjuncts(b *block, e plan.Expr) ([]string, error) {
-	parts := []plan.Expr{e}
-	if l, ok := e.(*plan.Logic); ok && !l.Or {
-		parts = l.Args
-	}
-	var guards []plan.Expr
-	var out []string
-	for _, p := range parts {
-		whole := p
-		if len(guards) > 0 && g.fails(p) {
-			whole = &plan.Logic{Args: append(guards[:len(guards):len(guards)], p)}
-		}
-		x, err := g.value(b, whole)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, x.text)
-		if !holdsQuery(p) {
-			guards = append(guards, p)
-		}
-	}
-	return out, nil
-}
-
 func (g *generator) nativeIn(b *block, e *plan.In) (term, bool, error) {
 	if g.anyFails(e.List) {
 		return term{}, false, nil

@@ -72,7 +72,7 @@ func NewProgram(q *plan.Query) (*Program, error) {
 	}
 	c.groups = len(q.Groups)
 	if q.Having != nil {
-		if p.having, err = c.pred(q.Having); err != nil {
+		if p.having, err = c.rowCondition(q.Having); err != nil {
 			return nil, err
 		}
 	}
@@ -89,7 +89,7 @@ func (p *Program) compileRows(c *compiler) (err error) {
 		return err
 	}
 	if p.query.Filter != nil {
-		p.filter, err = c.pred(p.query.Filter)
+		p.filter, err = c.rowCondition(p.query.Filter)
 	}
 	return err
 }

@@ -14,27 +14,31 @@ import (
 )
 
 // How often the memory of the process is looked at: while there is plenty, and
-// from half of the budget on. A look takes some microseconds; in the shorter
+// from a quarter of the budget on. A look takes some microseconds; in the shorter
 // time a runaway statement takes a few MiB beyond its bounds.
 const (
 	lookSeldom = 250 * time.Millisecond
 	lookOften  = 10 * time.Millisecond
-	// giveBackEvery is how often unused memory is given back at most: it costs a
-	// collection.
+	// giveBackEvery is how often unused memory is given back at most: beyond the
+	// budget it costs a collection.
 	giveBackEvery = 500 * time.Millisecond
 )
 
 // memoryGuard holds the process to memory.budget. The parts have bounds of their
 // own, and Go collects its garbage in time for what they leave; but DuckDB takes
 // some of its memory without counting it, an allocator keeps what was freed, and
-// values being built add up. Beyond the budget the guard gives back what nobody
-// uses, and when that is not enough it ends the statement that has run longest.
+// values being built add up. From half of the budget on the guard gives back what
+// DuckDB has freed, which its allocator would keep; beyond the budget it gives back
+// all that nobody uses, and when that is not enough it ends the statement that has
+// run longest.
 type memoryGuard struct {
 	budget int64
 	// end ends a statement for a reason and reports whether there was one.
 	end func(reason error) bool
-	// giveBack returns what is not used to the operating system.
-	giveBack func()
+	// trim returns what the analytic path has freed to the operating system, and
+	// giveBack all that is not used.
+	trim, giveBack func()
+	trimmed        time.Time // when trim was called last
 	// taken is the memory of the process that no file backs, or false where the
 	// system does not tell.
 	taken func() (int64, bool)
@@ -77,9 +81,13 @@ func (g *memoryGuard) look(now time.Time, given *time.Time) time.Duration {
 	taken, _ := g.taken()
 	g.most.Store(max(g.most.Load(), taken))
 	switch {
-	case taken < g.budget/2:
+	case taken < g.budget/4:
 		return lookSeldom
 	case taken < g.budget:
+		if taken >= g.budget/2 && now.Sub(g.trimmed) >= giveBackEvery {
+			g.trim()
+			g.trimmed = now
+		}
 		return lookOften
 	}
 	// Far beyond it there is no time for a collection first.
@@ -122,6 +130,7 @@ func anonymous() (int64, bool) {
 func (s *Server) newMemoryGuard() *memoryGuard {
 	return &memoryGuard{
 		budget: s.o.Config.Memory.Budget, end: s.db.EndLongest, taken: anonymous,
+		trim: s.db.GiveBack,
 		giveBack: func() {
 			s.db.GiveBack()
 			debug.FreeOSMemory()

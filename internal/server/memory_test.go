@@ -12,15 +12,17 @@ import (
 	"kalamdb/internal/fault"
 )
 
-// TestMemoryGuard: nothing happens below the budget; beyond it memory is given
-// back first, and a statement ends only when that is not enough.
+// TestMemoryGuard: from half of the budget on what DuckDB has freed is given back
+// from time to time; beyond the budget all that is unused is given back first, and
+// a statement ends only when that is not enough.
 func TestMemoryGuard(t *testing.T) {
 	taken, back := int64(0), int64(0)
 	var ended []error
-	gave := 0
+	gave, trimmed := 0, 0
 	g := &memoryGuard{
 		budget:   100,
 		taken:    func() (int64, bool) { return taken, true },
+		trim:     func() { trimmed++ },
 		giveBack: func() { gave++; taken -= back },
 		end:      func(reason error) bool { ended = append(ended, reason); return len(ended) < 3 },
 	}
@@ -33,9 +35,16 @@ func TestMemoryGuard(t *testing.T) {
 			t.Errorf("%d bytes, %d unused: given back %d times, %d statements ended, next look in %v", memory, unused, gave, len(ended), next)
 		}
 	}
-	step(49, 0, 0, 0, lookSeldom)
+	step(24, 0, 0, 0, lookSeldom)
+	step(49, 0, 0, 0, lookOften)
+	if trimmed != 0 {
+		t.Errorf("given back below half of the budget")
+	}
 	step(50, 0, 0, 0, lookOften)
 	step(99, 0, 0, 0, lookOften)
+	if trimmed != 1 {
+		t.Errorf("what was freed was given back %d times at once", trimmed)
+	}
 	step(105, 20, 1, 0, lookOften)
 	step(120, 20, 1, 1, lookOften) // it has just been given back
 	now = now.Add(giveBackEvery)

@@ -21,6 +21,10 @@ void duckdb_unsafe_vector_assign_string_element_len(void *vector, uint64_t row, 
 int duckdb_pending_prepared_streaming(void *prepared, void **pending);
 int duckdb_execute_pending(void *pending, duckdb_result *result);
 void *duckdb_fetch_chunk(duckdb_result result);
+#ifdef __linux__
+// The allocator that DuckDB brings with it on some systems.
+__attribute__((weak)) int duckdb_je_mallctl(const char *name, void *old, size_t *n, void *fresh, size_t m);
+#endif
 }
 
 namespace {
@@ -86,5 +90,10 @@ char *kduck_fetch(void *result, void **chunk) {
 void kduck_trim(void) {
 #ifdef __GLIBC__
 	malloc_trim(0);
+#endif
+#ifdef __linux__
+	if (duckdb_je_mallctl != nullptr) {
+		duckdb_je_mallctl("arena.4096.purge", nullptr, nullptr, nullptr, 0); // 4096 stands for all
+	}
 #endif
 }

@@ -36,7 +36,8 @@ char *kduck_execute(void *pending, void *result, int *state);
 // kduck_fetch stores the next chunk of a result, NULL at the end and at an error.
 char *kduck_fetch(void *result, void **chunk);
 
-// kduck_trim gives freed memory back to the system.
+// kduck_trim gives freed memory back to the system: that of the allocator of C, and
+// that of DuckDB's own, which keeps what was freed until it is used again.
 void kduck_trim(void);
 
 // Written in Go.

@@ -215,6 +215,7 @@ func (e *Engine) shut(i *instance) {
 		if err := i.close(); err != nil {
 			e.o.Logger.Warn("analytic instance not closed cleanly", "error", err)
 		}
+		e.GiveBack()
 	})
 }
 

@@ -241,6 +241,9 @@ func (x *explaining) scans(scans []exec.ScanReport, calls int, run bool) {
 		s.WriteString(what + pushed + "; rows estimated: " + estimate)
 		if run {
 			s.WriteString(", read: " + strconv.FormatInt(r.Rows, 10) + "; time: " + shownTime(r.Time))
+			if r.Pieces > 0 {
+				s.WriteString("; shared by threads in pieces: " + strconv.FormatInt(r.Pieces, 10))
+			}
 		}
 		if r.Files > 0 {
 			fmt.Fprintf(&s, "; files that DuckDB reads itself: %d with %d rows", r.Files, r.FileRows)

@@ -45,15 +45,17 @@ func (s *rowSource) Divide(ctx context.Context, r source.Request, least int64, f
 	if d.rows < least {
 		return nil, nil
 	}
-	out := &source.Division{Rows: d.rows, Rest: func(ctx context.Context) (source.Rows, error) {
-		rest := make([]*windowScan, len(d.rest))
-		for i, w := range d.rest { // a plan may scan more than once
-			fresh := *w
-			fresh.slab = slab{width: len(s.def.Columns)}
-			rest[i] = &fresh
-		}
-		return s.scanHot(r, rest, true)
-	}}
+	out := &source.Division{
+		Rows: d.rows,
+		Rest: func(context.Context) (source.Rows, error) { return s.scanHot(r, d.fresh(), true) },
+		Pieces: func(_ context.Context, least int64) (source.Pieces, error) {
+			p, err := s.pieces(r, d.fresh(), true, least)
+			if p == nil || err != nil {
+				return nil, err
+			}
+			return p, nil
+		},
+	}
 	for _, g := range d.order {
 		if len(g.marked) > 0 {
 			g.files.Marks = g.marks
@@ -80,6 +82,18 @@ type fileGroup struct {
 	files   source.Files
 	numbers []uint64 // of the files
 	marked  []int    // indexes of the ranges that have marks
+}
+
+// fresh returns the windows that are not read as files, not begun: a plan may
+// scan more than once.
+func (d *divider) fresh() []*windowScan {
+	rest := make([]*windowScan, len(d.rest))
+	for i, w := range d.rest {
+		fresh := *w
+		fresh.slab = slab{width: len(d.source.def.Columns)}
+		rest[i] = &fresh
+	}
+	return rest
 }
 
 func (d *divider) add(w *windowScan) error {

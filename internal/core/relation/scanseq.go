@@ -156,7 +156,7 @@ func (s *seqScan) Close() {
 // anyScan delivers hot rows, then window after window.
 type anyScan struct {
 	source  *rowSource
-	hot     *table.Scan // nil when it is at its end
+	hot     *table.Part // nil when it is at its end
 	windows []*windowScan
 	wanted  []bool // columns of hot rows
 	rows    slab
@@ -168,29 +168,35 @@ func (s *rowSource) scanAny(r source.Request) (source.Rows, error) {
 	if err != nil {
 		return nil, err
 	}
+	if bounded(r) && len(windows) > 0 {
+		return s.scanKey(r)
+	}
 	return s.scanHot(r, windows, len(windows) > 0)
+}
+
+// anyScan delivers the rows of a part, which it closes, and of windows.
+func (s *rowSource) anyScan(r source.Request, hot *table.Part, windows []*windowScan) *anyScan {
+	return &anyScan{source: s, hot: hot, windows: windows, wanted: s.wanted(r), rows: slab{width: len(s.def.Columns)}, size: batchRows(r)}
 }
 
 // scanHot scans hot rows and the given windows. Where rows are cold there may be
 // no hot ones left, but markers of those that were moved for as long as history
 // is kept: then the counter spares passing over them.
 func (s *rowSource) scanHot(r source.Request, windows []*windowScan, cold bool) (source.Rows, error) {
-	scan := &anyScan{source: s, windows: windows, wanted: s.wanted(r), rows: slab{width: len(s.def.Columns)}, size: batchRows(r)}
 	if cold && !r.Deleted {
-		counts, err := table.Counts(s.view.reader(), s.def, s.scope)
+		hot, err := table.HotRows(s.view.reader(), s.def, s.scope)
 		if err != nil {
 			return nil, err
 		}
-		if counts.HotRows == 0 {
-			return scan, nil
+		if hot == 0 {
+			return s.anyScan(r, nil, windows), nil
 		}
 	}
-	hot, err := table.NewScan(s.view.reader(), s.def, s.scope, s.options(r))
+	hot, err := table.NewParts(s.view.reader(), s.def, s.scope, s.options(r)).Next()
 	if err != nil {
 		return nil, err
 	}
-	scan.hot = hot
-	return scan, nil
+	return s.anyScan(r, hot, windows), nil
 }
 
 // Next returns the next batch.
@@ -223,46 +229,47 @@ func (s *anyScan) Next(ctx context.Context) (*source.Batch, error) {
 }
 
 func (s *anyScan) nextHot(ctx context.Context) (*source.Batch, error) {
-	rows := s.rows.take(s.size)
+	rows, def := s.rows.take(s.size), s.source.def
 	n := 0
-	for n < len(rows) && s.hot.Next(ctx) {
-		v := s.hot.Version()
-		if err := s.source.decodeColumns(&v, rows[n], s.wanted); err != nil {
-			return nil, err
-		}
+	_, err := s.hot.Each(ctx, len(rows), func(body []byte, seq uint64, deleted bool) error {
+		row := rows[n]
 		n++
+		if err := def.DecodeColumns(body, row, s.wanted); err != nil {
+			return err
+		}
+		def.Stamp(row, seq, deleted)
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	s.size = source.BatchRows
-	if n > 0 {
-		return &source.Batch{Rows: rows[:n]}, nil
+	if n < len(rows) {
+		err = s.endHot()
 	}
-	return nil, s.endHot()
+	if n == 0 || err != nil {
+		return nil, err
+	}
+	return &source.Batch{Rows: rows[:n]}, nil
 }
 
 // endHot closes the hot rows after the last one.
 func (s *anyScan) endHot() error {
 	hot := s.hot
 	s.hot = nil
-	if err := hot.Err(); err != nil {
-		_ = hot.Close() // the first error is the one to report
-		return err
-	}
 	return hot.Close()
 }
 
 // Stored hands the hot rows on as they are stored.
 func (s *anyScan) Stored(ctx context.Context, most int, each func(body []byte, seq uint64, deleted bool) error) (n int, err error) {
-	for s.hot != nil && n < most {
-		if !s.hot.Next(ctx) {
-			return n, s.endHot()
-		}
-		v := s.hot.Version()
-		if err := each(v.Row, v.Seq, v.Deleted); err != nil {
-			return n, err
-		}
-		n++
+	if s.hot == nil {
+		return 0, ctx.Err()
 	}
-	return n, ctx.Err()
+	n, err = s.hot.Each(ctx, most, each)
+	if err == nil && n < most {
+		err = s.endHot()
+	}
+	return n, err
 }
 
 // Close releases what the scan holds. It may be called more than once.

@@ -30,6 +30,11 @@ func (s *stagedSource) Divide(context.Context, source.Request, int64, int) (*sou
 	return nil, nil
 }
 
+// Pieces returns nil for the same reason.
+func (s *stagedSource) Pieces(context.Context, source.Request, int64) (source.Pieces, error) {
+	return nil, nil
+}
+
 // Scan starts a scan. Rows of the moment are asked for with their keys, so that
 // those with a change of their own are passed over.
 func (s *stagedSource) Scan(ctx context.Context, r source.Request) (source.Rows, error) {

@@ -87,7 +87,7 @@ func (s *rowSource) scanRows(r source.Request) (source.Rows, error) {
 	switch {
 	case r.Order == source.BySeq || r.Order == source.BySeqDesc:
 		return s.scanSeq(r)
-	case r.Order == source.ByKey || len(r.Low.Values) > 0 || len(r.High.Values) > 0:
+	case r.Order == source.ByKey:
 		return s.scanKey(r)
 	}
 	return s.scanAny(r)

@@ -53,6 +53,7 @@ func (g *generator) divide(n *plan.Scan, t source.Table, r source.Request, s duc
 	}
 	s.Rows = max(s.Rows-d.Rows, 1)
 	s.Open = func(ctx context.Context) (source.Rows, error) { return d.Rest(ctx) }
+	s.Pieces = func(ctx context.Context) (source.Pieces, error) { return d.Pieces(ctx, pieceRows) }
 	var text strings.Builder
 	text.WriteString("(SELECT " + list + " FROM " + g.addScan(s, n))
 	about := g.scans[len(g.scans)-1]

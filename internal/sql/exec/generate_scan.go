@@ -27,6 +27,22 @@ type scanned struct {
 	files    int
 	fileRows int64
 	nanos    atomic.Int64 // that its rows took to come, of all threads together
+	pieces   atomic.Int64 // that threads have taken of a shared scan
+}
+
+// countedPieces counts what the pieces of a scan deliver.
+type countedPieces struct {
+	source.Pieces
+	of *scanned
+}
+
+func (p countedPieces) Next(ctx context.Context) (source.Rows, error) {
+	rows, err := p.Pieces.Next(ctx)
+	if rows == nil || err != nil {
+		return nil, err
+	}
+	p.of.pieces.Add(1)
+	return &countedRows{rows, p.of}, nil
 }
 
 // countedRows counts what a scan delivers.
@@ -78,6 +94,15 @@ func (g *generator) addScan(s duck.Scan, node *plan.Scan) string {
 		}
 		return &countedRows{rows, about}, nil
 	}
+	if share := s.Pieces; share != nil {
+		s.Pieces = func(ctx context.Context) (source.Pieces, error) {
+			pieces, err := share(ctx)
+			if pieces == nil || err != nil {
+				return nil, err
+			}
+			return countedPieces{pieces, about}, nil
+		}
+	}
 	g.statement.Scans = append(g.statement.Scans, s)
 	g.scans = append(g.scans, about)
 	return "kscan(" + strconv.Itoa(n) + ")"
@@ -117,9 +142,16 @@ func (g *generator) scan(n *plan.Scan) (*block, error) {
 		}
 		return table.Scan(ctx, r)
 	}
+	if pieced, ok := table.(source.Pieced); ok && !empty {
+		s.Pieces = func(ctx context.Context) (source.Pieces, error) { return pieced.Pieces(ctx, r, pieceRows) }
+	}
 	b.from = g.addScan(s, n) + " AS " + alias
 	return b, nil
 }
+
+// pieceRows is from how many rows on threads share a scan: below it, what they
+// win does not pay for waking them.
+const pieceRows = 20_000
 
 // request evaluates the bounds of a scan.
 func (g *generator) request(n *plan.Scan) (source.Request, bool, error) {

@@ -20,6 +20,9 @@ type ScanReport struct {
 	// rows they have; Rows is without those.
 	Files    int
 	FileRows int64
+	// Pieces is how many pieces of it threads have taken, 0 when one thread had it
+	// to itself.
+	Pieces int64
 	// Time is how long they took to come, of all threads together.
 	Time time.Duration
 }
@@ -49,7 +52,8 @@ func reports(scans []*scanned) []ScanReport {
 	out := make([]ScanReport, len(scans))
 	for i, s := range scans {
 		out[i] = ScanReport{
-			Scan: s.node, Estimate: s.estimate, Rows: s.rows.Load(), Files: s.files, FileRows: s.fileRows, Time: time.Duration(s.nanos.Load()),
+			Scan: s.node, Estimate: s.estimate, Rows: s.rows.Load(), Files: s.files, FileRows: s.fileRows,
+			Pieces: s.pieces.Load(), Time: time.Duration(s.nanos.Load()),
 		}
 	}
 	return out

@@ -32,8 +32,9 @@ type Division struct {
 	Files []Files
 	// Rows is how many rows the ranges have, marked ones included.
 	Rows int64
-	// Rest starts the scan of the others.
-	Rest func(ctx context.Context) (Rows, error)
+	// Rest starts the scan of the others, Pieces a shared one as Pieced does.
+	Rest   func(ctx context.Context) (Rows, error)
+	Pieces func(ctx context.Context, least int64) (Pieces, error)
 }
 
 // Divided is a Table that an executor may read in parts when it reads Parquet

@@ -108,16 +108,25 @@ type keyScan struct {
 }
 
 func newKeyScan(r store.Reader, t *schema.Table, scope schema.Scope, o ScanOptions) (*keyScan, error) {
-	prefix := appendPartition(nil, engine.KeyspaceRow, t.ID, scope)
-	lower, upper := append(bytes.Clone(prefix), o.Low...), engine.PrefixEnd(prefix)
-	if o.High != nil {
-		upper = append(bytes.Clone(prefix), o.High...)
-	}
+	return openKeyScan(r, appendPartition(nil, engine.KeyspaceRow, t.ID, scope), o)
+}
+
+// openKeyScan scans the keys that begin with prefix: row / table / scope.
+func openKeyScan(r store.Reader, prefix []byte, o ScanOptions) (*keyScan, error) {
+	s := &keyScan{o: o, prefix: len(prefix)}
+	lower, upper := s.bounds(prefix)
 	it, err := engine.NewIter(r, lower, upper)
-	if err != nil {
-		return nil, err
+	s.it = it
+	return s, err
+}
+
+// bounds returns the bounds of the keys.
+func (s *keyScan) bounds(prefix []byte) (lower, upper []byte) {
+	lower, upper = append(bytes.Clone(prefix), s.o.Low...), engine.PrefixEnd(prefix)
+	if s.o.High != nil {
+		upper = append(bytes.Clone(prefix), s.o.High...)
 	}
-	return &keyScan{o: o, it: it, prefix: len(prefix)}, nil
+	return lower, upper
 }
 
 func (s *keyScan) Next(ctx context.Context) bool {

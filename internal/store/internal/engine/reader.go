@@ -111,6 +111,11 @@ func NewIter(r Reader, lower, upper []byte) (*Iter, error) {
 	return &Iter{pebble: p}, nil
 }
 
+// SetBounds gives other bounds to the iterator, which then stands nowhere.
+func (i *Iter) SetBounds(lower, upper []byte) {
+	i.pebble.SetBounds(appendBare(nil, lower), appendBare(nil, upper))
+}
+
 // First moves to the least key.
 func (i *Iter) First() bool { return i.pebble.First() }
 

@@ -43,6 +43,7 @@ void kduck_trim(void);
 // Written in Go.
 void kduckScanBind(void *info);
 void kduckScanInit(void *info);
+void kduckScanLocal(void *info);
 void kduckScanFill(void *info, void *chunk);
 void kduckScanDrop(void *cell);
 void kduckCallBind(void *info);

@@ -4,6 +4,7 @@ package duck
 #include "bridge.h"
 void kduckScanBind(void *info);
 void kduckScanInit(void *info);
+void kduckScanLocal(void *info);
 void kduckScanFill(void *info, void *chunk);
 void kduckScanDrop(void *cell);
 */
@@ -29,6 +30,7 @@ type instance struct {
 	handle  cgo.Handle // of the instance itself, for callbacks
 	temp    string     // its spill directory, "" for none
 	folders []string   // that it may read
+	threads int        // of all statements together
 	refs    int        // statements that use it; guarded by Engine.mu
 	mu      struct {
 		sync.Mutex
@@ -75,7 +77,7 @@ func callFormOf(n uint64) callForm {
 // openInstance opens an instance in memory and locks it down before any
 // statement sees it.
 func openInstance(o Options, temp string, folders []string) (*instance, error) {
-	i := &instance{temp: temp, folders: folders}
+	i := &instance{temp: temp, folders: folders, threads: o.Threads}
 	i.mu.running, i.mu.numbered, i.mu.calls = map[uint64]*run{}, map[uint64]*run{}, map[callForm]bool{}
 	if temp != "" {
 		if err := os.MkdirAll(temp, 0o700); err != nil {
@@ -178,6 +180,7 @@ func (i *instance) registerScan(c *connection) error {
 	bindings.TableFunctionSetExtraInfo(f, i.cell(0, 0), C.kduck_cell_free)
 	bindings.TableFunctionSetBind(f, C.kduckScanBind)
 	bindings.TableFunctionSetInit(f, C.kduckScanInit)
+	bindings.TableFunctionSetLocalInit(f, C.kduckScanLocal)
 	bindings.TableFunctionSetFunction(f, C.kduckScanFill)
 	bindings.TableFunctionSupportsProjectionPushdown(f, true)
 	if bindings.RegisterTableFunction(c.library, f) == bindings.StateError {

@@ -31,10 +31,10 @@ type run struct {
 	broken bool            // whether the instance failed; of the goroutine that runs
 	mu     struct {
 		sync.Mutex
-		kept    []error              // errors of callbacks, at most keepMost
-		scans   map[uint64]*scanning // open scans by number
-		opened  uint64               // number of the last scan
-		callers [][]*caller          // idle evaluators of each call
+		kept    []error           // errors of callbacks, at most keepMost
+		open    map[uint64]closer // what DuckDB holds, by number
+		last    uint64            // number of the last one
+		callers [][]*caller       // idle evaluators of each call
 	}
 }
 
@@ -72,7 +72,7 @@ type Rows struct {
 
 func newRows(ctx context.Context, e *Engine, i *instance, s *Statement) *Rows {
 	r := &run{statement: s, instance: i, parent: ctx}
-	r.mu.scans, r.mu.callers = map[uint64]*scanning{}, make([][]*caller, len(s.Calls))
+	r.mu.open, r.mu.callers = map[uint64]closer{}, make([][]*caller, len(s.Calls))
 	r.ctx, r.cancel = context.WithCancelCause(ctx)
 	return &Rows{engine: e, run: r, result: new(bindings.Result)}
 }
@@ -319,38 +319,41 @@ func (r *run) guarded(f func()) {
 	f()
 }
 
-// closeScans closes the scans that DuckDB has not closed.
+// closer is a scan, or what a thread does of it.
+type closer interface{ close() }
+
+// closeScans closes what DuckDB has not closed.
 func (r *run) closeScans() {
 	r.mu.Lock()
-	left := r.mu.scans
-	r.mu.scans = map[uint64]*scanning{}
+	left := r.mu.open
+	r.mu.open = map[uint64]closer{}
 	r.mu.Unlock()
 	for _, s := range left {
 		s.close()
 	}
 }
 
-// open keeps a scan under a number.
-func (r *run) open(s *scanning) uint64 {
+// open keeps something under a number.
+func (r *run) open(s closer) uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.mu.opened++
-	r.mu.scans[r.mu.opened] = s
-	return r.mu.opened
+	r.mu.last++
+	r.mu.open[r.mu.last] = s
+	return r.mu.last
 }
 
-// scan returns the open scan of that number, or nil.
-func (r *run) scan(number uint64) *scanning {
+// opened returns what has that number, or nil.
+func (r *run) opened(number uint64) closer {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.mu.scans[number]
+	return r.mu.open[number]
 }
 
-// drop closes the scan of that number.
+// drop closes what has that number.
 func (r *run) drop(number uint64) {
 	r.mu.Lock()
-	s := r.mu.scans[number]
-	delete(r.mu.scans, number)
+	s := r.mu.open[number]
+	delete(r.mu.open, number)
 	r.mu.Unlock()
 	if s != nil {
 		s.close()

@@ -33,6 +33,9 @@ type Scan struct {
 	// Open starts a scan. It is called when the plan runs; a plan may scan more
 	// than once, and each scan gets Rows of its own.
 	Open func(ctx context.Context) (source.Rows, error)
+	// Pieces, if not nil, starts a scan that threads share. It may return nil, and
+	// is then followed by Open.
+	Pieces func(ctx context.Context) (source.Pieces, error)
 	// Positions say where the value of each of Types stands in a row.
 	Positions []int
 	// Table, if not nil, is what source.StoredRows are rows of; Positions are those

@@ -11,7 +11,6 @@ import (
 // storedScan writes rows that come as they are stored into vectors, without a
 // row of values in between.
 type storedScan struct {
-	rows    source.StoredRows
 	reader  *schema.RowReader
 	columns []*column // by index of the reader
 	unread  []*column // columns of NULLs
@@ -20,14 +19,13 @@ type storedScan struct {
 	each    func(body []byte, seq uint64, deleted bool) error
 }
 
-// storedScan returns how the rows of s are read as they are stored, nil if they
-// cannot be.
+// storedScan returns how rows of a table are read as they are stored, nil if
+// they cannot be.
 func (s *scanning) storedScan(t *schema.Table) *storedScan {
-	rows, ok := s.rows.(source.StoredRows)
-	if !ok || t == nil || len(s.columns) > schema.RowReaderColumns {
+	if t == nil || len(s.columns) > schema.RowReaderColumns {
 		return nil
 	}
-	d := &storedScan{rows: rows}
+	d := &storedScan{}
 	var positions []int
 	for i := range s.columns {
 		c := &s.columns[i]
@@ -52,19 +50,9 @@ func (s *scanning) storedScan(t *schema.Table) *storedScan {
 	return d
 }
 
-// fillStored writes the next rows that come as they are stored, of the first
-// chunk one batch.
-func (s *scanning) fillStored(ctx context.Context) (n int, err error) {
-	most := s.vector
-	if !s.begun {
-		most = source.BatchRows
-	}
-	if d := s.stored; d != nil {
-		d.row = 0
-		n, err = d.rows.Stored(ctx, most, d.each)
-		if n < most {
-			s.stored = nil
-		}
-	}
-	return n, err
+// fill writes rows first and so on, up to most; fewer when no more come as they
+// are stored.
+func (d *storedScan) fill(ctx context.Context, rows source.StoredRows, first, most int) (int, error) {
+	d.row = first
+	return rows.Stored(ctx, most-first, d.each)
 }

@@ -7,6 +7,7 @@ FILES ?= *
 REWRITE ?=
 CYCLES ?= 50
 POINTS ?= 10000
+OPERATIONS ?= 1000000
 ONLY ?=
 SCALE ?= 0.1
 export CGO_ENABLED = 1
@@ -24,7 +25,7 @@ race: ; $(GO) test -race ./internal/core/... ./internal/api/...
 logic: $(if $(findstring s3,$(CONFIG)),s3server) ; $(GO) test ./test/logic -count=1 -args -config=$(CONFIG) -files='$(FILES)' $(if $(REWRITE),-rewrite)
 e2e: build ; $(GO) test ./test/e2e ./test/protocol -count=1
 fuzz: ; $(GO) run ./test/runner fuzz -time=$(TIME) -sum=$(SUM) -run='$(ONLY)'
-torture: ; $(GO) run ./test/runner torture -cycles=$(CYCLES) -points=$(POINTS) -seed=$(or $(SEED),0)
+torture: ; $(GO) run ./test/runner torture -cycles=$(CYCLES) -points=$(POINTS) -operations=$(OPERATIONS) -seed=$(or $(SEED),0)
 metamorphic: ; $(GO) test ./test/metamorphic -count=1 -timeout=0 -v -run=TestPrograms -args $(if $(SEED),-seed=$(SEED),-duration=$(TIME))
 bench: ; $(GO) run ./bench $(if $(ONLY),-only=$(ONLY)) $(ARGS)
 tpch: ; $(GO) run ./bench/tpch -scale=$(SCALE) $(ARGS)

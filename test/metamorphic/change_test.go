@@ -230,6 +230,7 @@ func (r *runner) together(o op, view *relation.View, list []part, durability sch
 
 // committed enters a batch into the model.
 func (r *runner) committed(b *batch, receipt command.Receipt, durability schema.Durability) {
+	r.sum.changes += int64(len(b.changes))
 	for i, c := range b.changes {
 		v := c.version
 		v.seq, v.position, v.relaxed = schema.SeqAt(receipt.FirstSeq, i), receipt.Position, durability == schema.Relaxed
@@ -370,6 +371,7 @@ func (r *runner) planRow(o op, view *relation.View, b *batch, t *table, scope sc
 
 // checkGet reads a row by key, compares it, and returns it.
 func (r *runner) checkGet(view *relation.View, t *table, scope schema.Scope, key []byte, number int) (row []byte, cold bool) {
+	r.sum.gets++
 	row, seq, deleted, cold, found, err := view.Get(context.Background(), t.def, scope, key)
 	r.must(err, "get")
 	want, known := t.newest(string(scope), number)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"kalamdb/internal/command"
 	"kalamdb/internal/core/relation"
@@ -212,6 +213,7 @@ func (r *runner) compare(q *query, got, want []string) {
 
 // query runs a scan in a view and returns its rows but for tombstones.
 func (r *runner) query(view *relation.View, q *query) []string {
+	r.sum.scans++
 	want, plain := r.expect(q)
 	rows := r.begin(view, q)
 	defer rows.Close()
@@ -342,6 +344,7 @@ func (r *runner) history(o op) {
 	if t == nil {
 		return
 	}
+	r.sum.histories++
 	scope, from := scopeOf(t, o.arg(1)), r.ref(o.arg(2))
 	view := r.node.relations.View()
 	defer view.Release()
@@ -492,8 +495,14 @@ func (r *runner) notePurged(t *table, before uint64, look bool) {
 // sweep removes files that nobody reads. While nothing is held, exactly the
 // files that windows name are left.
 func (r *runner) sweep() {
+	if len(r.held)+len(r.readings) == 0 && r.stop == nil {
+		ahead := time.UnixMicro(schema.SeqTime(r.node.apply.Position())).Sub(r.clock.Now())
+		if r.config.graceSeconds > 0 {
+			r.clock.Advance(time.Duration(r.config.graceSeconds)*time.Second + max(ahead, 0))
+		}
+	}
 	r.must(r.node.maint.RemoveFiles(context.Background()), "remove files")
-	if len(r.held)+len(r.readings) > 0 {
+	if len(r.held)+len(r.readings) > 0 || r.litter {
 		return
 	}
 	view := r.node.apply.View()
@@ -518,6 +527,34 @@ func (r *runner) sweep() {
 	for name := range known {
 		if _, err := r.node.fs.Stat(name); err != nil {
 			r.failf("a window names a file that is not there: %v", err)
+		}
+	}
+}
+
+// filesOf returns the files that the windows of a table name, by partition.
+func (r *runner) filesOf(t *table) map[schema.Scope][]string {
+	view := r.node.apply.View()
+	defer view.Release()
+	all := map[schema.Scope][]string{}
+	r.must(rowstore.AllSegments(view.Reader(), t.def.ID, func(s schema.Segment) bool {
+		f, _, err := rowstore.File(view.Reader(), s.File)
+		r.must(err, "file")
+		all[s.Scope] = append(all[s.Scope], path.Join(dataDir, "storage", f.Path))
+		return true
+	}), "windows")
+	return all
+}
+
+// checkGrace fails when files that had windows a moment ago are gone already,
+// though their partition has others now.
+func (r *runner) checkGrace(t *table, before map[schema.Scope][]string) {
+	r.must(r.node.maint.RemoveFiles(context.Background()), "remove files")
+	now := r.filesOf(t)
+	for scope, names := range before {
+		for _, name := range names {
+			if _, err := r.node.fs.Stat(name); err != nil && len(now[scope]) > 0 {
+				r.failf("a file of %s %q is gone before its grace has passed: %v", t.name, scope, err)
+			}
 		}
 	}
 }

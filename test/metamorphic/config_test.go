@@ -17,6 +17,10 @@ type config struct {
 
 	sortBytes, historySeconds, historyBytes, retentionSeconds int64 // of maintenance
 
+	packScopes, packRows int64 // from how many partitions on, of how few rows, they share files; -1 and 0 for never
+	sliceRows, smallRows int64 // that one command moves; up to which a file is compacted
+	graceSeconds         int64 // that a file stays which a compacted one has replaced
+
 	compression string // of cold files
 	flush       string // when rows go to the cold tier: asked, never, always
 	restart     string // when the database is opened again: asked, never, always, crash
@@ -31,6 +35,8 @@ func (c *config) fields() []configField {
 		{"open_files", &c.openFiles, nil}, {"group_rows", &c.groupRows, nil},
 		{"sort_bytes", &c.sortBytes, nil}, {"history_s", &c.historySeconds, nil},
 		{"history_bytes", &c.historyBytes, nil}, {"retention_s", &c.retentionSeconds, nil},
+		{"pack", &c.packScopes, nil}, {"pack_rows", &c.packRows, nil}, {"slice", &c.sliceRows, nil}, {"small", &c.smallRows, nil},
+		{"grace_s", &c.graceSeconds, nil},
 		{"compression", nil, &c.compression}, {"flush", nil, &c.flush}, {"restart", nil, &c.restart},
 		{"durability", nil, &c.durability},
 	}
@@ -97,6 +103,8 @@ func randomConfig(r *rand.Rand) config {
 		pages: number(0, 1, 4096), groupBytes: number(0, 0, 300), bloomRows: number(0, 1), openFiles: number(0, 1, 2),
 		groupRows: number(0, 1, 3, 50), sortBytes: number(0, 1), historySeconds: number(0, 0, 20, 120),
 		historyBytes: number(0, 0, 0, 1, 2000), retentionSeconds: number(0, 0, 30, -1), compression: word("", "snappy", "zstd", "none"),
-		flush: word("", "", "", "always"), restart: word("", "", "", "always", "crash"), durability: word("", "", "sync"),
+		packScopes: number(0, 0, 1, 2), packRows: number(0, 0, 3, 30), sliceRows: number(0, 0, 1, 3), smallRows: number(0, 0, 2, 20),
+		graceSeconds: number(0, 0, 15),
+		flush:        word("", "", "", "always"), restart: word("", "", "", "always", "crash"), durability: word("", "", "sync"),
 	}
 }

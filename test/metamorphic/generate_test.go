@@ -105,8 +105,10 @@ func (g *generator) next() {
 	case n < 37:
 		t := g.table()
 		g.add(g.pick("insert", "stale"), t.name, g.scope(t), g.items(t, 3))
-	case n < 48:
+	case n < 46:
 		g.flush()
+	case n < 52:
+		g.moves("compact", g.table().name)
 	case n < 64:
 		g.add(g.read())
 	case n < 70:
@@ -247,13 +249,29 @@ func (g *generator) alter() (name, words string) {
 		fmt.Sprintf("drop %d", g.IntN(8)), fmt.Sprintf("widen %d", g.IntN(8)))
 }
 
-// flush draws a flush and what happens in the middle of it.
+// flush draws a flush of a table, or of some of its partitions.
 func (g *generator) flush() {
-	g.add("flush", g.table().name)
+	t := g.table()
+	if g.IntN(4) > 0 {
+		g.moves("flush", t.name)
+		return
+	}
+	words := t.name
+	for range 1 + g.IntN(3) {
+		words += " " + g.scope(t)
+	}
+	g.moves("part", words)
+}
+
+// moves draws a flush or a compaction, and what happens in the middle of it.
+func (g *generator) moves(name, words string) {
+	g.add(name, words)
 	at := 1
 	for g.IntN(3) == 0 {
 		at += g.IntN(3)
-		switch n := g.IntN(20); {
+		switch n := g.IntN(23); {
+		case n >= 20:
+			g.inside(at, "fault", fmt.Sprint(1+g.IntN(15)), g.pick("", "once"))
 		case n < 9:
 			name, words := g.write()
 			g.inside(at, name, words)

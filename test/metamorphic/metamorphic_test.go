@@ -26,6 +26,7 @@ var (
 	programsFlag = flag.Int("programs", 0, "how many programs to run")
 	opsFlag      = flag.Int("ops", 60, "how many operations a program has")
 	durationFlag = flag.Duration("duration", 0, "run programs for so long, from a seed of the clock on if none is given")
+	countFlag    = flag.Int64("operations", 0, "run programs until they have come to so many operations, from a seed of the clock on if none is given")
 	replayFlag   = flag.String("replay", "", "a file with configs and a program to run instead")
 )
 
@@ -36,11 +37,26 @@ func configsOf(seed uint64) []config {
 	return []config{plainConfig(), randomConfig(r), randomConfig(r)}
 }
 
+// tally counts what was done, over all configs: operations are changes of rows
+// and all that is no read.
+type tally struct {
+	changes, flushes, compactions, refused, cuts, crashes, restarts, alters, others int64
+	scans, gets, histories                                                          int64 // compared with the model
+}
+
+// operations is how many there were; reads are not among them.
+func (t *tally) operations() int64 {
+	return t.changes + t.flushes + t.compactions + t.crashes + t.restarts + t.alters + t.others
+}
+
 // try runs a program under configs and compares their answers.
-func try(p program, configs []config) error {
+func try(p program, configs []config) error { return tryCounted(p, configs, &tally{}) }
+
+// tryCounted is try that adds to a tally.
+func tryCounted(p program, configs []config, sum *tally) error {
 	var first []answer
 	for i, c := range configs {
-		answers, err := run(p, c)
+		answers, err := run(p, c, sum)
 		if err != nil {
 			return fmt.Errorf("under %s: %w", c, err)
 		}
@@ -122,7 +138,7 @@ func TestPrograms(t *testing.T) {
 		report(t, p, configs, try(p, configs))
 		return
 	}
-	seed, programs, long := *seedFlag, *programsFlag, *durationFlag > 0
+	seed, programs, long := *seedFlag, *programsFlag, *durationFlag > 0 || *countFlag > 0
 	most := *durationFlag
 	switch {
 	case programs == 0 && seed != 0 && !long:
@@ -133,13 +149,14 @@ func TestPrograms(t *testing.T) {
 	if seed == 0 && long {
 		seed = uint64(time.Now().Unix())
 	}
-	began, ran := time.Now(), 0
-	for ; (programs == 0 || ran < programs) && (most == 0 || time.Since(began) < most); ran++ {
+	began, ran, first := time.Now(), 0, seed
+	sum := &tally{}
+	for ; (programs == 0 || ran < programs) && (most == 0 || time.Since(began) < most) && (*countFlag == 0 || sum.operations() < *countFlag); ran++ {
 		p, configs := generate(seed, *opsFlag), configsOf(seed)
 		if testing.Verbose() {
 			fmt.Printf("seed %d\n", seed) // a panic elsewhere leaves it as the last line
 		}
-		if err := try(p, configs); err != nil {
+		if err := tryCounted(p, configs, sum); err != nil {
 			t.Logf("seed %d of %d operations", seed, *opsFlag)
 			p, configs = shrink(p, configs, time.Minute)
 			report(t, p, configs, try(p, configs))
@@ -147,7 +164,8 @@ func TestPrograms(t *testing.T) {
 		}
 		seed++
 	}
-	t.Logf("%d programs of %d operations under %d configs each, in %s", ran, *opsFlag, len(configsOf(0)), time.Since(began).Round(time.Second))
+	t.Logf("%d programs of %d steps under %d configs each, from seed %d on, in %s; %+v", ran, *opsFlag, len(configsOf(0)), first, time.Since(began).Round(time.Second), *sum)
+	t.Logf("torture: run=tier operations=%d compared=%d difference=0", sum.operations(), sum.scans+sum.gets+sum.histories)
 }
 
 // report fails with a script that can be saved.

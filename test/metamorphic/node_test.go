@@ -1,11 +1,13 @@
 package metamorphic
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"runtime"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -38,6 +40,7 @@ type node struct {
 	relations *relation.Relations
 	maint     *maint.Maintainer
 	hook      *hook
+	faults    *diskFaults
 
 	broken atomic.Pointer[string] // what the fatal call was told
 	group  errgroup.Group
@@ -65,12 +68,40 @@ func (h *hook) Commit(ctx context.Context, c *command.Command) (command.Receipt,
 	return receipt, err
 }
 
+// diskFaults refuses operations on the files of the cold tier. One goroutine
+// uses it: maintenance and its reader take turns.
+type diskFaults struct {
+	armed bool
+	left  int  // operations until the next refusal; 0 for no refusal
+	once  bool // it is the only one
+	hits  int
+}
+
+// errDisk is what a disk that refuses says.
+var errDisk = errors.New("the disk refused")
+
+// before decides about one operation on the disk.
+func (f *diskFaults) before(o disk.Op) error {
+	if !f.armed || f.left == 0 || o.Kind == disk.OpClose || !strings.HasPrefix(o.Path, dataDir+"/storage") {
+		return nil
+	}
+	if f.left > 1 {
+		f.left--
+		return nil
+	}
+	if f.once {
+		f.left = 0
+	}
+	f.hits++
+	return errDisk
+}
+
 // errCut is what maintenance is told when its node is cut off.
 var errCut = fault.New(fault.ShuttingDown, "the node was cut off")
 
 // openNode opens a database on a disk.
 func openNode(fs *disk.Mem, clock *testkit.Clock, c config) (_ *node, err error) {
-	n := &node{fs: fs, clock: clock}
+	n := &node{fs: fs, clock: clock, faults: &diskFaults{}}
 	quiet := slog.New(slog.DiscardHandler)
 	fatal := func(format string, args ...any) {
 		text := fmt.Sprintf(format, args...)
@@ -87,7 +118,7 @@ func openNode(fs *disk.Mem, clock *testkit.Clock, c config) (_ *node, err error)
 		return nil, errors.Join(err, n.store.Close())
 	}
 	n.cold = cold.New(cold.Options{
-		FS: fs, DataDir: dataDir, CacheBytes: c.pages, OpenFiles: int(c.openFiles), RowGroupRows: int(c.groupRows),
+		FS: disk.Inject(fs, n.faults.before), DataDir: dataDir, CacheBytes: c.pages, OpenFiles: int(c.openFiles), RowGroupRows: int(c.groupRows),
 		RowGroupBytes: int(c.groupBytes), BloomRows: c.bloomRows,
 	})
 	n.relations = relation.New(relation.Options{Cold: n.cold, View: n.apply.View, Applied: n.apply.Applied, Now: clock.Now, Logger: quiet})
@@ -97,6 +128,9 @@ func openNode(fs *disk.Mem, clock *testkit.Clock, c config) (_ *node, err error)
 		Committer: n.hook, View: n.apply.View, OldestView: n.apply.OldestView, Jobs: jobs, Cold: n.cold, Now: clock.Now, Logger: quiet,
 		HistoryAge: time.Duration(c.historySeconds) * time.Second, HistoryBytes: c.historyBytes,
 		DeletedRetention: time.Duration(c.retentionSeconds) * time.Second, SortBytes: c.sortBytes,
+		Flush:      maint.FlushOptions{PackScopes: cmp.Or(int(c.packScopes), -1), MinFileRows: c.packRows},
+		Compaction: maint.Compaction{UserRows: c.smallRows, SharedRows: c.smallRows},
+		SliceRows:  int(c.sliceRows), Grace: cmp.Or(time.Duration(c.graceSeconds)*time.Second, -1),
 	})
 	ctx, stop := context.WithCancel(context.Background())
 	n.stop = stop

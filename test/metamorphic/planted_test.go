@@ -55,6 +55,7 @@ func TestPlanted(t *testing.T) {
 		if before, rest, ok := strings.Cut(found, "save this"); ok {
 			found, script = before, rest
 		}
+		t.Logf("torture: fault=%s run=tier classes=wrong after=%d", f.Name, strings.Count(script, "\n")-3)
 		t.Logf("%s (%s): caught; program of %d lines\n%.600s", f.Name, f.What, strings.Count(script, "\n")-3, found)
 	}
 	if tried > 0 {

@@ -23,6 +23,10 @@ import (
 //	8 flush t
 //	9 @2 write t alice 5=3                         before commit 2 of the flush
 //	10 @3 crash 77 50                              a cut in the middle of it
+//	8 compact t | part t alice bob                 some partitions flushed
+//	9 @2 fault 5 once                              the fifth operation of the disk
+//	                                               from commit 2 on is refused;
+//	                                               without once, all behind it too
 //	11 scan t alice key low=[3:1 after=2 deleted   rows; 2 and 3.0 name positions
 //	12 history t alice 2                           values and changes since
 //	13 hold v | look v | drop v                    a moment kept open
@@ -33,7 +37,7 @@ type op struct {
 	at    int // before which commit of the one above, 0 for an operation of its own
 	name  string
 	args  []string
-	inner []op // of a flush, a forget or a purge
+	inner []op // of a flush, a compaction, a forget or a purge
 }
 
 // program is a list of operations.

@@ -65,8 +65,10 @@ type runner struct {
 	parted  bool // relaxed commits were lost: later answers are this config's own
 	// ahead says that a crash has put _seq ahead of the clock, above positions
 	// that may be lost: from then on events live longer under this config.
-	ahead bool
-	steps int
+	ahead  bool
+	steps  int
+	sum    *tally
+	litter bool // the disk has refused to remove what the next start will
 }
 
 // failure is what a check found wrong.
@@ -81,9 +83,9 @@ func (r *runner) must(err error, what string) {
 }
 
 // run runs a program and returns what it answered, or what went wrong.
-func run(p program, c config) (answers []answer, err error) {
+func run(p program, c config, sum *tally) (answers []answer, err error) {
 	r := &runner{
-		config: c, clock: testkit.NewClock(), tables: map[string]*table{}, held: map[string]*moment{}, readings: map[string]*reading{},
+		config: c, sum: sum, clock: testkit.NewClock(), tables: map[string]*table{}, held: map[string]*moment{}, readings: map[string]*reading{},
 		names: map[uint64]string{}, seqs: map[string]uint64{}, positions: map[int]uint64{},
 	}
 	label := 0
@@ -128,7 +130,7 @@ func (r *runner) abandon() {
 func (r *runner) open(fs *disk.Mem) {
 	n, err := openNode(fs, r.clock, r.config)
 	r.must(err, "open")
-	r.node = n
+	r.node, r.litter = n, false
 	r.must(n.maint.Recover(context.Background()), "recover")
 }
 
@@ -136,6 +138,7 @@ func (r *runner) open(fs *disk.Mem) {
 func (r *runner) do(o op) {
 	r.clock.Advance(opTime)
 	r.steps++
+	r.count(o.name)
 	switch o.name {
 	case "table":
 		r.createTable(o)
@@ -157,8 +160,12 @@ func (r *runner) do(o op) {
 		r.clock.Advance(time.Duration(o.number(0)) * time.Millisecond)
 	case "memtable":
 		r.must(r.node.store.Flush(), "flush the engine")
-	case "flush", "forget", "purge", "expire", "sweep":
+	case "flush", "part", "compact", "forget", "purge", "expire", "sweep":
 		r.maintain(o)
+	case "fault":
+		if r.stop != nil {
+			r.node.faults.left, r.node.faults.once = max(o.number(0), 1), o.flag("once")
+		}
 	case "restart":
 		if r.config.restart != "never" {
 			r.restart()
@@ -175,11 +182,27 @@ func (r *runner) do(o op) {
 	r.positions[o.label] = r.node.apply.Position()
 }
 
+// count adds an operation that is no read and no write of rows.
+func (r *runner) count(name string) {
+	switch name {
+	case "flush", "part":
+		r.sum.flushes++
+	case "compact":
+		r.sum.compactions++
+	case "alter":
+		r.sum.alters++
+	case "stop":
+		r.sum.cuts++
+	case "table", "drop", "forget", "purge", "expire", "sweep", "memtable":
+		r.sum.others++
+	}
+}
+
 // afterwards checks what the operation may have changed, and does what the
 // config does everywhere.
 func (r *runner) afterwards(o op) {
 	switch o.name {
-	case "flush", "forget", "purge", "expire", "restart", "crash", "alter", "sweep":
+	case "flush", "part", "compact", "forget", "purge", "expire", "restart", "crash", "alter", "sweep":
 		r.audit()
 	case "write", "insert", "stale", "together", "fill":
 		r.checkTouched(o)
@@ -261,6 +284,7 @@ func (r *runner) restart() {
 		return // inside of an operation there is no clean end
 	}
 	r.letGo()
+	r.sum.restarts++
 	before := r.node.apply.Position()
 	fs := r.node.fs
 	r.must(r.node.close(), "close")
@@ -288,6 +312,7 @@ func (r *runner) crash(o op) {
 // one may be missing, from the end.
 func (r *runner) reopen(clone *disk.Mem) {
 	r.letGo()
+	r.sum.crashes++
 	before := r.node.apply.Position()
 	r.must(r.node.close(), "close what was cut off")
 	r.open(clone)
@@ -327,9 +352,9 @@ func (r *runner) maintain(o op) {
 		r.within(o, r.node.maint.ForgetHistory)
 	case "purge":
 		r.purge(o)
-	case "flush":
+	case "flush", "part", "compact":
 		if t := r.tables[o.arg(0)]; t != nil && !t.stream() && r.config.flush != "never" {
-			r.flush(t, o)
+			r.moves(t, o)
 			return
 		}
 		r.rest(o.inner)
@@ -340,21 +365,40 @@ func (r *runner) maintain(o op) {
 func (r *runner) flushAll() {
 	for _, t := range r.ordered() {
 		if !t.stream() {
-			r.flush(t, op{name: "flush", args: []string{t.name}})
+			r.sum.flushes++
+			r.moves(t, op{name: "flush", args: []string{t.name}})
 		}
 	}
 }
 
-// flush moves the rows of a table to the cold tier.
-func (r *runner) flush(t *table, o op) {
-	whole := len(o.inner) == 0
-	err := r.within(o, func(ctx context.Context) error {
-		_, err := r.node.maint.Flush(ctx, t.def.ID)
+// moves flushes a table or some of its partitions, or compacts its files.
+func (r *runner) moves(t *table, o op) {
+	whole := o.name == "flush" && len(o.inner) == 0
+	var before map[schema.Scope][]string
+	if o.name == "compact" && r.config.graceSeconds > 0 {
+		before = r.filesOf(t)
+	}
+	err := r.within(o, func(ctx context.Context) (err error) {
+		switch o.name {
+		case "compact":
+			_, err = r.node.maint.Compact(ctx, t.def.ID)
+		case "part":
+			var scopes []schema.Scope
+			for _, word := range o.args[1:] {
+				scopes = append(scopes, scopeOf(t, word))
+			}
+			_, err = r.node.maint.FlushScopes(ctx, t.def.ID, scopes)
+		default:
+			_, err = r.node.maint.Flush(ctx, t.def.ID)
+		}
 		if r.tables[t.name] != t {
 			return nil // dropped meanwhile: what the flush says is its own
 		}
 		return err
 	})
+	if before != nil && r.tables[t.name] == t {
+		r.checkGrace(t, before)
+	}
 	if err != nil || !whole {
 		return
 	}
@@ -375,9 +419,11 @@ func (r *runner) within(o op, work func(context.Context) error) error {
 	defer stop()
 	r.stop = stop
 	waiting := o.inner
-	hook := r.node.hook
+	hook, faults := r.node.hook, r.node.faults
 	hook.n = 0
 	hook.before = func(n int) error {
+		faults.armed = false
+		defer func() { faults.armed = true }()
 		for r.clone == nil && len(waiting) > 0 && waiting[0].at <= n {
 			next := waiting[0]
 			waiting = waiting[1:]
@@ -388,14 +434,20 @@ func (r *runner) within(o op, work func(context.Context) error) error {
 		}
 		return nil
 	}
+	faults.armed = true
 	err := work(ctx)
+	refused := faults.hits > 0
+	if r.litter = r.litter || refused; refused {
+		r.sum.refused++
+	}
+	*faults = diskFaults{}
 	hook.before, r.stop = nil, nil
 	r.synced = max(r.synced, hook.synced)
 	stopped := ctx.Err() != nil
 	if clone := r.clone; clone != nil {
 		r.clone = nil
 		r.reopen(clone)
-	} else if err != nil && !(stopped && errors.Is(err, context.Canceled)) {
+	} else if err != nil && !refused && !(stopped && errors.Is(err, context.Canceled)) {
 		r.failf("%s: %v", o.text(), err)
 	}
 	r.rest(waiting)

@@ -39,7 +39,7 @@ type tally struct {
 
 func main() {
 	if len(os.Args) < 2 {
-		fmt.Fprintln(os.Stderr, "usage: runner check | test | fuzz [-time=10s | -sum=1h] [-run=regexp] | torture [-cycles=50] [-points=10000] [-seed=0]")
+		fmt.Fprintln(os.Stderr, "usage: runner check | test | fuzz [-time=10s | -sum=1h] [-run=regexp] | torture [-cycles=50] [-points=10000] [-operations=1000000] [-seed=0]")
 		os.Exit(2)
 	}
 	var steps []step
@@ -78,7 +78,7 @@ func testSteps() []step {
 		in("sdk/go", goTest("sdk/go", "./...")),
 		goTest("logic", "-timeout=20m", "./test/logic", "-args", "-config=all"),
 		goTest("dialogues and binaries", "-timeout=20m", "./test/protocol", "./test/e2e", "./test/upgrade"),
-		goTest("torture", "-timeout=15m", "./test/torture/..."),
+		goTest("torture", "-timeout=15m", "./test/torture/...", "./test/metamorphic"),
 		goTest("race", "-race", "-short", "-timeout=20m", "./internal/core/...", "./internal/api/..."),
 	)
 }

@@ -166,6 +166,7 @@ func TestTortureReport(t *testing.T) {
 		"    a_test.go:1: torture: run=kill cycles=50 points=0 acked=7 lost=0 gap=1",
 		"    a_test.go:1: torture: run=memory cycles=0 points=100 acked=5 lost=0 gap=2",
 		"    a_test.go:1: torture: run=errors rounds=3 acked=1",
+		"    a_test.go:1: torture: run=tier operations=1000 compared=70 difference=0",
 		"    a_test.go:1: something else",
 	}
 	for i := range planted {
@@ -173,8 +174,8 @@ func TestTortureReport(t *testing.T) {
 	}
 	lines = append(lines, "torture: fault=f1 run=kill classes=gap after=2")
 	f(0, true, lines, "crash points                             100\n", "acknowledged writes                      13\n", "gaps                                     3\n",
-		"planted faults caught                    8 of 8\n", "f1: by gap, torn in the memory run, after 1 crash points", "f1: by gap in the kill run, after 2 cycles", "PASS")
+		"planted faults caught                    12 of 12\n", "f1: by gap, torn in the memory run, after 1 crash points", "f1: by gap in the kill run, after 2 cycles", "PASS")
 	f(1, false, lines, "FAIL")
-	f(1, true, lines[:6], "2 of 8", "FAIL")
+	f(1, true, lines[:7], "2 of 12", "FAIL")
 	f(1, true, lines[1:], "FAIL")
 }

@@ -20,8 +20,9 @@ type suffering struct {
 	caught  map[string]struct{} // their names
 }
 
-// planted is how many faults must be caught.
-const planted = 8
+// planted is how many faults must be caught: 8 by the crash runs, 4 by the random
+// programs against the tier.
+const planted = 12
 
 // torture runs the crash runs in their long form and prints their report; it
 // returns the exit code.
@@ -29,12 +30,23 @@ func torture(out io.Writer, args []string) int {
 	flags := flag.NewFlagSet("torture", flag.ContinueOnError)
 	cycles := flags.Int("cycles", 50, "how often the real server is killed")
 	points := flags.Int("points", 10_000, "crash points on the disk in memory")
+	operations := flags.Int("operations", 1_000_000, "operations of random programs against the cold tier")
 	seed := flags.Uint64("seed", 0, "what the runs are drawn from; 0 draws it from the clock")
 	if err := flags.Parse(args); err != nil {
 		return 2
 	}
-	cmd := exec.Command("go", "test", "./test/torture", "-count=1", "-timeout=0", "-v", "-args",
-		"-cycles="+strconv.Itoa(*cycles), "-points="+strconv.Itoa(*points), "-seed="+strconv.FormatUint(*seed, 10), "-faults")
+	s := suffering{figures: map[string]int64{}, caught: map[string]struct{}{}}
+	drawn := "-seed=" + strconv.FormatUint(*seed, 10)
+	ok := s.run(out, "./test/torture", "-cycles="+strconv.Itoa(*cycles), "-points="+strconv.Itoa(*points), drawn, "-faults")
+	ok = s.run(out, "./test/metamorphic", "-operations="+strconv.Itoa(*operations), drawn, "-planted=tier-*") && ok
+	return s.report(out, ok)
+}
+
+// run runs the tests of one package in their long form, prints what they say and
+// takes it into account; it reports whether they passed.
+func (s *suffering) run(out io.Writer, room string, flags ...string) bool {
+	args := append([]string{"test", room, "-count=1", "-timeout=0", "-v", "-args"}, flags...)
+	cmd := exec.Command("go", args...)
 	cmd.Stderr = os.Stderr
 	printed, err := cmd.StdoutPipe()
 	if err == nil {
@@ -42,21 +54,19 @@ func torture(out io.Writer, args []string) int {
 	}
 	if err != nil {
 		fmt.Fprintln(out, err)
-		return 1
+		return false
 	}
-	s := suffering{figures: map[string]int64{}, caught: map[string]struct{}{}}
 	scanner := bufio.NewScanner(printed)
 	scanner.Buffer(nil, 16<<20)
 	for scanner.Scan() {
 		line := scanner.Text()
-		if strings.HasPrefix(line, "=== ") {
+		if strings.HasPrefix(line, "=== ") || strings.HasPrefix(line, "seed ") {
 			continue
 		}
 		fmt.Fprintln(out, line)
 		s.read(line)
 	}
-	ok := cmd.Wait() == nil && scanner.Err() == nil
-	return s.report(out, ok)
+	return cmd.Wait() == nil && scanner.Err() == nil
 }
 
 // read takes a line of the runs into account.
@@ -73,8 +83,11 @@ func (s *suffering) read(line string) {
 	if fault := words["fault"]; fault != "" {
 		s.caught[fault] = struct{}{}
 		unit := "crash points"
-		if words["run"] == "kill" {
+		switch words["run"] {
+		case "kill":
 			unit = "cycles"
+		case "tier":
+			unit = "operations of a short program"
 		}
 		s.faults = append(s.faults, fmt.Sprintf("%s: by %s in the %s run, after %s %s", fault, strings.ReplaceAll(words["classes"], "+", ", "), words["run"], words["after"], unit))
 		return
@@ -91,7 +104,7 @@ func (s *suffering) read(line string) {
 func (s *suffering) report(out io.Writer, ok bool) int {
 	fmt.Fprintf(out, "\ntorture report (runs: %s)\n", strings.Join(s.runs, ", "))
 	for _, line := range [][2]string{
-		{"cycles", "cycles"}, {"crash points", "points"}, {"rounds of disk errors and clock jumps", "rounds"}, {"acknowledged writes", "acked"},
+		{"cycles", "cycles"}, {"operations of random programs", "operations"}, {"reads compared with a model", "compared"}, {"differences", "difference"}, {"crash points", "points"}, {"rounds of disk errors and clock jumps", "rounds"}, {"acknowledged writes", "acked"},
 		{"lost", "lost"}, {"phantom", "phantom"}, {"gaps", "gap"}, {"duplicates", "duplicate"}, {"reordered", "reorder"},
 		{"torn", "torn"}, {"leaks", "leak"}, {"twofold", "twofold"},
 	} {
@@ -102,7 +115,7 @@ func (s *suffering) report(out io.Writer, ok bool) int {
 	for _, f := range s.faults {
 		fmt.Fprintf(out, "  %s\n", f)
 	}
-	if !ok || len(s.caught) < planted || len(s.runs) < 3 {
+	if !ok || len(s.caught) < planted || len(s.runs) < 4 {
 		fmt.Fprintln(out, "FAIL")
 		return 1
 	}

@@ -108,7 +108,7 @@ func (m *Maintainer) removeFiles(ctx context.Context, of schema.TableID) (remova
 // manifest that names it: its scope has other files, and it was removed a short
 // time ago.
 func (m *Maintainer) inGrace(view *catalog.View, f schema.File) (bool, error) {
-	if f.State != schema.FileRemoved || m.o.Now().UnixMicro() >= schema.SeqTime(f.RemovedAt)+m.o.Grace.Microseconds() {
+	if f.State != schema.FileRemoved || m.o.Grace < 0 || m.o.Now().UnixMicro() >= schema.SeqTime(f.RemovedAt)+m.o.Grace.Microseconds() {
 		return false, nil
 	}
 	if _, lives := view.Definitions().TableByID(f.Table); !lives {

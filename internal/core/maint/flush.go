@@ -36,6 +36,11 @@ func (m *Maintainer) Flush(ctx context.Context, id schema.TableID) (FlushResult,
 	return m.flush(ctx, id, nil)
 }
 
+// FlushScopes is Flush of some partitions.
+func (m *Maintainer) FlushScopes(ctx context.Context, id schema.TableID, scopes []schema.Scope) (FlushResult, error) {
+	return m.flush(ctx, id, append(make([]schema.Scope, 0, len(scopes)), scopes...))
+}
+
 // flush moves the hot rows of some partitions, of all when scopes is nil.
 func (m *Maintainer) flush(ctx context.Context, id schema.TableID, scopes []schema.Scope) (result FlushResult, err error) {
 	if m.first.err != nil {

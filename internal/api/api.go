@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -31,6 +32,7 @@ const (
 	streamPiece    = 64 << 10         // of a streamed answer
 	defaultGrace   = 3 * time.Second
 	defaultTimeout = 30 * time.Second
+	sqlPath        = "/v1/api/sql"
 	lastSecond     = time.Second // for connections to end that were cut off
 	unreadBytes    = 128 << 10   // of a body that fasthttp reads away by itself
 	unwantedPiece  = 64 << 10    // of a body that nobody wants, in a second
@@ -66,6 +68,9 @@ type Options struct {
 	MaxResultBytes int64
 	// Protection bounds addresses.
 	Protection Protection
+	// MaxUpload is the length of a request body with files; 0 means what the
+	// default bounds of files come to.
+	MaxUpload int64
 	// QueriesPerSecond bounds SQL requests of one user.
 	QueriesPerSecond int
 	// LimiterEntries and LimiterIdle bound the memory of rate limits.
@@ -100,6 +105,7 @@ func (o Options) withDefaults() Options {
 		o.Now = time.Now
 	}
 	o.Protection = o.Protection.withDefaults()
+	o.MaxUpload = max(or(o.MaxUpload, 20*25<<20+o.Protection.MaxBody), o.Protection.MaxBody)
 	return o
 }
 
@@ -160,7 +166,7 @@ func New(o Options) (*Server, error) {
 		CloseOnShutdown:              true,
 		KeepHijackedConns:            true, // sockets give its buffers back while they wait
 		SecureErrorLogMessage:        true,
-		HeaderReceived:               bodyDeadline,
+		HeaderReceived:               s.bodyLimits,
 		ErrorHandler:                 s.badRequest,
 		ConnState:                    s.gate.connection,
 		Logger:                       discard{},
@@ -174,8 +180,12 @@ type discard struct{}
 // Printf does nothing.
 func (discard) Printf(string, ...any) {}
 
-// bodyDeadline gives a body more time than the headers had.
-func bodyDeadline(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
+// bodyLimits gives a body more time than the headers had, and one with files more
+// room.
+func (s *Server) bodyLimits(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
+	if isUpload(h) {
+		return fasthttp.RequestConfig{ReadTimeout: uploadPatience, MaxRequestBodySize: int(s.o.MaxUpload)}
+	}
 	if n := h.ContentLength(); n > 0 || n == -1 {
 		return fasthttp.RequestConfig{ReadTimeout: bodyTimeout}
 	}
@@ -277,7 +287,11 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	defer s.recover(ctx)
 	s.stats.requests.Add(1)
 	client := s.Client(ctx)
-	if !s.gate.admit(ctx, client, s.o.Now()) {
+	room := s.o.Protection.MaxBody
+	if isUpload(&ctx.Request.Header) {
+		room = s.o.MaxUpload
+	}
+	if !s.gate.admit(ctx, client, room, s.o.Now()) {
 		s.stats.refused.Add(1)
 		return
 	}
@@ -292,7 +306,28 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 		r.serve(ctx, client)
 		return
 	}
+	if s.serveBelow(ctx, client) {
+		return
+	}
 	notFound(ctx)
+}
+
+// serveBelow serves the routes whose path goes on behind a prefix, as it was
+// sent: nothing in it has been resolved.
+func (s *Server) serveBelow(ctx *fasthttp.RequestCtx, client auth.Client) bool {
+	if string(ctx.Method()) != fasthttp.MethodGet {
+		return false
+	}
+	given := string(ctx.URI().PathOriginal())
+	if rest, ok := strings.CutPrefix(given, filesPrefix); ok {
+		s.file(ctx, client, rest, false)
+		return true
+	}
+	if rest, ok := strings.CutPrefix(given, filesAlias); ok {
+		s.file(ctx, client, rest, true)
+		return true
+	}
+	return false
 }
 
 // discardBody reads away a long body that nobody wanted: closing a connection
@@ -334,7 +369,7 @@ func (s *Server) table() map[string]route {
 		"/health":                {fasthttp.MethodGet, s.health},
 		"/v1/api/healthcheck":    {fasthttp.MethodGet, s.health},
 		"/v1/api/cluster/health": {fasthttp.MethodGet, s.clusterHealth},
-		"/v1/api/sql":            {fasthttp.MethodPost, s.postSQL},
+		sqlPath:                  {fasthttp.MethodPost, s.postSQL},
 		"/v1/api/auth/login":     {fasthttp.MethodPost, s.login},
 		"/v1/api/auth/refresh":   {fasthttp.MethodPost, s.refresh},
 		"/v1/api/auth/logout":    {fasthttp.MethodPost, s.logout},

@@ -10,10 +10,10 @@ import (
 	"kalamdb/internal/testkit"
 )
 
-// openDB opens a database on a disk in memory.
-func openDB(t testing.TB) (*core.DB, *core.DB) {
+// openOn opens a database on a disk.
+func openOn(t testing.TB, mem *disk.Mem) (*core.DB, *core.DB) {
 	t.Helper()
-	db, err := testkit.Open(disk.NewMem(), testkit.NewClock(), nil)
+	db, err := testkit.Open(mem, testkit.NewClock(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

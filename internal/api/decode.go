@@ -9,6 +9,7 @@ import (
 	"mime/multipart"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/valyala/fasthttp"
@@ -23,8 +24,7 @@ const maxParts = 64
 // decode reads the body of an SQL request.
 func (q *sqlRequest) decode(ctx *fasthttp.RequestCtx) error {
 	contentType := string(ctx.Request.Header.ContentType())
-	const form = "multipart/form-data"
-	if len(contentType) >= len(form) && strings.EqualFold(contentType[:len(form)], form) {
+	if isForm(contentType) {
 		return q.decodeForm(ctx, contentType)
 	}
 	body, err := readBody(ctx, maxJSONBody)
@@ -125,8 +125,8 @@ func (q *sqlRequest) decodeJSON(body []byte) error {
 	return q.setParams(params)
 }
 
-// decodeForm reads the same as multipart parts. Parts named file:… are known
-// and not supported yet.
+// decodeForm reads the same as multipart parts. Parts named file:… are files,
+// which go to the local disk as they come.
 func (q *sqlRequest) decodeForm(ctx *fasthttp.RequestCtx, contentType string) error {
 	malformed := func(err error) error {
 		return fault.Wrap(fault.InvalidInput, err, "Multipart parse error: %s", err)
@@ -141,7 +141,9 @@ func (q *sqlRequest) decodeForm(ctx *fasthttp.RequestCtx, contentType string) er
 	if stream == nil {
 		return malformed(errors.New("the body is empty"))
 	}
-	reader := multipart.NewReader(io.LimitReader(stream, q.server.o.Protection.MaxBody), options["boundary"])
+	body := &uploadReader{from: stream, ctx: ctx, begun: time.Now()}
+	reader := multipart.NewReader(io.LimitReader(body, q.server.o.MaxUpload), options["boundary"])
+	q.upload = q.server.o.DB.NewUpload()
 	hasSQL := false
 	var params []byte
 	for n := 0; ; n++ {
@@ -156,8 +158,11 @@ func (q *sqlRequest) decodeForm(ctx *fasthttp.RequestCtx, contentType string) er
 			return malformed(errors.New("more than " + strconv.Itoa(maxParts) + " parts"))
 		}
 		name := part.FormName()
-		if strings.HasPrefix(name, "file:") {
-			return fault.New(fault.NotImplemented, "file uploads are not supported yet")
+		if key, ok := strings.CutPrefix(name, "file:"); ok {
+			if err := q.addFile(key, part); err != nil {
+				return err
+			}
+			continue
 		}
 		value, err := io.ReadAll(io.LimitReader(part, maxJSONBody+1))
 		switch {
@@ -181,6 +186,32 @@ func (q *sqlRequest) decodeForm(ctx *fasthttp.RequestCtx, contentType string) er
 		return fault.New(fault.EmptySQL, "SQL statement is required")
 	}
 	return q.setFormParams(params)
+}
+
+// addFile takes one file.
+func (q *sqlRequest) addFile(key string, part *multipart.Part) error {
+	from := &partReader{from: part}
+	err := q.upload.Add(key, part.FileName(), part.Header.Get("Content-Type"), from)
+	if from.err != nil {
+		return fault.Wrap(fault.InvalidInput, from.err, "Multipart parse error: %s", from.err)
+	}
+	return err
+}
+
+// partReader remembers why a part could not be read: that is the sender's doing,
+// and what fails behind it ours.
+type partReader struct {
+	from io.Reader
+	err  error
+}
+
+// Read implements io.Reader.
+func (r *partReader) Read(p []byte) (int, error) {
+	n, err := r.from.Read(p)
+	if err != nil && err != io.EOF {
+		r.err = err
+	}
+	return n, err
 }
 
 // setFormParams reads params as text, where they are checked by themselves.

@@ -67,7 +67,7 @@ func TestGate(t *testing.T) {
 	f := func(ip string, status int, words string) {
 		t.Helper()
 		ctx := request("GET", ip)
-		if g.admit(ctx, auth.Client{IP: ip, Local: ip == "127.0.0.1"}, now) != (status == 200) {
+		if g.admit(ctx, auth.Client{IP: ip, Local: ip == "127.0.0.1"}, 10<<20, now) != (status == 200) {
 			t.Errorf("%s: admitted is wrong", ip)
 		}
 		if ctx.Response.StatusCode() != status || !strings.Contains(string(ctx.Response.Body()), words) {
@@ -102,7 +102,7 @@ func TestGate(t *testing.T) {
 func TestGateBody(t *testing.T) {
 	g := newGate(Protection{MaxBody: 100}.withDefaults(), nil, 0, 0, time.Now)
 	ctx := request("POST", "127.0.0.1", "Content-Length", "101")
-	if g.admit(ctx, auth.Client{IP: "127.0.0.1", Local: true}, time.Now()) {
+	if g.admit(ctx, auth.Client{IP: "127.0.0.1", Local: true}, g.o.MaxBody, time.Now()) {
 		t.Error("a body that is too large is admitted")
 	}
 	want := `{"error":"BODY_TOO_LARGE","message":"Request body exceeds maximum allowed size","size_bytes":101,"max_bytes":100}`
@@ -121,7 +121,7 @@ func TestGateConnections(t *testing.T) {
 	f := func(ip string, ok bool) {
 		t.Helper()
 		ctx := request("GET", ip)
-		if got := g.admit(ctx, auth.Client{IP: ip}, time.Now()); got != ok {
+		if got := g.admit(ctx, auth.Client{IP: ip}, g.o.MaxBody, time.Now()); got != ok {
 			t.Errorf("%s: %v %s", ip, got, ctx.Response.Body())
 		}
 	}

@@ -85,6 +85,12 @@ var wires = map[fault.Code]wire{
 	fault.SetupRequired:        {401, "SETUP_REQUIRED", "UNAUTHORIZED"},
 	fault.AccountLocked:        {401, "ACCOUNT_LOCKED", "UNAUTHORIZED"},
 	fault.WeakPassword:         {400, wireExecution, socketFailed},
+	fault.FileTooLarge:         {400, "FILE_TOO_LARGE", socketFailed},
+	fault.TooManyFiles:         {400, "TOO_MANY_FILES", socketFailed},
+	fault.MissingFile:          {400, "MISSING_FILE", socketFailed},
+	fault.ExtraFile:            {400, "EXTRA_FILE", socketFailed},
+	fault.InvalidMIMEType:      {400, "INVALID_MIME_TYPE", socketFailed},
+	fault.FileNotFound:         {404, "FILE_NOT_FOUND", socketFailed},
 }
 
 // publicWords are what callers below dba read instead of a sentence that is
@@ -191,6 +197,12 @@ func (s *Server) fail(ctx *fasthttp.RequestCtx, q *sqlRequest, err error) {
 	err = s.timeAsFault(err)
 	id := q.id()
 	r := reportOf(err, q.sql, q.session != nil && q.session.Role.Admin(), id)
+	if q.upload != nil && q.upload.Files() > 0 && fault.Is(err, fault.TableNotFound) {
+		r.code = "TABLE_NOT_FOUND"
+		if q.session == nil || !q.session.Role.Admin() {
+			r.message = "Requested table is not available"
+		}
+	}
 	s.stats.failed(fault.CodeOf(err))
 	if r.status == fasthttp.StatusInternalServerError {
 		s.o.Logger.Error("request failed", "request", id, "user", q.user(), "error", err)

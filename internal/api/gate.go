@@ -85,11 +85,12 @@ func newGate(o Protection, proxies []netip.Prefix, entries int, idle time.Durati
 	return g
 }
 
-// admit reports whether a request may go on; if not it has been answered.
-func (g *gate) admit(ctx *fasthttp.RequestCtx, client auth.Client, now time.Time) bool {
-	if n := int64(ctx.Request.Header.ContentLength()); n > g.o.MaxBody {
+// admit reports whether a request whose body may have so many bytes may go on; if
+// not it has been answered.
+func (g *gate) admit(ctx *fasthttp.RequestCtx, client auth.Client, room int64, now time.Time) bool {
+	if n := int64(ctx.Request.Header.ContentLength()); n > room {
 		refuse(ctx, fasthttp.StatusRequestEntityTooLarge, "BODY_TOO_LARGE", "Request body exceeds maximum allowed size",
-			field{"size_bytes", n}, field{"max_bytes", g.o.MaxBody})
+			field{"size_bytes", n}, field{"max_bytes", room})
 		return false
 	}
 	if g.o.Off || client.Local {

@@ -19,6 +19,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"kalamdb/internal/auth"
+	"kalamdb/internal/disk"
 )
 
 const secret = "a secret of at least thirty-two characters"
@@ -27,6 +28,7 @@ const secret = "a secret of at least thirty-two characters"
 type edge struct {
 	*Server
 	url     string
+	disk    *disk.Mem
 	log     *bytes.Buffer
 	cookies string // of the last answer
 	bodies  map[string]string
@@ -37,12 +39,13 @@ type edge struct {
 // serve runs a server over a fresh database until the test ends.
 func serve(t testing.TB, change func(*Options)) *edge {
 	t.Helper()
-	db, accounts := openDB(t)
+	mem := disk.NewMem()
+	db, accounts := openOn(t, mem)
 	passwords, err := auth.NewPasswords(auth.PasswordOptions{Cost: 4})
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := &edge{log: &bytes.Buffer{}, bodies: map[string]string{}}
+	e := &edge{disk: mem, log: &bytes.Buffer{}, bodies: map[string]string{}}
 	logger := slog.New(slog.NewTextHandler(e.log, nil))
 	users, err := auth.New(auth.Options{
 		Users: accounts, Accounts: accounts.Accounts(), Passwords: passwords, Secret: []byte(secret), AttemptsPerSecond: 1000, Logger: logger,

@@ -30,6 +30,7 @@ type sqlRequest struct {
 	params       []datum.Value
 	name         string // of the request, "" until somebody asks
 	ctx          context.Context
+	upload       *core.Upload // of a multipart request, or nil
 }
 
 // id names the request in the log and in answers.
@@ -51,13 +52,18 @@ func (q *sqlRequest) user() schema.UserID {
 func (s *Server) postSQL(ctx *fasthttp.RequestCtx, client auth.Client) {
 	q := &sqlRequest{server: s, start: s.o.Now(), ctx: s.context(ctx)}
 	q.name = requestName(ctx)
+	defer func() {
+		if q.upload != nil {
+			q.upload.Close()
+		}
+	}()
 	if err := s.prepare(ctx, q, client); err != nil {
 		s.fail(ctx, q, err)
 		return
 	}
 	s.stats.statements.Add(1)
 	results, err := s.o.DB.Execute(q.ctx, q.session, core.Request{
-		SQL: q.sql, Params: q.params, Namespace: q.namespace, Gone: leaving(ctx.Conn()),
+		SQL: q.sql, Params: q.params, Namespace: q.namespace, Gone: leaving(ctx.Conn()), Upload: q.upload,
 	})
 	if err != nil {
 		s.fail(ctx, q, err)

@@ -70,6 +70,7 @@ type Tier struct {
 	options Options
 	cache   *pageCache
 	copies  *copies // of files of object stores
+	staged  staging
 	stats   struct{ pagesRead, pagesCached, rowGroups, filesWritten, filesRemoved atomic.Int64 }
 	mu      struct {
 		sync.Mutex

@@ -45,6 +45,8 @@ const (
 	kindPutAudit      = 21
 	kindMove          = 22
 	kindAdoptPacked   = 23
+	kindBeginBlobs    = 24
+	kindDropBlobs     = 25
 )
 
 // The durabilities as stored.
@@ -141,6 +143,10 @@ func Plain(b Body) Body {
 	case *Adopt:
 		return *b
 	case *AdoptPacked:
+		return *b
+	case *BeginBlobs:
+		return *b
+	case *DropBlobs:
 		return *b
 	case *DropFiles:
 		return *b

@@ -67,6 +67,8 @@ func samples() map[string]*command.Command {
 			{Scope: "al", Rows: []command.AdoptedRow{{Key: []byte{1}, Seq: 9}}, Window: schema.Segment{Table: 7, Scope: "al", File: 3, To: 1, MinSeq: 9, MaxSeq: 9, SchemaVersion: 2}},
 			{Scope: "bo", From: 1, Rows: []command.AdoptedRow{{Key: []byte{1}, Seq: 300}, {Key: []byte{2}, Seq: 301}}, Window: schema.Segment{Table: 7, Scope: "bo", File: 3, From: 1, To: 9, SchemaVersion: 2}},
 		}},
+		command.BeginBlobs{Blobs: []schema.Blob{{BlobKey: schema.BlobKey{Table: 7, Scope: "al"}, Name: "Report Q1.pdf", Size: 9, MIME: "application/pdf", SHA256: "00ff", StorageID: "local", Path: "app/notes/al", CreatedAt: 1}}},
+		command.DropBlobs{Keys: []schema.BlobKey{{Table: 7, Scope: "al", ID: 1 << 40}, {Table: 7, ID: 9}}, Deleted: true},
 	}
 	all := map[string]*command.Command{}
 	for i, body := range bodies {

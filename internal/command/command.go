@@ -289,6 +289,8 @@ type Receipt struct {
 	Dropped []*schema.Table
 	// File is the reservation that FileBegin made.
 	File schema.File
+	// Blobs are what BeginBlobs has made known or DropBlobs has marked.
+	Blobs []schema.Blob
 }
 
 // Committer proposes commands. It has one implementation on a single node and
@@ -328,4 +330,6 @@ type Commit struct {
 	// new definition.
 	Dropped []schema.TableID
 	Altered []schema.TableID
+	// Freed are blobs that no row refers to any more.
+	Freed []schema.BlobKey
 }

@@ -161,6 +161,9 @@ func (r *reader) body(kind byte) Body {
 	if b := r.index(kind); b != nil {
 		return b
 	}
+	if b := r.blob(kind); b != nil {
+		return b
+	}
 	return r.maintenance(kind)
 }
 

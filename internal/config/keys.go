@@ -57,7 +57,7 @@ func find(keys []key, name string) *key {
 func (o *Options) keys() []key {
 	var all []key
 	for _, section := range [][]key{
-		o.Server.keys(), o.Storage.keys(), o.Memory.keys(), o.Commit.keys(), o.Transaction.keys(), o.Live.keys(), o.Flush.keys(), o.Flush.Compaction.keys(), o.Cold.keys(), o.WebSocket.keys(),
+		o.Server.keys(), o.Storage.keys(), o.Memory.keys(), o.Commit.keys(), o.Transaction.keys(), o.Live.keys(), o.Flush.keys(), o.Flush.Compaction.keys(), o.Cold.keys(), o.Files.keys(), o.WebSocket.keys(),
 		o.Limits.keys(), o.Analytics.keys(), o.Execution.keys(), o.RateLimit.keys(), o.Security.keys(), o.Security.CORS.keys(),
 		o.Auth.keys(), o.Retention.keys(), o.Jobs.keys(), o.DBA.keys(), o.DDL.keys(), o.SQL.keys(), o.Logging.keys(), o.Tracing.keys(),
 	} {
@@ -150,6 +150,15 @@ func (s *Cold) keys() []key {
 		{"cold.pack_scopes", &s.PackScopes, "64", "When one flush of a USER table meets more users than these with few rows each, they share files.", positive},
 		{"cold.min_file_rows", &s.MinFileRows, "10000", "Hot rows from which on a user has a file of his own in such a flush.", limits{min: 1, max: math.MaxInt32}},
 		{"cold.cache_bytes", &s.CacheBytes, "1GiB", "Bytes on disk that local copies of files of object storages may take; a statement that needs more at once is refused.", limits{min: 1 << 20}},
+	}
+}
+
+func (s *Files) keys() []key {
+	return []key{
+		{"files.max_size_bytes", &s.MaxSize, "25MiB", "Bytes of one file of a FILE column, at most 100 MiB.", limits{min: 1, max: 100 << 20}},
+		{"files.max_files_per_request", &s.MaxFiles, "20", "Files that one request may bring.", between(1, 48)},
+		{"files.allowed_mime_types", &s.AllowedTypes, "", "Types that files may have, such as image/png or image/*; empty allows all.", text},
+		{"files.max_uploads", &s.MaxUploads, "16", "Requests with files at one time; more get SERVER_BUSY. Their files lie in tmp of the data directory first.", between(1, 1024)},
 	}
 }
 

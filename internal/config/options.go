@@ -18,6 +18,7 @@ type Options struct {
 	Live        Live
 	Flush       Flush
 	Cold        Cold
+	Files       Files
 	WebSocket   WebSocket
 	Limits      Limits
 	Analytics   Analytics
@@ -101,6 +102,14 @@ type Compaction struct {
 	Enabled                  bool
 	MinSegments, MaxSegments int
 	UserRows, SharedRows     int64
+}
+
+// Files is section [files].
+type Files struct {
+	MaxSize      int64
+	MaxFiles     int
+	AllowedTypes []string
+	MaxUploads   int
 }
 
 // Cold is section [cold].

@@ -36,6 +36,7 @@ type Conversation struct {
 	began     time.Time    // when the request did, or zero
 	running   *statement   // the one that runs
 	until     time.Time    // when the batch that runs must have ended, or zero
+	upload    *Upload      // what came with the request, or nil
 }
 
 // numbers returns what the conversation has drawn from sequences.

@@ -100,6 +100,8 @@ type Options struct {
 	ColdGrace time.Duration
 	// Jobs bounds background jobs.
 	Jobs JobOptions
+	// Files bounds files of FILE columns.
+	Files FileOptions
 	// HistoryAge and HistoryBytes bound what can be replayed; 0 is 1 h, 1 GiB.
 	HistoryAge   time.Duration
 	HistoryBytes int64
@@ -190,6 +192,7 @@ type DB struct {
 	analytics    *exec.Engine        // of what the row path has not
 	statements   *statements         // that run
 	ready        chan struct{}       // closed when the catalog is complete
+	uploads      chan struct{}       // holds a token for each request with files
 	looks        looks
 	stats        struct {
 		statements, failures, conflicts atomic.Int64
@@ -203,7 +206,7 @@ func Open(o Options) (*DB, error) {
 		return nil, errors.New("open core: store, cold tier and passwords are required")
 	}
 	o = o.withDefaults()
-	db := &DB{o: o, ready: make(chan struct{}), plans: newPlanCache(o.Limits.PlanCacheEntries), texts: semaphore.NewWeighted(textRoom), memory: exec.NewMemory(o.Limits.MaxSortBytes)}
+	db := &DB{o: o, ready: make(chan struct{}), uploads: make(chan struct{}, o.Files.Uploads), plans: newPlanCache(o.Limits.PlanCacheEntries), texts: semaphore.NewWeighted(textRoom), memory: exec.NewMemory(o.Limits.MaxSortBytes)}
 	db.analytics = o.Analytics.engine(o.Logger)
 	db.statements = newStatements(o.Now, newSlowLog(o.SlowStatement, o.Slow), o.Tracer)
 	if err := db.compose(); err != nil {
@@ -234,7 +237,7 @@ func (o Options) withDefaults() Options {
 	if o.AuditEntries == 0 {
 		o.AuditEntries = 100_000
 	}
-	o.Limits = o.Limits.withDefaults()
+	o.Limits, o.Files = o.Limits.withDefaults(), o.Files.withDefaults()
 	return o
 }
 

@@ -33,6 +33,9 @@ type Request struct {
 	// answer; his statement is given up then. It is asked from another goroutine,
 	// and may be once more after the results were closed. nil means never.
 	Gone func() bool
+	// Upload are the files that came with the request; nil when it has no place
+	// for them. It is the caller's, who closes it when the results are closed.
+	Upload *Upload
 }
 
 // Execute runs the statements of a request in order and returns a result for
@@ -49,7 +52,7 @@ func (db *DB) Execute(ctx context.Context, s *auth.Session, r Request) ([]*Resul
 	if namespace == "" {
 		namespace = schema.DefaultNamespace
 	}
-	c := Conversation{db: db, session: s, origin: originBatch, variables: newVariables(path(namespace)), backend: db.statements.backend(), gone: r.Gone, began: time.Now()}
+	c := Conversation{db: db, session: s, origin: originBatch, variables: newVariables(path(namespace)), backend: db.statements.backend(), gone: r.Gone, began: time.Now(), upload: r.Upload}
 	defer c.Close() // after a panic too
 	results, err := c.leave(c.execute(ctx, r.SQL, r.Params))
 	if err != nil {
@@ -71,6 +74,11 @@ func (c *Conversation) execute(ctx context.Context, sql string, params []datum.V
 func (c *Conversation) statements(ctx context.Context, sql string, params []datum.Value) ([]*Result, error) {
 	if limit := c.db.o.Limits.MaxSQLBytes; len(sql) > limit {
 		return nil, fault.New(fault.Syntax, "SQL query too long: %d bytes (maximum %d bytes)", len(sql), limit)
+	}
+	if c.upload != nil {
+		if err := c.upload.check(sql); err != nil {
+			return nil, err
+		}
 	}
 	if n, err := parse.Normalize(sql); err == nil && !n.Several && !n.Unterminated {
 		result, err := c.run(ctx, n, params)
@@ -94,6 +102,8 @@ func (c *Conversation) executeBatch(ctx context.Context, sql string, params []da
 		return nil, fault.New(fault.EmptySQL, "No SQL statements provided")
 	case len(pieces) > db.o.Limits.MaxStatements:
 		return nil, fault.New(fault.LimitExceeded, "a batch may have at most %d statements, this one has %d", db.o.Limits.MaxStatements, len(pieces))
+	case len(pieces) > 1 && c.upload != nil && len(c.upload.keys) > 0:
+		return nil, fault.New(fault.InvalidInput, "File uploads require a single SQL statement")
 	case len(pieces) > 1 && len(params) > 0:
 		return nil, fault.New(fault.ParamsWithBatch, "Parameters not supported with multi-statement batches")
 	}

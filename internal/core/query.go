@@ -157,6 +157,12 @@ func (db *DB) modify(ctx context.Context, c *Conversation, p *prepared, env *exe
 	if err != nil {
 		return nil, err
 	}
+	if c.upload != nil {
+		if err := c.upload.store(ctx, t, to.Scope); err != nil {
+			return nil, err
+		}
+		env.Files = c.upload
+	}
 	var out write.Outcome
 	var returning []plan.Output
 	var kind ResultKind

@@ -24,6 +24,7 @@ type Stats struct {
 	Live         live.Stats
 	Jobs         job.Stats
 	Maint        maint.Stats
+	Files        maint.BlobStats
 }
 
 // Stats returns the present figures.
@@ -32,6 +33,6 @@ func (db *DB) Stats() Stats {
 		Statements: db.stats.statements.Load(), Failures: db.stats.failures.Load(), Conflicts: db.stats.conflicts.Load(),
 		Plans: db.plans.size(), PlanHits: db.plans.hits.Load(), PlanMisses: db.plans.misses.Load(),
 		SortBytes: db.memory.Used(), Analytics: db.analytics.Stats(), Transactions: db.transactions.stats(), Running: db.statements.stats(),
-		Apply: db.apply.Stats(), Live: db.hub.Stats(), Jobs: db.jobs.Stats(), Maint: db.maint.Stats(),
+		Apply: db.apply.Stats(), Live: db.hub.Stats(), Jobs: db.jobs.Stats(), Maint: db.maint.Stats(), Files: db.maint.BlobStats(),
 	}
 }

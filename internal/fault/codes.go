@@ -54,6 +54,12 @@ const (
 	SetupRequired        Code = "SETUP_REQUIRED"
 	AccountLocked        Code = "ACCOUNT_LOCKED"
 	WeakPassword         Code = "WEAK_PASSWORD"
+	FileTooLarge         Code = "FILE_TOO_LARGE"
+	TooManyFiles         Code = "TOO_MANY_FILES"
+	MissingFile          Code = "MISSING_FILE"
+	ExtraFile            Code = "EXTRA_FILE"
+	InvalidMIMEType      Code = "INVALID_MIME_TYPE"
+	FileNotFound         Code = "FILE_NOT_FOUND"
 )
 
 // Info is what every door needs to know of a code.
@@ -117,6 +123,12 @@ var infos = map[Code]Info{
 	SetupRequired:        {"", true, "28000"},
 	AccountLocked:        {"", true, "28000"},
 	WeakPassword:         {"", true, "28P01"},
+	FileTooLarge:         {"", true, "54000"},
+	TooManyFiles:         {"", true, "54000"},
+	MissingFile:          {"", true, "22023"},
+	ExtraFile:            {"", true, "22023"},
+	InvalidMIMEType:      {"", true, "22023"},
+	FileNotFound:         {"", true, "42704"},
 }
 
 // Info returns the facts of a code; an unknown code is treated as Internal.

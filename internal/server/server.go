@@ -220,6 +220,9 @@ func (s *Server) coreOptions(passwords *auth.Passwords) core.Options {
 		Recorder: core.RecorderOptions{
 			Tables: c.DBA.Tables, Every: c.DBA.StatsInterval, Keep: c.Retention.DBAStats, Sample: s.sample,
 		},
+		Files: core.FileOptions{
+			MaxBytes: c.Files.MaxSize, MaxFiles: c.Files.MaxFiles, Types: c.Files.AllowedTypes, Uploads: c.Files.MaxUploads,
+		},
 		Jobs:       core.JobOptions{Workers: c.Jobs.MaxConcurrent, Queue: c.Jobs.Queue, Retention: c.Jobs.Retention},
 		HistoryAge: c.Live.HistoryAge, HistoryBytes: c.Live.HistoryBytes, Flush: s.flushOptions(), Compaction: s.compaction(), ColdGrace: cmp.Or(c.Cold.Grace, -1),
 		IgnoreForeignKeys:   c.SQL.IgnoreForeignKeys,
@@ -296,6 +299,7 @@ func (s *Server) apiOptions() api.Options {
 			RequestsPerSecond: c.RateLimit.MaxRequestsPerIP, Ban: c.RateLimit.BanDuration,
 			Connections: c.RateLimit.MaxConnectionsPerIP,
 		},
+		MaxUpload:        c.Files.MaxSize*int64(c.Files.MaxFiles) + min(c.RateLimit.RequestBodyLimitBytes, c.Security.MaxRequestBodySize),
 		QueriesPerSecond: c.RateLimit.MaxQueries,
 		LimiterEntries:   c.RateLimit.CacheMaxEntries, LimiterIdle: c.RateLimit.CacheTTL,
 		TrustedProxies: c.Security.ProxyRanges(),

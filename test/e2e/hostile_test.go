@@ -384,7 +384,7 @@ func TestHostileBodies(t *testing.T) {
 		{name: "form with params that are none", body: form("sql", "SELECT $1", "params", "{}"), header: multipart, status: 400, code: "INVALID_PARAMETER", words: []string{"Params must be a JSON array"}},
 		{name: "form with broken params", body: form("sql", "SELECT $1", "params", "[1"), header: multipart, status: 400, code: "INVALID_PARAMETER", words: []string{"Invalid params JSON: "}},
 		{name: "form with a lone surrogate", body: form("sql", "SELECT $1", "params", `["\ud800"]`), header: multipart, status: 400, code: "INVALID_PARAMETER", words: []string{"Invalid params JSON: "}},
-		{name: "form with a file", body: form("sql", "SELECT 1", "file:x", "y"), header: multipart, status: 400, code: execution, words: []string{"Not implemented: "}},
+		{name: "form with a file", body: form("sql", "SELECT 1", "file:x", "y"), header: multipart, status: 400, code: "EXTRA_FILE", words: []string{"file:x"}},
 		{name: "form of 65 parts", body: form(strings.Split(strings.Repeat("x y ", 65), " ")[:130]...), header: multipart, status: 400, code: "INVALID_INPUT", words: []string{"64"}},
 		{name: "form", body: form("sql", "SELECT $1", "params", "[1]"), header: multipart, status: 200},
 		{name: "form under another name", body: form("sql", "SELECT 1"), header: []string{"Content-Type", `Multipart/Form-Data; boundary="b"`}, status: 200},

@@ -244,7 +244,7 @@ func wireOf(c fault.Code) (status int, code, generic string) {
 		return 409, string(c), ""
 	case fault.Internal:
 		return 500, "INTERNAL_ERROR", "SQL request failed"
-	case fault.EmptySQL, fault.InvalidInput, fault.InvalidParameter, fault.ParamsWithBatch:
+	case fault.EmptySQL, fault.InvalidInput, fault.FileTooLarge, fault.TooManyFiles, fault.MissingFile, fault.ExtraFile, fault.InvalidMIMEType, fault.InvalidParameter, fault.ParamsWithBatch:
 		return 400, string(c), ""
 	case fault.BatchParseError:
 		return 400, "BATCH_PARSE_ERROR", "Failed to parse SQL batch"

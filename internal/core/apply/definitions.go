@@ -35,6 +35,12 @@ func (m *Machine) dropStorage(edit *catalog.Edit, id string) (left int64, err er
 			return 0, err
 		}
 		if len(files) == 0 {
+			if n, err := m.blobsIn(id); err != nil || n > 0 {
+				if err == nil {
+					err = fault.New(fault.InvalidOperation, "Cannot drop storage '%s': it holds files of FILE columns", id)
+				}
+				return 0, err
+			}
 			return left, edit.DeleteStorage(id)
 		}
 		for _, f := range files {

@@ -31,6 +31,8 @@ type Machine struct {
 	ceiling     uint64 // below it relaxed commits may be published
 	rows        *table.Writer
 	audit       trail
+	blobs       map[schema.BlobKey]*counted // whose references the group has changed
+	blobFault   error                       // of reading one of them
 
 	reader   store.Reader // the state that the group is checked against
 	batch    *store.Batch
@@ -104,6 +106,7 @@ func Alone(c *command.Command) bool {
 // Begin starts a group over the newest applied state.
 func (m *Machine) Begin(r store.Reader, b *store.Batch) {
 	m.reader, m.batch, m.accepted = r, b, 0
+	m.blobs, m.blobFault = nil, nil
 	m.rows.Begin(r, b)
 }
 
@@ -220,6 +223,10 @@ func (m *Machine) maintain(c *command.Command, body command.Body, o *Outcome) (e
 		err = m.move(&b, o)
 	case command.AdoptPacked:
 		err = m.adoptPacked(c, &b, o)
+	case command.BeginBlobs:
+		err = m.beginBlobs(c, &b, o)
+	case command.DropBlobs:
+		err = m.dropBlobs(&b, o)
 	case command.FillIndex:
 		err = m.fillIndex(&b, o)
 	case command.DropFiles:

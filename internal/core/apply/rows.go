@@ -54,10 +54,16 @@ func (m *Machine) write(c *command.Command, b *command.Write) (Outcome, error) {
 		}
 	}
 	m.rows.Done()
-	return Outcome{
+	o := Outcome{
 		Receipt: command.Receipt{Position: position, FirstSeq: first, Rows: int64(rows)},
 		Commit:  command.Commit{Changes: changes},
-	}, nil
+	}
+	for _, t := range m.tables {
+		if t.MayHoldFiles() {
+			return o, m.references(changes, &o)
+		}
+	}
+	return o, nil
 }
 
 // vacancyRows is how many inserts are looked for by one range of keys.

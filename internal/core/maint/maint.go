@@ -7,9 +7,10 @@
 // is removed at the next start, a window that does not cover its file yet is
 // moved on, and the rest is done again.
 //
-// Goroutines: two in Run, one for what the clock asks for and one that starts
-// flushes by the policies of tables; flushes and cleanups run as jobs.
-// Locks: Maintainer.mu, flushes.mu and holds.mu, none held across I/O.
+// Goroutines: three in Run, one for what the clock asks for, one that starts
+// flushes by the policies of tables and one that removes files of FILE columns;
+// flushes and cleanups run as jobs.
+// Locks: Maintainer.mu, flushes.mu, blobs.mu and holds.mu, none held across I/O.
 package maint
 
 import (
@@ -112,6 +113,7 @@ type Maintainer struct {
 	removable atomic.Bool // files may wait for their removal
 	stats     struct{ rows, files, removed, purged atomic.Int64 }
 	flushes   *flushes // what the schedule knows
+	blobs     *blobs
 	holds     holds
 	mu        struct {
 		sync.Mutex
@@ -163,7 +165,7 @@ func New(o Options) *Maintainer {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	m := &Maintainer{o: o, flushes: newFlushes()}
+	m := &Maintainer{o: o, flushes: newFlushes(), blobs: newBlobs()}
 	m.resumeJobs()
 	m.removable.Store(true)
 	m.mu.busy = map[schema.TableID]chan struct{}{}
@@ -191,6 +193,7 @@ func (m *Maintainer) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { m.schedule(ctx); return nil })
 	g.Go(func() error { m.keepOrder(ctx); return nil })
+	g.Go(func() error { m.collect(ctx); return nil })
 	return g.Wait()
 }
 

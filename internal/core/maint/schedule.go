@@ -83,6 +83,12 @@ func (f *flushes) signal() {
 
 // Committed hears of commits after they have become visible. It does not block.
 func (m *Maintainer) Committed(commits []command.Commit) {
+	for i := range commits {
+		if freed := commits[i].Freed; len(freed) > 0 {
+			m.blobs.note(freed)
+			m.blobs.signal()
+		}
+	}
 	if m.o.Flush.Every < 0 {
 		return
 	}

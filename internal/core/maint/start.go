@@ -201,6 +201,14 @@ func (m *Maintainer) cleanup(ctx context.Context, t *schema.Table) (string, erro
 		}
 		files, bytes = files+len(found.ready), bytes+found.bytes
 		if found.waiting == 0 {
+			if unneeded, err := m.unneededBlobs(ctx, schema.BlobTable(t.ID)); err != nil || len(unneeded) > 0 {
+				if err == nil {
+					err = m.dropBlobs(ctx, unneeded, false)
+				}
+				if err != nil {
+					return "", err
+				}
+			}
 			return fmt.Sprintf("Cleaned up table '%s': removed %d file(s), %d bytes", t.QualifiedName(), files, bytes), nil
 		}
 		if late {

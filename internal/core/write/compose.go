@@ -84,6 +84,9 @@ func (c *composer) insertValues(n int, row []datum.Value, absent []bool) error {
 			row[i] = v
 			generatedKey = generatedKey || generated && len(c.table.Key) == 1 && c.table.Key[0] == column.ID
 		}
+		if err := c.misplaced(row[i], column); err != nil {
+			return err
+		}
 		v, err := assign(row[i], column)
 		if err != nil {
 			return err
@@ -195,6 +198,9 @@ func (c *composer) update(old []datum.Value, set []plan.Assignment, evals []exec
 		if err != nil {
 			return err
 		}
+		if err := c.misplaced(v, column); err != nil {
+			return err
+		}
 		if v, err = assign(v, column); err != nil {
 			return err
 		}
@@ -268,6 +274,15 @@ func same(a, b datum.Value) bool {
 		return a.IsNull() && b.IsNull()
 	}
 	return datum.Compare(a, b) == 0
+}
+
+// misplaced refuses a file of the request in a column that holds none: nothing
+// would keep its bytes.
+func (c *composer) misplaced(v datum.Value, column *schema.Column) error {
+	if v.Kind() != datum.File || column.Type.Kind == datum.File || c.env.Files == nil {
+		return nil
+	}
+	return fault.New(fault.TypeMismatch, "column '%s' is no FILE column and cannot take a file of the request", column.Name)
 }
 
 // assign converts a value to its column's type and names the column when that

@@ -203,7 +203,7 @@ func newCatalogue() *catalogue {
 	c.chapter("Bytes", bytesFunctions())
 	c.chapter("Identifiers", idFunctions())
 	c.chapter("Sequences", sequenceFunctions())
-	c.chapter("Context", contextFunctions())
+	c.chapter("Context", append(contextFunctions(), fileFunction()))
 	c.chapter("System catalog", settingFunctions(), definitionFunctions(), visibilityFunctions(), privilegeFunctions(), registryFunctions(), procedureFunctions(), sizeFunctions())
 	c.chapter("Vectors", vectorFunctions())
 	c.chapter("Aggregates", aggregateFunctions(), spreadFunctions(), gatheringFunctions(), orderedFunctions())

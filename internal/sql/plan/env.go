@@ -40,6 +40,9 @@ type Env struct {
 	// Backend is the number of the session for PostgreSQL's clients; 0 is
 	// BackendPID.
 	Backend int
+	// Files are what came with the request for FILE("…"); nil when it has no place
+	// for files.
+	Files Files
 	// Objects answers questions about pg_catalog; nil knows nothing.
 	Objects Objects
 

@@ -31,6 +31,7 @@ const valueVersion = 1
 // The second byte of a key names the system table.
 const (
 	tagAudit     = 'a'
+	tagBlob      = 'b'
 	tagJob       = 'j'
 	tagNamespace = 'n'
 	tagStorage   = 's'

@@ -63,6 +63,11 @@ func TestGoldenBytes(t *testing.T) {
 		return catalog.AppendAudit(e.Batch, schema.AuditEntry{Number: 42, Time: 15, Actor: "root", Subject: "alice", Action: "ALTER_USER", Target: "alice",
 			Details: "SetRole(Dba)", IP: "127.0.0.1"})
 	})
+	d.must(func(e *catalog.Edit) error {
+		return catalog.PutBlob(e.Batch, schema.Blob{BlobKey: schema.BlobKey{Table: 258, Scope: "alice", ID: 1 << 40}, Ordinal: 5001, Sub: "f0002", Name: "Q1.pdf",
+			Stored: "1099511627776-q1.pdf", Size: 9, MIME: "application/pdf", SHA256: "00ff", StorageID: "local", Path: "app/note/alice/f0002/1099511627776-q1.pdf",
+			CreatedAt: 16, References: 2, Removed: true})
+	})
 	datadriven.RunTest(t, "testdata/golden", func(t *testing.T, td *datadriven.TestData) string {
 		lower, upper := engine.KeyspaceBounds(engine.KeyspaceCat)
 		it, err := engine.NewIter(d.store.Reader(), lower, upper)

@@ -260,10 +260,6 @@ func (c *converter) tableFunction(f *pg.RangeFunction) TableExpr {
 		c.refuse("ROWS FROM")
 		return nil
 	}
-	if len(f.GetColdeflist()) > 0 {
-		c.refuse("a column definition list in FROM")
-		return nil
-	}
 	var fn *pg.Node
 	if items := f.GetFunctions()[0].GetList().GetItems(); len(items) > 0 {
 		fn = items[0]
@@ -272,6 +268,9 @@ func (c *converter) tableFunction(f *pg.RangeFunction) TableExpr {
 	if !ok {
 		c.refuse("an expression of this form in FROM")
 		return nil
+	}
+	if len(f.GetColdeflist()) > 0 {
+		return c.recordFunction(f, call)
 	}
 	out := &TableFunction{call.At, call, c.columnAlias(f.GetAlias()), f.GetLateral(), f.GetOrdinality(), nil}
 	if n, ok := c.searched(fn.GetFuncCall()); ok {

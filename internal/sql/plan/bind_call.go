@@ -13,13 +13,19 @@ import (
 func (b *binder) call(e *parse.Call) (Expr, error) {
 	name := strings.TrimPrefix(e.Name, "pg_catalog.")
 	entries := catalog.functions[name]
+	if takesRows[name] {
+		var err error
+		if e, err = b.withRows(e, name); err != nil {
+			return nil, err
+		}
+	}
 	switch {
 	case len(entries) == 0 && len(tableFunctions[name]) > 0:
 		return b.rowsInList(e, name)
 	case len(entries) == 0:
 		return nil, b.noFunction(name, e.Offset)
-	case e.Variadic:
-		return nil, fault.At(fault.NotImplemented, e.Offset, "VARIADIC before an argument is not supported yet")
+	case e.Variadic && (entries[0].Form != FormCall || e.Over != nil):
+		return nil, fault.At(fault.TypeMismatch, e.Offset, "function %s does not take VARIADIC", name)
 	case e.Over != nil:
 		return b.window(e, name, entries)
 	case entries[0].Form == FormAggregate:
@@ -34,6 +40,9 @@ func (b *binder) call(e *parse.Call) (Expr, error) {
 		return nil, fault.At(fault.TypeMismatch, e.Offset, "function %s does not take *", name)
 	case e.Distinct || e.Filter != nil || len(e.OrderBy) > 0:
 		return nil, fault.At(fault.TypeMismatch, e.Offset, "%s is not an aggregate and takes no DISTINCT, FILTER or ORDER BY", name)
+	}
+	if e.Variadic {
+		return b.variadicCall(e, name, entries)
 	}
 	args, err := b.exprs(e.Args)
 	if err != nil {
@@ -72,6 +81,9 @@ func (b *binder) special(fn *Function, args []Expr, e *parse.Call) (Expr, error)
 	}
 	if len(args) == 0 {
 		return nil, wrongArguments([]*Function{fn}, fn.Name, args, e.Offset)
+	}
+	if fn.Name == rowToJSON && len(args) == 1 {
+		return args[0], nil
 	}
 	if fn.Name == "make_array" {
 		return b.made(args, places, "MAKE_ARRAY", e.Offset)

@@ -58,6 +58,9 @@ type item struct {
 	columns         []named
 	table           *schema.Table // when it is one
 	rel             int           // of the Scan
+	// scalar says that the item is a function that gives single values: its name
+	// stands for them.
+	scalar bool
 }
 
 // named is a column that can be named.
@@ -100,6 +103,11 @@ func (b *binder) treeColumn(e *parse.Column) (Expr, error) {
 		x, err := f.find(e)
 		if x != nil || err != nil {
 			return x, err
+		}
+		if e.Table == "" {
+			if i, err := f.item("", e.Name, e.Offset); err == nil && i != nil && i.scalar {
+				return i.columns[0].x, nil
+			}
 		}
 	}
 	return nil, b.noTreeColumn(e)

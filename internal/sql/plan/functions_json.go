@@ -206,6 +206,7 @@ func jsonBuilders() []Function {
 				}
 				return jsonValue(string(appendJSON(nil, v)))
 			}},
+		{Name: rowToJSON, Form: FormSpecial, Doc: "A row (the name of a table or of a subquery in FROM, t.* or ROW(…)) as a JSON object; NULL for a row that an outer join fills up. to_json, json_agg and the builders of JSON take rows too.", NullOK: true, args: []pattern{anyArg}, result: jsonType},
 		{Name: "json_build_array", Aliases: []string{"jsonb_build_array"}, Doc: "An array of the arguments.", NullOK: true, args: []pattern{anyArg}, variadic: true, result: jsonType,
 			calls: func(_ *Env, args []value) (value, error) {
 				out := []byte{'['}

@@ -457,7 +457,7 @@ func (b *binder) tableFunction(s *parse.TableFunction, left *relation) (*relatio
 	if !s.Ordinality {
 		names = names[:len(columns)]
 	}
-	return r, r.under(&item{name: name, columns: names}, s.Alias, s.Offset)
+	return r, r.under(&item{name: name, columns: names, scalar: len(names) == 1}, s.Alias, s.Offset)
 }
 
 // numbered makes a call whose rows are counted, so that they keep their order; if

@@ -13,7 +13,7 @@
 // Files of object stores are read from local copies, whose bytes are checked
 // when they come and which are bounded by Options.FileCacheBytes.
 //
-// Goroutines: none. Locks: Tier.mu, pageCache.mu and copies.mu, never one
+// Goroutines: none. Locks: Tier.mu, pageCache.mu, statistics.mu and copies.mu, never one
 // inside the other and never held across I/O.
 package cold
 
@@ -71,8 +71,11 @@ type Tier struct {
 	cache   *pageCache
 	copies  *copies // of files of object stores
 	staged  staging
-	stats   struct{ pagesRead, pagesCached, rowGroups, filesWritten, filesRemoved atomic.Int64 }
-	mu      struct {
+	stats   struct {
+		pagesRead, pagesCached, rowGroups, groupsPruned, filesWritten, filesRemoved atomic.Int64
+	}
+	statistics statistics // of files, read once
+	mu         struct {
 		sync.Mutex
 		storages map[string]objstore.Bucket // of type filesystem, by base folder
 		remotes  map[string]*remote         // object stores, by id
@@ -88,6 +91,8 @@ type Stats struct {
 	PagesRead, PagesCached int64
 	// RowGroups counts row groups that scans and point reads have entered.
 	RowGroups int64
+	// RowGroupsPruned counts those that statistics and bloom filters spared.
+	RowGroupsPruned int64
 	// FilesWritten and FilesRemoved count files.
 	FilesWritten, FilesRemoved int64
 	// Fetched and FetchedBytes count copies made of files of object stores,
@@ -143,7 +148,7 @@ func (t *Tier) Stats() Stats {
 		Fetched: t.copies.fetched.files, FetchedBytes: t.copies.fetched.bytes, Evicted: t.copies.evicted.files,
 		CopyBytes: t.copies.mu.bytes, Retries: retries,
 		PagesRead: t.stats.pagesRead.Load(), PagesCached: t.stats.pagesCached.Load(),
-		RowGroups: t.stats.rowGroups.Load(), FilesWritten: t.stats.filesWritten.Load(),
+		RowGroups: t.stats.rowGroups.Load(), RowGroupsPruned: t.stats.groupsPruned.Load(), FilesWritten: t.stats.filesWritten.Load(),
 		FilesRemoved: t.stats.filesRemoved.Load(), OpenFiles: open, CacheBytes: t.cache.size(),
 	}
 }

@@ -139,6 +139,7 @@ func (t *Tier) drop(r *Reader) {
 // forget closes what is open of a file, now or when its last user is done.
 func (t *Tier) forget(number uint64) {
 	t.cache.forget(number)
+	t.statistics.forget(number)
 	defer t.copies.forget(number)
 	t.mu.Lock()
 	r, ok := t.mu.open[number]

@@ -124,7 +124,7 @@ func (x *explaining) scan(ctx context.Context, t *countedTable, q *plan.Query, r
 	}
 	rows := slices.Clone(x.rows[at:])
 	x.rows = x.rows[:at]
-	x.add("physical_plan", text+", read: "+strconv.FormatInt(t.rows.Load(), 10))
+	x.add("physical_plan", text+", read: "+strconv.FormatInt(t.rows.Load(), 10)+shownTally(&t.tally))
 	x.rows = append(x.rows, rows...)
 	return nil
 }
@@ -248,6 +248,9 @@ func (x *explaining) scans(scans []exec.ScanReport, calls int, run bool) {
 		if r.Files > 0 {
 			fmt.Fprintf(&s, "; files that DuckDB reads itself: %d with %d rows", r.Files, r.FileRows)
 		}
+		if run {
+			s.WriteString(shownTally(r.Tally))
+		}
 		s.WriteByte('\n')
 	}
 	x.add("physical_plan", s.String())
@@ -307,16 +310,38 @@ func (x *explaining) source(ctx context.Context, tree *plan.Analytic) error {
 // countedTable counts the rows that its scans deliver.
 type countedTable struct {
 	source.Table
-	rows atomic.Int64
+	rows  atomic.Int64
+	tally source.Tally
 }
 
 // Scan implements source.Table.
 func (t *countedTable) Scan(ctx context.Context, r source.Request) (source.Rows, error) {
+	r.Tally = &t.tally
 	rows, err := t.Table.Scan(ctx, r)
 	if err != nil {
 		return nil, err
 	}
 	return &countedRows{rows, t}, nil
+}
+
+// CountWithin implements source.Counted.
+func (t *countedTable) CountWithin(ctx context.Context, after, upTo uint64) (n int64, known bool, err error) {
+	if counted, ok := t.Table.(source.Counted); ok {
+		return counted.CountWithin(ctx, after, upTo)
+	}
+	return 0, false, nil
+}
+
+// shownTally says what a scan has read of cold files, "" for nothing.
+func shownTally(t *source.Tally) string {
+	if t == nil {
+		return ""
+	}
+	read, pruned, groups, spared := t.Segments.Load(), t.SegmentsPruned.Load(), t.RowGroups.Load(), t.RowGroupsPruned.Load()
+	if read+pruned+groups+spared == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; segments read: %d, pruned: %d; row groups read: %d, pruned: %d", read, pruned, groups, spared)
 }
 
 // Definition implements source.Table.

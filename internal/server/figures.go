@@ -184,6 +184,7 @@ func (s *Server) coldFigures() []figure {
 		counter("cold_pages_read_total", "Pages of cold files decoded.", c.PagesRead),
 		counter("cold_pages_cached_total", "Pages of cold files found in the cache.", c.PagesCached),
 		counter("cold_row_groups_total", "Row groups entered.", c.RowGroups),
+		counter("cold_row_groups_pruned_total", "Row groups that statistics and bloom filters spared.", c.RowGroupsPruned),
 		counter("cold_files_written_total", "Cold files written.", c.FilesWritten),
 		counter("cold_files_removed_total", "Cold files removed.", c.FilesRemoved),
 		gauge("cold_open_files", "Cold files open now.", c.OpenFiles),

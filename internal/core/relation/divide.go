@@ -22,7 +22,7 @@ func (s *rowSource) Divide(ctx context.Context, r source.Request, least int64, f
 		len(r.Low.Values) > 0 || len(r.High.Values) > 0 {
 		return nil, nil
 	}
-	windows, err := s.windows(r)
+	windows, pruned, err := s.windows(r)
 	if err != nil {
 		return nil, err
 	}
@@ -63,6 +63,8 @@ func (s *rowSource) Divide(ctx context.Context, r source.Request, least int64, f
 		out.Files = append(out.Files, g.files)
 	}
 	s.view.relations.stats.scans.Add(1)
+	s.tell(r, len(windows), pruned)
+	r.Tally.AddGroups(d.some, d.all-d.some)
 	return out, nil
 }
 
@@ -74,6 +76,8 @@ type divider struct {
 	order   []*fileGroup
 	rest    []*windowScan
 	rows    int64
+	// some of all row groups may hold wanted rows.
+	some, all int
 }
 
 // fileGroup is the files that lack the same columns.
@@ -112,7 +116,15 @@ func (d *divider) add(w *windowScan) error {
 		}
 		absent, ok, err = file.Direct(d.source.def, d.columns)
 		rows = file.Rows()
+		some, all := 0, 0
+		if err == nil && ok {
+			_, some, all, err = file.Stretches(d.source.def, w.r.Where, w.segment.From, w.segment.To)
+			d.some, d.all = d.some+some, d.all+all
+		}
 		file.Close()
+		if err == nil && ok && some == 0 {
+			return nil // DuckDB leaves out the others by the same figures
+		}
 	}
 	if err != nil {
 		return err

@@ -37,6 +37,9 @@ func (c *coldFiles) fetch(ctx context.Context, columns []int, places []schema.Lo
 		if err := r.Fetch(ctx, c.def, columns, numbers, into); err != nil {
 			return err
 		}
+		if c.tally != nil {
+			c.tally.AddGroups(r.Groups(numbers), 0)
+		}
 	}
 	for i, place := range places {
 		c.def.Stamp(rows[i], place.Seq, false)

@@ -27,7 +27,7 @@ func (s *rowSource) Pieces(ctx context.Context, r source.Request, least int64) (
 	if s.def.Kind == schema.Stream || r.Keys != nil || r.Index != nil || r.Order != source.Any {
 		return nil, ctx.Err()
 	}
-	windows, err := s.windows(r)
+	windows, pruned, err := s.windows(r)
 	if err != nil || len(windows) > 0 && bounded(r) {
 		return nil, err
 	}
@@ -36,6 +36,7 @@ func (s *rowSource) Pieces(ctx context.Context, r source.Request, least int64) (
 		return nil, err
 	}
 	s.view.relations.stats.scans.Add(1)
+	s.tell(r, len(windows), pruned)
 	return p, nil
 }
 

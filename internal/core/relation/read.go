@@ -3,11 +3,13 @@ package relation
 import (
 	"bytes"
 	"context"
+	"sort"
 
 	"kalamdb/internal/cold"
 	"kalamdb/internal/command"
 	"kalamdb/internal/datum"
 	"kalamdb/internal/schema"
+	"kalamdb/internal/sql/source"
 	"kalamdb/internal/store/table"
 )
 
@@ -157,6 +159,12 @@ type coldFiles struct {
 	view *View
 	def  *schema.Table
 	open map[uint64]*cold.Reader // by number, at most openFilesMost
+	// tally counts what is read, if not nil.
+	tally *source.Tally
+	// wanted are the stretches of files that may hold rows which meet where, by
+	// number.
+	where  []schema.Condition
+	wanted map[uint64][]cold.Stretch
 }
 
 func (v *View) coldFiles(t *schema.Table) *coldFiles {
@@ -177,6 +185,50 @@ func (c *coldFiles) reader(number uint64) (*cold.Reader, error) {
 	}
 	c.open[number] = r
 	return r, nil
+}
+
+// may reports whether the row at a place may meet the conditions.
+func (c *coldFiles) may(place schema.Location) (bool, error) {
+	if len(c.where) == 0 {
+		return true, nil
+	}
+	parts, ok := c.wanted[place.File]
+	if !ok {
+		var err error
+		if parts, err = c.stretches(place.File); err != nil {
+			return false, err
+		}
+		if c.wanted == nil {
+			c.wanted = map[uint64][]cold.Stretch{}
+		}
+		c.wanted[place.File] = parts
+	}
+	i := sort.Search(len(parts), func(i int) bool { return parts[i].To > place.Row })
+	return i < len(parts) && parts[i].From <= place.Row, nil
+}
+
+// stretches returns the parts of a file that may hold rows which meet the
+// conditions.
+func (c *coldFiles) stretches(file uint64) ([]cold.Stretch, error) {
+	// What the version was does not stand here: none is the newest.
+	may, err := c.view.mayHold(c.def, file, 0, c.where)
+	if err != nil {
+		return nil, err
+	}
+	if !may {
+		c.view.relations.stats.pruned.Add(1)
+		c.tally.AddSegments(0, 1)
+		return nil, nil
+	}
+	r, err := c.reader(file)
+	if err != nil {
+		return nil, err
+	}
+	parts, some, all, err := r.Stretches(c.def, c.where, 0, r.Rows())
+	c.view.relations.stats.segments.Add(1)
+	c.tally.AddSegments(1, 0)
+	c.tally.AddGroups(0, all-some)
+	return parts, err
 }
 
 // openFile opens a cold file by its number.

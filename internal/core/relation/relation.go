@@ -48,7 +48,7 @@ type Options struct {
 type Relations struct {
 	o        Options
 	registry *registry
-	stats    struct{ scans, points atomic.Int64 }
+	stats    struct{ scans, points, segments, pruned atomic.Int64 }
 }
 
 // Stats are figures since the start.
@@ -56,10 +56,17 @@ type Stats struct {
 	// Scans counts scans of stored tables, Points the keys that were read
 	// singly.
 	Scans, Points int64
+	// Segments counts segments of cold files that scans had to look into,
+	// SegmentsPruned those that bounds and statistics spared.
+	Segments, SegmentsPruned int64
 }
 
 // Stats returns the figures.
-func (r *Relations) Stats() Stats { return Stats{r.stats.scans.Load(), r.stats.points.Load()} }
+func (r *Relations) Stats() Stats {
+	return Stats{
+		Scans: r.stats.scans.Load(), Points: r.stats.points.Load(), Segments: r.stats.segments.Load(), SegmentsPruned: r.stats.pruned.Load(),
+	}
+}
 
 // New returns the relations over a store and a cold tier.
 func New(o Options) *Relations {

@@ -58,8 +58,10 @@ func (s *rowSource) scanIndex(ctx context.Context, r source.Request) (source.Row
 		return nil, err
 	}
 	s.view.relations.stats.points.Add(int64(len(found)))
+	files := s.view.coldFiles(s.def)
+	files.tally = r.Tally
 	return &indexScan{
-		source: s, r: r, name: t.Indexes[at].Name, found: found, files: s.view.coldFiles(s.def),
+		source: s, r: r, name: t.Indexes[at].Name, found: found, files: files,
 		slab: slab{width: len(s.def.Columns)}, size: batchRows(r),
 	}, nil
 }

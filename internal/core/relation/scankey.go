@@ -55,8 +55,10 @@ func (s *rowSource) scanKey(r source.Request) (source.Rows, error) {
 		_ = hot.Close() // the first error is the one to report
 		return nil, err
 	}
+	files := s.view.coldFiles(s.def)
+	files.where, files.tally = r.Where, r.Tally
 	return &keyScan{
-		source: s, r: r, wanted: s.wanted(r), hot: hot, places: places, files: s.view.coldFiles(s.def), stretch: batchRows(r),
+		source: s, r: r, wanted: s.wanted(r), hot: hot, places: places, files: files, stretch: batchRows(r),
 		slab: slab{width: len(s.def.Columns)},
 	}, nil
 }
@@ -135,16 +137,24 @@ func (s *keyScan) take(ctx context.Context, row []datum.Value) error {
 	return s.stepPlace(ctx)
 }
 
-// stepPlace moves to the next place within the bounds of seq.
+// stepPlace moves to the next place within the bounds of seq whose row may meet
+// the conditions.
 func (s *keyScan) stepPlace(ctx context.Context) error {
-	s.hasLoc = s.places.Next()
-	for n := 1; s.hasLoc && !within(s.r, s.places.Location().Seq); n++ {
+	for n := 1; ; n++ {
+		if s.hasLoc = s.places.Next(); !s.hasLoc {
+			return nil
+		}
+		place := s.places.Location()
+		if within(s.r, place.Seq) {
+			may, err := s.files.may(place)
+			if may || err != nil {
+				return err
+			}
+		}
 		if n%lookEvery == 0 && ctx.Err() != nil {
 			return ctx.Err()
 		}
-		s.hasLoc = s.places.Next()
 	}
-	return nil
 }
 
 // grow doubles the stretch: up to a full batch always, beyond that after

@@ -28,10 +28,11 @@ type seqScan struct {
 }
 
 func (s *rowSource) scanSeq(r source.Request) (source.Rows, error) {
-	windows, err := s.windows(r)
+	windows, pruned, err := s.windows(r)
 	if err != nil {
 		return nil, err
 	}
+	s.tell(r, len(windows), pruned)
 	hot, err := table.NewScan(s.view.reader(), s.def, s.scope, s.options(r))
 	if err != nil {
 		return nil, err
@@ -164,10 +165,11 @@ type anyScan struct {
 }
 
 func (s *rowSource) scanAny(r source.Request) (source.Rows, error) {
-	windows, err := s.windows(r)
+	windows, pruned, err := s.windows(r)
 	if err != nil {
 		return nil, err
 	}
+	s.tell(r, len(windows), pruned)
 	if bounded(r) && len(windows) > 0 {
 		return s.scanKey(r)
 	}

@@ -25,6 +25,11 @@ func (s *stagedSource) Count(ctx context.Context) (int64, bool, error) {
 	return n + s.lives, known, err
 }
 
+// CountWithin knows nothing: changes of the transaction's own have no _seq yet.
+func (s *stagedSource) CountWithin(context.Context, uint64, uint64) (int64, bool, error) {
+	return 0, false, nil
+}
+
 // Divide returns nil: rows with a change of their own are found by key.
 func (s *stagedSource) Divide(context.Context, source.Request, int64, int) (*source.Division, error) {
 	return nil, nil

@@ -215,6 +215,7 @@ func (s *rowSource) scanPoints(ctx context.Context, r source.Request) (source.Ro
 	}
 	if len(places) > 0 {
 		files := s.view.coldFiles(s.def)
+		files.tally = r.Tally
 		defer files.close()
 		if err := files.fetch(ctx, r.Columns, places, into); err != nil {
 			return nil, err

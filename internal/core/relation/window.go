@@ -1,6 +1,7 @@
 package relation
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"slices"
@@ -27,9 +28,12 @@ type windowScan struct {
 	bounds  keyBounds
 
 	file *cold.Reader // nil before the first row is asked for
-	scan *cold.Scan   // when going up
+	scan *cold.Scan   // when going up, of the present stretch
 	mark *table.MarkScan
-	end  uint64 // going down: rows before it are still to come
+	// stretches are the parts of the window that may hold wanted rows and whose
+	// turn is still to come, the next one first.
+	stretches []cold.Stretch
+	at        cold.Stretch // going down: what is left of the present stretch
 
 	slab slab
 	rows [][]datum.Value // of the present piece, in the order of delivery
@@ -37,21 +41,29 @@ type windowScan struct {
 }
 
 // windows returns scans of the windows that may hold rows of a request, in the
-// order in which their first rows come.
-func (s *rowSource) windows(r source.Request) ([]*windowScan, error) {
+// order in which their first rows come, and how many others there are.
+func (s *rowSource) windows(r source.Request) (scans []*windowScan, pruned int, err error) {
 	segments, err := table.Segments(s.view.reader(), s.def.ID, s.scope)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	bounds := boundsOf(s.def, r)
 	columns := s.windowColumns(r)
-	var scans []*windowScan
-	for _, segment := range segments {
-		if segment.From >= segment.To || segment.MaxSeq <= r.AfterSeq || r.UpToSeq != 0 && segment.MinSeq > r.UpToSeq {
+	for i := range segments {
+		segment := &segments[i]
+		if segment.From >= segment.To {
+			continue
+		}
+		may, err := s.may(segment, r)
+		if err != nil {
+			return nil, 0, err
+		}
+		if !may {
+			pruned++
 			continue
 		}
 		scans = append(scans, &windowScan{
-			source: s, r: r, segment: segment, columns: columns, seq: s.def.Column(schema.SeqName), bounds: bounds,
+			source: s, r: r, segment: *segment, columns: columns, seq: s.def.Column(schema.SeqName), bounds: bounds,
 			slab: slab{width: len(s.def.Columns)},
 		})
 	}
@@ -64,7 +76,40 @@ func (s *rowSource) windows(r source.Request) ([]*windowScan, error) {
 		}
 		return 1
 	})
-	return scans, nil
+	return scans, pruned, nil
+}
+
+// tell counts segments that a scan looks into, and those that it need not.
+func (s *rowSource) tell(r source.Request, read, pruned int) {
+	s.view.relations.stats.segments.Add(int64(read))
+	s.view.relations.stats.pruned.Add(int64(pruned))
+	r.Tally.AddSegments(read, pruned)
+}
+
+// may reports whether a window may hold wanted rows, as far as can be told
+// without opening its file.
+func (s *rowSource) may(segment *schema.Segment, r source.Request) (bool, error) {
+	if segment.MaxSeq <= r.AfterSeq || r.UpToSeq != 0 && segment.MinSeq > r.UpToSeq {
+		return false, nil
+	}
+	if low, high := keyRange(r); len(segment.MaxKey) > 0 && bytes.Compare(segment.MaxKey, low) < 0 ||
+		high != nil && len(segment.MinKey) > 0 && bytes.Compare(segment.MinKey, high) >= 0 {
+		return false, nil
+	}
+	return s.view.mayHold(s.def, segment.File, segment.SchemaVersion, r.Where)
+}
+
+// mayHold reports whether a file may hold rows that meet conditions. version is
+// that of the table when it was written.
+func (v *View) mayHold(def *schema.Table, number uint64, version uint32, where []schema.Condition) (bool, error) {
+	if len(where) == 0 {
+		return true, nil
+	}
+	f, ok, err := table.File(v.reader(), number)
+	if err != nil || !ok {
+		return true, err // who opens it says what is missing
+	}
+	return v.relations.o.Cold.May(&f, def, version, where), nil
 }
 
 // windowColumns are the positions that windows are read for.
@@ -122,23 +167,33 @@ func (w *windowScan) open(ctx context.Context) error {
 	if w.mark, err = table.NewMarkScan(w.source.view.reader(), w.segment.File); err != nil {
 		return err
 	}
-	from, to := w.segment.From, w.segment.To
+	from, to, err := w.bound(ctx)
+	if err != nil {
+		return err
+	}
+	var some, all int
+	if w.stretches, some, all, err = file.Stretches(w.source.def, w.r.Where, from, to); err != nil {
+		return err
+	}
+	w.r.Tally.AddGroups(some, all-some)
+	if w.down() {
+		slices.Reverse(w.stretches)
+	}
+	return nil
+}
+
+// bound returns the rows of the window within the bounds of _seq.
+func (w *windowScan) bound(ctx context.Context) (from, to uint64, err error) {
+	from, to = w.segment.From, w.segment.To
 	if w.r.AfterSeq >= w.segment.MinSeq {
 		if from, err = w.search(ctx, from, to, w.r.AfterSeq); err != nil {
-			return err
+			return 0, 0, err
 		}
 	}
 	if w.r.UpToSeq != 0 && w.r.UpToSeq < w.segment.MaxSeq {
-		if to, err = w.search(ctx, from, to, w.r.UpToSeq); err != nil {
-			return err
-		}
+		to, err = w.search(ctx, from, to, w.r.UpToSeq)
 	}
-	if w.down() {
-		w.segment.From, w.end = from, to
-		return nil
-	}
-	w.scan, err = file.Scan(w.source.def, w.columns, from, to)
-	return err
+	return from, to, err
 }
 
 // search returns the first row of [from, to) above a seq: rows of a file ascend.
@@ -162,37 +217,62 @@ func (w *windowScan) fill(ctx context.Context) error {
 			return err
 		}
 	}
-	var first uint64
-	var n int
-	var err error
 	rows := w.slab.take(windowRows)
+	for {
+		first, n, err := w.read(ctx, rows)
+		if err != nil {
+			return err
+		}
+		if n > 0 {
+			return w.keep(first, rows[:n])
+		}
+		if len(w.stretches) == 0 {
+			w.done = true
+			return nil
+		}
+		if err := w.enter(w.stretches[0]); err != nil {
+			return err
+		}
+		w.stretches = w.stretches[1:]
+	}
+}
+
+// enter begins with the next stretch.
+func (w *windowScan) enter(s cold.Stretch) (err error) {
 	if w.down() {
-		first, n, err = w.readDown(ctx, rows)
-	} else {
-		first, n, err = w.scan.Next(ctx, rows)
-	}
-	if err != nil {
-		return err
-	}
-	if n == 0 {
-		w.done = true
+		w.at = s
 		return nil
 	}
-	return w.keep(first, rows[:n])
+	if w.scan != nil {
+		w.scan.Close()
+	}
+	w.scan, err = w.file.Scan(w.source.def, w.columns, s.From, s.To)
+	return err
+}
+
+// read reads the next piece of the present stretch, 0 rows at its end.
+func (w *windowScan) read(ctx context.Context, rows [][]datum.Value) (first uint64, n int, err error) {
+	switch {
+	case w.down():
+		return w.readDown(ctx, rows)
+	case w.scan == nil:
+		return 0, 0, nil
+	}
+	return w.scan.Next(ctx, rows)
 }
 
 // readDown reads the piece before the last one.
 func (w *windowScan) readDown(ctx context.Context, rows [][]datum.Value) (first uint64, n int, err error) {
-	n = int(min(uint64(len(rows)), w.end-w.segment.From))
+	n = int(min(uint64(len(rows)), w.at.To-w.at.From))
 	if n == 0 {
 		return 0, 0, nil
 	}
-	w.end -= uint64(n)
+	w.at.To -= uint64(n)
 	numbers := make([]uint64, n)
 	for i := range numbers {
-		numbers[i] = w.end + uint64(i)
+		numbers[i] = w.at.To + uint64(i)
 	}
-	return w.end, n, w.file.Fetch(ctx, w.source.def, w.columns, numbers, rows)
+	return w.at.To, n, w.file.Fetch(ctx, w.source.def, w.columns, numbers, rows)
 }
 
 // keep leaves the rows that count. Rows are swapped, never dropped, so that the
@@ -231,7 +311,7 @@ func (w *windowScan) close() error {
 	if w.file != nil {
 		w.file.Close()
 	}
-	w.scan, w.mark, w.file, w.rows, w.done = nil, nil, nil, nil, true
+	w.scan, w.mark, w.file, w.rows, w.stretches, w.done = nil, nil, nil, nil, nil, true
 	return err
 }
 

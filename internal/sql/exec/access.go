@@ -17,6 +17,7 @@ type access struct {
 	low, high []Eval
 	seq       []Eval
 	index     *indexAccess // nil without one
+	where     [][]Eval     // the values of each of a.Where
 	// fixed is how many leading columns low and high bind by equality.
 	fixed int
 }
@@ -54,6 +55,13 @@ func (c *compiler) access(q *plan.Query) (*access, error) {
 		}
 		out.seq = append(out.seq, eval)
 	}
+	for _, w := range q.Access.Where {
+		evals, err := c.values(w.Values)
+		if err != nil {
+			return nil, err
+		}
+		out.where = append(out.where, evals)
+	}
 	return out, nil
 }
 
@@ -86,6 +94,7 @@ func (a *access) request(env *Env) (r source.Request, empty, exact bool, err err
 		return r, false, false, err
 	}
 	r.Low, r.High = low, high
+	r.Where = a.conditions(env)
 	if a.index != nil && !r.Deleted {
 		index, none, err := a.index.request(env)
 		if err != nil || none {
@@ -94,6 +103,28 @@ func (a *access) request(env *Env) (r source.Request, empty, exact bool, err err
 		r.Index = index
 	}
 	return r, emptyLow || emptyHigh, exact && okLow && okHigh, err
+}
+
+// conditions evaluates what segments are asked for. A value that cannot be
+// computed is left to the filter, which may never be asked for it.
+func (a *access) conditions(env *Env) []schema.Condition {
+	all := make([]schema.Condition, 0, len(a.where))
+next:
+	for i, evals := range a.where {
+		w := &a.a.Where[i]
+		c := schema.Condition{Column: w.Column, Is: w.Is}
+		for _, eval := range evals {
+			v, err := eval(nil, env)
+			if err != nil {
+				continue next
+			}
+			if !v.IsNull() {
+				c.Values = append(c.Values, v)
+			}
+		}
+		all = append(all, c)
+	}
+	return all
 }
 
 // fit is what became of a value that is to bound a key column.

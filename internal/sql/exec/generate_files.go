@@ -57,6 +57,7 @@ func (g *generator) divide(n *plan.Scan, t source.Table, r source.Request, s duc
 	var text strings.Builder
 	text.WriteString("(SELECT " + list + " FROM " + g.addScan(s, n))
 	about := g.scans[len(g.scans)-1]
+	about.tally = r.Tally
 	about.estimate, about.files, about.fileRows = s.Rows+d.Rows, ranges, d.Rows
 	for i := range d.Files {
 		text.WriteString(" UNION ALL " + g.files(n, &d.Files[i]))

@@ -2,6 +2,7 @@ package exec
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -26,6 +27,7 @@ type scanned struct {
 	// files are those that DuckDB reads itself, and fileRows the rows in them.
 	files    int
 	fileRows int64
+	tally    *source.Tally
 	nanos    atomic.Int64 // that its rows took to come, of all threads together
 	pieces   atomic.Int64 // that threads have taken of a shared scan
 }
@@ -119,6 +121,7 @@ func (g *generator) scan(n *plan.Scan) (*block, error) {
 		return nil, err
 	}
 	r.Columns = append([]int{}, n.Needed...)
+	r.Tally = &source.Tally{}
 	alias := "t" + strconv.Itoa(n.Rel)
 	s := duck.Scan{Positions: r.Columns, Table: n.Table}
 	b := &block{}
@@ -146,6 +149,7 @@ func (g *generator) scan(n *plan.Scan) (*block, error) {
 		s.Pieces = func(ctx context.Context) (source.Pieces, error) { return pieced.Pieces(ctx, r, pieceRows) }
 	}
 	b.from = g.addScan(s, n) + " AS " + alias
+	g.scans[len(g.scans)-1].tally = r.Tally
 	return b, nil
 }
 
@@ -157,8 +161,11 @@ const pieceRows = 20_000
 func (g *generator) request(n *plan.Scan) (source.Request, bool, error) {
 	q := &plan.Query{Table: n.Table, Access: n.Access}
 	if !fixedAccess(&q.Access) {
-		q.Access = plan.Access{Deleted: n.Access.Deleted}
+		q.Access = plan.Access{Deleted: n.Access.Deleted, Where: q.Access.Where}
 	}
+	q.Access.Where = slices.DeleteFunc(slices.Clone(q.Access.Where), func(w plan.Where) bool {
+		return slices.ContainsFunc(w.Values, func(x plan.Expr) bool { return !plan.Fixed(x) })
+	})
 	c := compiler{}
 	a, err := c.access(q)
 	if err != nil {

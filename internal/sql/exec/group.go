@@ -33,7 +33,7 @@ type groupStage struct {
 func (x *execution) grouped(ctx context.Context, from stage, t source.Table) (stage, error) {
 	s := &groupStage{from: from, x: x, budget: x.newBudget(), scratch: make([]datum.Value, len(x.groups))}
 	if t != nil && x.onlyCounts() {
-		n, known, err := t.Count(ctx)
+		n, known, err := x.counted(ctx, t)
 		if err != nil {
 			from.close()
 			return nil, err
@@ -52,11 +52,28 @@ func (x *execution) grouped(ctx context.Context, from stage, t source.Table) (st
 	return s, nil
 }
 
+// counted asks the table for the number of its live rows, or of those within the
+// bounds of _seq when the filter is nothing else.
+func (x *execution) counted(ctx context.Context, t source.Table) (n int64, known bool, err error) {
+	if x.query.Filter == nil {
+		return t.Count(ctx)
+	}
+	within, ok := t.(source.Counted)
+	if !ok {
+		return 0, false, nil
+	}
+	r, empty, exact, err := x.access.request(x.env)
+	if err != nil || empty || !exact || r.Deleted || r.Keys != nil || r.Index != nil || len(r.Low.Values)+len(r.High.Values) > 0 {
+		return 0, false, err
+	}
+	return within.CountWithin(ctx, r.AfterSeq, r.UpToSeq)
+}
+
 // onlyCounts reports whether all that is asked of a table is how many live rows
-// it has.
+// it has, all or within bounds of _seq.
 func (x *execution) onlyCounts() bool {
 	q := x.query
-	if q.Table == nil || q.Filter != nil || q.Access.Empty || len(q.Groups) > 0 {
+	if q.Table == nil || q.Filter != nil && (!q.Access.Exact || len(q.Access.Seq) == 0) || q.Access.Empty || len(q.Groups) > 0 {
 		return false
 	}
 	for _, a := range q.Aggregates {

@@ -23,6 +23,9 @@ type ScanReport struct {
 	// Pieces is how many pieces of it threads have taken, 0 when one thread had it
 	// to itself.
 	Pieces int64
+	// Tally counts what the scan reads of cold files, nil for rows that no table
+	// gives.
+	Tally *source.Tally
 	// Time is how long they took to come, of all threads together.
 	Time time.Duration
 }
@@ -53,7 +56,7 @@ func reports(scans []*scanned) []ScanReport {
 	for i, s := range scans {
 		out[i] = ScanReport{
 			Scan: s.node, Estimate: s.estimate, Rows: s.rows.Load(), Files: s.files, FileRows: s.fileRows,
-			Pieces: s.pieces.Load(), Time: time.Duration(s.nanos.Load()),
+			Pieces: s.pieces.Load(), Tally: s.tally, Time: time.Duration(s.nanos.Load()),
 		}
 	}
 	return out

@@ -22,6 +22,9 @@ type Access struct {
 	Index *IndexAccess
 	// Seq are bounds of _seq.
 	Seq []SeqBound
+	// Where are the conjuncts that bounds of a column can answer for many rows at
+	// once.
+	Where []Where
 	// Deleted says that the filter names _deleted, so that tombstones count.
 	Deleted bool
 	// Order is the order the rows must come in.
@@ -94,6 +97,7 @@ func (a *Access) find(t *schema.Table, filter Expr) {
 			a.Deleted = a.Deleted || c == deleted
 		}
 	}
+	a.Where = wheres(conjuncts, tests)
 	a.keys(t, conjuncts, tests)
 	a.seq(t, tests)
 	a.indexes(t, conjuncts, tests)

@@ -8,6 +8,7 @@ package source
 
 import (
 	"context"
+	"sync/atomic"
 
 	"kalamdb/internal/datum"
 	"kalamdb/internal/schema"
@@ -57,6 +58,11 @@ type Request struct {
 	// Index, if not nil, is a shorter way to the rows: those outside of its ranges
 	// are not wanted. A hint: they may be delivered all the same.
 	Index *IndexRequest
+	// Where are conditions that the wanted rows meet, all of them. A hint: rows
+	// that do not may be delivered all the same.
+	Where []schema.Condition
+	// Tally, if not nil, counts what is read of cold files.
+	Tally *Tally
 	// AfterSeq and UpToSeq bound _seq: AfterSeq < _seq <= UpToSeq; UpToSeq 0
 	// means no upper bound.
 	AfterSeq, UpToSeq uint64
@@ -66,6 +72,29 @@ type Request struct {
 	Order Order
 	// Limit is how many rows the executor will take, 0 for all. A hint.
 	Limit int
+}
+
+// Tally counts what scans read of cold files, and what they need not read. A
+// segment is what a file holds of a partition.
+type Tally struct {
+	Segments, SegmentsPruned   atomic.Int64
+	RowGroups, RowGroupsPruned atomic.Int64
+}
+
+// AddGroups counts row groups. The tally may be nil.
+func (t *Tally) AddGroups(read, pruned int) {
+	if t != nil {
+		t.RowGroups.Add(int64(read))
+		t.RowGroupsPruned.Add(int64(pruned))
+	}
+}
+
+// AddSegments counts segments. The tally may be nil.
+func (t *Tally) AddSegments(read, pruned int) {
+	if t != nil {
+		t.Segments.Add(int64(read))
+		t.SegmentsPruned.Add(int64(pruned))
+	}
 }
 
 // Batch is up to BatchRows rows, each as long as the table's columns. The
@@ -103,4 +132,13 @@ type Table interface {
 	// Count returns the number of live rows if it is known without reading
 	// them.
 	Count(ctx context.Context) (n int64, known bool, err error)
+}
+
+// Counted is a Table that may know how many live rows lie within bounds of _seq
+// without reading them.
+type Counted interface {
+	Table
+	// CountWithin returns the number of live rows with after < _seq <= upTo; an
+	// upTo of 0 is open.
+	CountWithin(ctx context.Context, after, upTo uint64) (n int64, known bool, err error)
 }

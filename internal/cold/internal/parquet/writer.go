@@ -118,7 +118,7 @@ func (w *Writer) Append(row []datum.Value) error {
 		w.bytes += n
 	}
 	w.pending++
-	if w.pending < chunkRows && w.bytes < pageBytes {
+	if w.pending < min(chunkRows, w.options.RowGroupRows) && w.bytes < pageBytes {
 		return nil
 	}
 	return w.flushChunk()

@@ -83,7 +83,7 @@ func (b *binder) special(fn *Function, args []Expr, e *parse.Call) (Expr, error)
 		return nil, wrongArguments([]*Function{fn}, fn.Name, args, e.Offset)
 	}
 	if fn.Name == rowToJSON && len(args) == 1 {
-		return args[0], nil
+		return b.coerce(args[0], jsonType, e.Offset)
 	}
 	if fn.Name == "make_array" {
 		return b.made(args, places, "MAKE_ARRAY", e.Offset)

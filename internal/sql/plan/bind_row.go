@@ -24,8 +24,9 @@ func (b *binder) withRows(e *parse.Call, name string) (*parse.Call, error) {
 	var out *parse.Call
 	for i, a := range e.Args {
 		object := b.rowObject(a)
+		null, isLiteral := a.(*parse.Literal)
 		switch {
-		case object == nil && name == rowToJSON:
+		case object == nil && name == rowToJSON && !(isLiteral && null.Value.IsNull()):
 			return nil, fault.At(fault.TypeMismatch, a.Pos(), "%s takes a row: the name of a table, a subquery in FROM or ROW(…)", rowToJSON)
 		case object == nil:
 			continue

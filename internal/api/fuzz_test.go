@@ -73,6 +73,8 @@ func FuzzRequest(f *testing.F) {
 	sql("", `{"sql":"SELECT 1 AS a; SELECT $1","params":["x"],"namespace_id":"app"}`)
 	sql("X-Request-ID: a b\r\n", `{"sql":"CREATE NAMESPACE app; CREATE TABLE app.t (id BIGINT PRIMARY KEY, v JSON); INSERT INTO app.t VALUES (1, '{}'); SELECT * FROM app.t"}`)
 	sql("Content-Type: multipart/form-data; boundary=x\r\n", "--x\r\nContent-Disposition: form-data; name=\"sql\"\r\n\r\nSELECT 1\r\n--x\r\nContent-Disposition: form-data; name=\"params\"\r\n\r\n[1]\r\n--x--\r\n")
+	sql("Content-Type: multipart/form-data; boundary=x\r\n", "--x\r\nContent-Disposition: form-data; name=\"sql\"\r\n\r\nCREATE NAMESPACE IF NOT EXISTS f; SELECT FILE(\"a\")\r\n--x\r\nContent-Disposition: form-data; name=\"file:a\"; filename=\"../../a\\b\"\r\nContent-Type: a/b\r\n\r\nbytes\r\n--x--\r\n")
+	f.Add("GET /v1/files/app/note/f0001/1-a.txt?user_id=x", "Authorization: Bearer TOKEN\r\nRange: bytes=-1\r\n", []byte(nil))
 	sql("Transfer-Encoding: chunked\r\n", "5\r\n{\"sql\r\n0\r\n\r\n")
 	f.Add("POST /v1/api/auth/login", "", []byte(`{"user":"root","password":"x"}`))
 	f.Add("POST /v1/api/auth/setup", "X-Forwarded-For: 10.0.0.1, [::1]:80\r\n", []byte(`{"username":"a","password":"p","root_password":"q","email":"e"}`))

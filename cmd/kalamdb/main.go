@@ -44,7 +44,7 @@ func main() {
 }
 
 const usage = `kalamdb [flags] [config.toml]
-kalamdb restore BACKUP --data-dir DIR
+kalamdb restore BACKUP --data-dir DIR [--archive PLACE [--until MOMENT]]
 kalamdb check --data-dir DIR
 
 The server of KalamDB. Without a file, server.toml is looked for in the working
@@ -58,7 +58,8 @@ directory and beside the program.
   --help                   print this and exit
 
 restore copies a backup, a folder or a .tar.gz archive, to an empty data directory;
-the first start with that directory puts it in place. check reads all of a data
+the first start with that directory puts it in place. --archive brings it up to the
+end of an archive, or up to a MOMENT: a position, or a time as 2026-11-23T21:05:00Z. check reads all of a data
 directory that no server uses, and exits with 3 when something is wrong.
 `
 

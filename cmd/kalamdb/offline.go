@@ -37,9 +37,9 @@ func offline(args []string, stdout, stderr io.Writer) (code int, ran bool) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if args[0] == commandRestore {
-		err = server.Restore(ctx, o.from, o.dataDir, stdout)
+		err = server.Restore(ctx, o.restore, stdout)
 	} else {
-		err = server.Check(ctx, o.dataDir, stdout)
+		err = server.Check(ctx, o.restore.DataDir, stdout)
 	}
 	switch {
 	case err == nil:
@@ -53,14 +53,19 @@ func offline(args []string, stdout, stderr io.Writer) (code int, ran bool) {
 }
 
 // offlineFlags are the command line of an offline command.
-type offlineFlags struct{ from, dataDir string }
+type offlineFlags struct{ restore server.RestoreOptions }
 
 // parseOffline reads flags before and behind the place of the backup.
 func parseOffline(args []string) (o offlineFlags, err error) {
 	command := args[0]
 	set := flag.NewFlagSet(command, flag.ContinueOnError)
 	set.SetOutput(io.Discard)
-	set.StringVar(&o.dataDir, "data-dir", "", "")
+	set.StringVar(&o.restore.DataDir, "data-dir", "", "")
+	until := ""
+	if command == commandRestore {
+		set.StringVar(&o.restore.Archive, "archive", "", "")
+		set.StringVar(&until, "until", "", "")
+	}
 	for args = args[1:]; ; {
 		if err := set.Parse(args); err != nil {
 			return o, err
@@ -68,16 +73,22 @@ func parseOffline(args []string) (o offlineFlags, err error) {
 		if set.NArg() == 0 {
 			break
 		}
-		if command == commandCheck || o.from != "" {
+		if command == commandCheck || o.restore.From != "" {
 			return o, fmt.Errorf("%s: one argument too many: %s", command, set.Arg(0))
 		}
-		o.from, args = set.Arg(0), set.Args()[1:]
+		o.restore.From, args = set.Arg(0), set.Args()[1:]
 	}
-	if o.dataDir == "" {
+	if o.restore.DataDir == "" {
 		return o, fmt.Errorf("%s: --data-dir is missing", command)
 	}
-	if command == commandRestore && o.from == "" {
+	if command == commandRestore && o.restore.From == "" {
 		return o, errors.New("restore: the place of the backup is missing")
+	}
+	if until != "" && o.restore.Archive == "" {
+		return o, errors.New("restore: --until needs --archive")
+	}
+	if o.restore.Until, err = server.ParseUntil(until); err != nil {
+		return o, fmt.Errorf("restore: --until %w", err)
 	}
 	return o, nil
 }

@@ -81,6 +81,10 @@ func (w *writer) packOne(t *tar.Writer, o Object) error {
 
 // Source is a backup to be read.
 type Source struct {
+	// Amend, if not nil, changes the copy in a directory before it counts as
+	// staged.
+	Amend func(ctx context.Context, dir string) error
+
 	from     Target
 	manifest *Manifest
 }

@@ -28,6 +28,9 @@ func (s *Source) Stage(ctx context.Context, fsys disk.FS, dataDir string, progre
 	}
 	g := &stager{fs: fsys, dir: store.StagedDir(dataDir), source: s, progress: progress, total: s.manifest.Bytes()}
 	err := g.run(ctx)
+	if err == nil && s.Amend != nil {
+		err = s.Amend(ctx, g.dir)
+	}
 	if err == nil {
 		err = store.CompleteStaged(fsys, dataDir)
 	}

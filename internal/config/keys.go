@@ -57,7 +57,7 @@ func find(keys []key, name string) *key {
 func (o *Options) keys() []key {
 	var all []key
 	for _, section := range [][]key{
-		o.Server.keys(), o.Storage.keys(), o.Memory.keys(), o.Commit.keys(), o.Transaction.keys(), o.Live.keys(), o.Flush.keys(), o.Flush.Compaction.keys(), o.Cold.keys(), o.Files.keys(), o.WebSocket.keys(),
+		o.Server.keys(), o.Storage.keys(), o.Memory.keys(), o.Commit.keys(), o.Transaction.keys(), o.Live.keys(), o.Flush.keys(), o.Flush.Compaction.keys(), o.Cold.keys(), o.Files.keys(), o.Archive.keys(), o.WebSocket.keys(),
 		o.Limits.keys(), o.Analytics.keys(), o.Execution.keys(), o.RateLimit.keys(), o.Security.keys(), o.Security.CORS.keys(),
 		o.Auth.keys(), o.Retention.keys(), o.Jobs.keys(), o.DBA.keys(), o.DDL.keys(), o.SQL.keys(), o.Logging.keys(), o.Tracing.keys(),
 	} {
@@ -159,6 +159,16 @@ func (s *Files) keys() []key {
 		{"files.max_files_per_request", &s.MaxFiles, "20", "Files that one request may bring.", between(1, 48)},
 		{"files.allowed_mime_types", &s.AllowedTypes, "", "Types that files may have, such as image/png or image/*; empty allows all.", text},
 		{"files.max_uploads", &s.MaxUploads, "16", "Requests with files at one time; more get SERVER_BUSY. Their files lie in tmp of the data directory first.", between(1, 1024)},
+	}
+}
+
+func (s *Archive) keys() []key {
+	return []key{
+		{"archive.storage", &s.Storage, "", "Storage to which the commands of all commits are shipped, so that a backup can be brought up to any later moment. Empty ships none.", limits{}},
+		{"archive.folder", &s.Folder, "archive", "Folder below its base. Each database needs one of its own.", limits{}},
+		{"archive.interval", &s.Interval, "10s", "How long a command waits at most while the storage answers: what a lost machine may take with it.", duration},
+		{"archive.segment_bytes", &s.SegmentBytes, "16MiB", "Bytes of commands that are shipped before that.", limits{min: 4 << 10, max: 256 << 20}},
+		{"archive.max_bytes", &s.MaxBytes, "1GiB", "Bytes of commands that may wait while the storage does not answer. Beyond it commits go on and the archive is broken until the next backup of the whole database.", limits{min: 64 << 10}},
 	}
 }
 

@@ -19,6 +19,7 @@ type Options struct {
 	Flush       Flush
 	Cold        Cold
 	Files       Files
+	Archive     Archive
 	WebSocket   WebSocket
 	Limits      Limits
 	Analytics   Analytics
@@ -118,6 +119,13 @@ type Cold struct {
 	PackScopes  int
 	MinFileRows int64
 	CacheBytes  int64
+}
+
+// Archive is section [archive].
+type Archive struct {
+	Storage, Folder        string
+	Interval               time.Duration
+	SegmentBytes, MaxBytes int64
 }
 
 // WebSocket is section [websocket].

@@ -98,6 +98,9 @@ type Options struct {
 	Compaction maint.Compaction
 	// ColdGrace is how long replaced cold files stay; see maint.Options.Grace.
 	ColdGrace time.Duration
+	// Archive says where the commands of commits are shipped to; the Store keeps
+	// them when its ArchiveBytes are set.
+	Archive maint.ArchiveOptions
 	// Jobs bounds background jobs.
 	Jobs JobOptions
 	// Files bounds files of FILE columns.

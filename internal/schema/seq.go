@@ -18,6 +18,9 @@ const (
 // SeqMillis returns the time inside a _seq in milliseconds since 1970.
 func SeqMillis(seq uint64) int64 { return int64(seq>>seqTimeShift) + SeqEpochMillis }
 
+// SeqNode returns the number of the node that gave a _seq out.
+func SeqNode(seq uint64) uint16 { return uint16(seq & seqNodeMask >> seqCounterBits) }
+
 // SeqTime returns the time inside a _seq in microseconds since 1970; it is
 // what _updated shows.
 func SeqTime(seq uint64) int64 { return SeqMillis(seq) * 1000 }

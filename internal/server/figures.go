@@ -40,7 +40,7 @@ func gauge[N int | int64 | uint64 | float64](name, help string, v N) figure {
 func (s *Server) figures() []figure {
 	var all []figure
 	for _, room := range []func() []figure{
-		s.edgeFigures, s.coreFigures, s.liveFigures, s.storeFigures, s.coldFigures, s.processFigures,
+		s.edgeFigures, s.coreFigures, s.liveFigures, s.storeFigures, s.coldFigures, s.archiveFigures, s.processFigures,
 	} {
 		all = append(all, room()...)
 	}
@@ -189,6 +189,37 @@ func (s *Server) coldFigures() []figure {
 		counter("cold_files_removed_total", "Cold files removed.", c.FilesRemoved),
 		gauge("cold_open_files", "Cold files open now.", c.OpenFiles),
 		gauge("cold_cache_bytes", "Bytes of cached pages.", c.CacheBytes),
+		counter("cold_fetched_files_total", "Cold files copied from object storages.", c.Fetched),
+		counter("cold_fetched_bytes_total", "Bytes of cold files copied from object storages.", c.FetchedBytes),
+		counter("cold_evicted_files_total", "Local copies of cold files given up for others.", c.Evicted),
+		gauge("cold_copy_bytes", "Bytes of local copies of cold files.", c.CopyBytes),
+		counter("cold_storage_retries_total", "Operations on object storages tried again.", c.Retries),
+	}
+}
+
+// archiveFigures tells of the archive, where there is one.
+func (s *Server) archiveFigures() []figure {
+	if s.o.Config.Archive.Storage == "" {
+		return nil
+	}
+	a := s.db.Stats().Maint.Archive
+	broken, covered := 0, 0
+	switch a.State {
+	case "broken":
+		broken = 1
+	case "keeping":
+		covered = 1
+	}
+	return []figure{
+		gauge("archive_broken", "1 when commits are no longer archived, until the next backup of the whole database.", broken),
+		gauge("archive_covered", "1 when a backup of the whole database and the archive reach up to now.", covered),
+		gauge("archive_lag_commits", "Commits that wait to be shipped to the archive.", a.Commands),
+		gauge("archive_lag_bytes", "Bytes of them.", a.Bytes),
+		gauge("archive_lag_seconds", "Seconds since the oldest of them.", a.Lag.Seconds()),
+		gauge("archive_position", "Last position that was shipped to the archive.", a.Through),
+		counter("archive_files_total", "Files shipped to the archive.", a.Files),
+		counter("archive_bytes_total", "Bytes shipped to the archive.", a.FileBytes),
+		counter("archive_failures_total", "Times that shipping failed.", a.Failures),
 	}
 }
 
@@ -276,6 +307,9 @@ func (s *Server) stats(ctx context.Context) [][2]string {
 		{"topic_cache_topic_count", "0"},
 		{"topic_cache_total_routes", "0"},
 		{"topic_cache_table_route_count", "0"},
+	}
+	if a := s.db.Stats().Maint.Archive; s.o.Config.Archive.Storage != "" {
+		out = append(out, [2]string{"archive_state", a.State}, [2]string{"archive_error", a.Error})
 	}
 	for _, f := range s.figures() {
 		name := f.name

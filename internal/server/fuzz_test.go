@@ -2,8 +2,10 @@ package server
 
 import (
 	"testing"
+	"time"
 
 	"kalamdb/internal/datum"
+	"kalamdb/internal/store"
 )
 
 // FuzzLogRow: no line of the log makes system.server_logs panic; a row has the
@@ -30,6 +32,27 @@ func FuzzLogRow(f *testing.F) {
 		}
 		if size > 100+10*len(line) {
 			t.Fatalf("%q becomes %d bytes", line, size)
+		}
+	})
+}
+
+// FuzzUntil reads any text as the moment of a restore: it is taken or refused,
+// and a time means the millisecond that it lies in.
+func FuzzUntil(f *testing.F) {
+	for _, text := range []string{"", "17", "2026-11-23T21:05:00Z", "2026-11-23T21:05:00.123456789+01:00", "1900-01-01T00:00:00Z", "9999-12-31T23:59:59Z"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		u, err := ParseUntil(text)
+		if err != nil || u.Exact || text == "" {
+			return
+		}
+		at, err := time.Parse(time.RFC3339Nano, text)
+		if err != nil {
+			t.Fatalf("%q is taken", text)
+		}
+		if got := store.PositionTime(u.Position); at.Sub(got) < 0 || at.Sub(got) >= time.Millisecond {
+			t.Errorf("%q means %s", text, got)
 		}
 	})
 }

@@ -20,11 +20,23 @@ var ErrProblems = errors.New("the data directory is not whole")
 // errNotVacant refuses a restore over something else.
 var errNotVacant = errors.New("it is not empty; choose an empty directory, or use RESTORE DATABASE in the running server")
 
-// Restore copies a backup to an empty data directory without a server. The
-// first start with that directory puts it in place. A backup is a folder or an
-// archive of this machine.
-func Restore(ctx context.Context, from, dataDir string, out io.Writer) (err error) {
-	fsys := disk.Real()
+// RestoreOptions say what is restored.
+type RestoreOptions struct {
+	// From is the place of the backup: a folder or a file of this machine.
+	From string
+	// DataDir is the empty data directory.
+	DataDir string
+	// Archive is the folder that commands were shipped to, a path or a URL below
+	// a storage of the backup; "" applies none. Until is the last of them.
+	Archive string
+	Until   Until
+}
+
+// Restore copies a backup to an empty data directory without a server, and
+// brings it up to a later moment by an archive. The first start with that
+// directory puts it in place.
+func Restore(ctx context.Context, o RestoreOptions, out io.Writer) (err error) {
+	fsys, dataDir := disk.Real(), o.DataDir
 	if dataDir, err = filepath.Abs(dataDir); err != nil {
 		return fmt.Errorf("find the data directory: %w", err)
 	}
@@ -36,7 +48,8 @@ func Restore(ctx context.Context, from, dataDir string, out io.Writer) (err erro
 		return fmt.Errorf("restore into %s: %w", dataDir, err)
 	}
 	tier := cold.New(cold.Options{FS: fsys, DataDir: dataDir})
-	target, err := backup.Locate(tier, from, dataDir, func(func(*schema.Storage) bool) {})
+	defer func() { err = errors.Join(err, tier.Close()) }()
+	target, err := backup.Locate(tier, o.From, dataDir, func(func(*schema.Storage) bool) {})
 	if err != nil {
 		return err
 	}
@@ -49,6 +62,10 @@ func Restore(ctx context.Context, from, dataDir string, out io.Writer) (err erro
 		return err
 	}
 	defer func() { err = errors.Join(err, release()) }()
+	if o.Archive != "" {
+		r := replayer{dataDir: dataDir, archive: o.Archive, tier: tier, until: o.Until, out: out}
+		source.Amend = r.run
+	}
 	if err := source.Stage(ctx, fsys, dataDir, progress(out)); err != nil {
 		return err
 	}

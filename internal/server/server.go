@@ -124,9 +124,17 @@ func (s *Server) openStore() (err error) {
 	s.store, err = store.Open(store.Options{
 		FS: s.o.FS, Dir: c.DataPath, Fatal: s.o.Fatal, Reserve: reserve,
 		MaxClockSkew: c.MaxClockSkew, AcceptClock: s.o.AcceptClock, Now: s.o.Now, Logger: s.log,
-		CacheBytes: s.o.Config.Memory.HotCache, MemTableBytes: s.o.Config.Memory.MemTable,
+		CacheBytes: s.o.Config.Memory.HotCache, MemTableBytes: s.o.Config.Memory.MemTable, ArchiveBytes: s.archiveBytes(),
 	})
 	return err
+}
+
+// archiveBytes bounds what waits for the archive; 0 keeps nothing for it.
+func (s *Server) archiveBytes() int64 {
+	if s.o.Config.Archive.Storage == "" {
+		return 0
+	}
+	return s.o.Config.Archive.MaxBytes
 }
 
 // openLogs begins the log file, now that the data directory is known to be
@@ -225,6 +233,7 @@ func (s *Server) coreOptions(passwords *auth.Passwords) core.Options {
 		},
 		Jobs:       core.JobOptions{Workers: c.Jobs.MaxConcurrent, Queue: c.Jobs.Queue, Retention: c.Jobs.Retention},
 		HistoryAge: c.Live.HistoryAge, HistoryBytes: c.Live.HistoryBytes, Flush: s.flushOptions(), Compaction: s.compaction(), ColdGrace: cmp.Or(c.Cold.Grace, -1),
+		Archive:             maint.ArchiveOptions{Storage: c.Archive.Storage, Folder: c.Archive.Folder, Every: c.Archive.Interval, SegmentBytes: c.Archive.SegmentBytes},
 		IgnoreForeignKeys:   c.SQL.IgnoreForeignKeys,
 		DropWithSubscribers: c.DDL.DropWithSubscribers, DropNonemptyNamespace: c.DDL.DropNonemptyNamespace,
 	}
@@ -357,6 +366,11 @@ func (s *Server) run(ctx context.Context) error {
 		return nil
 	})
 	g.Go(func() error { return s.guard.run(coreContext) })
+	g.Go(func() error {
+		<-coreContext.Done()
+		s.cold.Interrupt() // no upload keeps the stop waiting
+		return nil
+	})
 	g.Go(func() error {
 		defer stopCore() // the edge has ended: nobody proposes any more
 		select {

@@ -59,6 +59,8 @@ type Options struct {
 	// BlockBytes is the size of a block of keys in a file: what one read takes
 	// from the disk at least. The default is 8 KiB.
 	BlockBytes int
+	// ArchiveBytes bounds what waits to be shipped to the archive; 0 keeps none.
+	ArchiveBytes int64
 	// Logger takes warnings and errors. The default drops them.
 	Logger *slog.Logger
 }
@@ -91,6 +93,7 @@ type Store struct {
 	recovered atomic.Bool  // what it may have lost is noted
 	snapshots atomic.Int64 // open ones
 	batches   atomic.Int64 // open ones
+	archive   *Archive     // nil while none is configured
 }
 
 // Reader is a state that can be read by the rooms under internal/store.
@@ -165,6 +168,9 @@ func (s *Store) begin(d directory) error {
 	})
 	if err == nil && ceiling != nil {
 		err = d.engineFault(ceiling)
+	}
+	if err == nil {
+		err = s.openArchive(d.restored)
 	}
 	return err
 }

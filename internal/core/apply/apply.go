@@ -128,9 +128,10 @@ type Local struct {
 	stopped  chan struct{} // closed when Run has ended
 	dead     chan struct{} // closed when the publisher has ended
 
-	machine *Machine // the builder's
-	space   space    // the builder's
-	touched touched  // the builder's
+	machine *Machine       // the builder's
+	archive *store.Archive // nil when nothing is archived
+	space   space          // the builder's
+	touched touched        // the builder's
 
 	views       catalog.Views
 	current     atomic.Pointer[catalog.View] // durable, for readers
@@ -165,6 +166,7 @@ func Open(o Options) (*Local, error) {
 		dead:    make(chan struct{}),
 		space:   space{store: o.Store, now: o.Now, logger: o.Logger},
 		users:   catalog.NewUserCache(o.CachedUsers),
+		archive: o.Store.Archive(),
 	}
 	if machine.Ceiling() > machine.Position() && !o.Store.Clean() {
 		if err := l.recover(); err != nil {

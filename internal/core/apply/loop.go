@@ -195,12 +195,16 @@ func (l *Local) apply(g *group, r *request) error {
 	if l.staleReads(r.command.Reads) {
 		return command.ErrStaleRead
 	}
+	prior := l.machine.Position()
 	o, err := l.machine.Apply(r.command)
 	if err != nil {
 		if !Refusal(err) {
 			l.fatal(err)
 		}
 		return err
+	}
+	if l.archive != nil {
+		l.keep(g, r.command, prior, o.Receipt.Position)
 	}
 	r.receipt = o.Receipt
 	g.commits = append(g.commits, o.Commit)

@@ -87,10 +87,16 @@ func (m *Maintainer) StartBackup(ctx context.Context, actor schema.UserID, text 
 
 // backup makes a backup and says what it has done.
 func (m *Maintainer) backup(ctx context.Context, to backup.Target) (string, error) {
+	if err := m.resumeArchive(ctx); err != nil {
+		return "", err
+	}
 	done, err := backup.Write(ctx, backup.Options{
 		Store: m.o.Store, Tier: m.o.Cold, Hold: m.hold, Version: m.o.Version, Now: m.o.Now,
 		Progress: report(ctx),
 	}, to)
+	if err == nil {
+		err = m.backedUp(done.Position)
+	}
 	if err != nil {
 		return "", err
 	}

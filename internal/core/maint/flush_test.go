@@ -48,11 +48,9 @@ func insert(n *node, t *schema.Table, scope schema.Scope, from, to int) (positio
 		end := min(from+1000, to)
 		var rows []command.RowWrite
 		for i := from; i < end; i++ {
-			row := make([]datum.Value, len(t.Columns))
-			// Keys are spread, so that the order of keys is not that of _seq.
-			row[0] = datum.NewInt(datum.BigInt, int64(i)*7919%1_000_003)
-			row[1] = datum.NewText(fmt.Sprintf("body %d", i))
-			rows = append(rows, command.RowWrite{Op: command.Insert, Scope: scope, Key: t.KeyOf(nil, row), Row: t.AppendRow(nil, row)})
+			r := rowOf(t, i)
+			r.Scope = scope
+			rows = append(rows, r)
 		}
 		position = n.Commit(&command.Write{Tables: []command.TableWrite{{Table: t.ID, SchemaVersion: t.Version, Rows: rows}}}).Position
 		from = end

@@ -7,10 +7,11 @@
 // is removed at the next start, a window that does not cover its file yet is
 // moved on, and the rest is done again.
 //
-// Goroutines: three in Run, one for what the clock asks for, one that starts
-// flushes by the policies of tables and one that removes files of FILE columns;
-// flushes and cleanups run as jobs.
-// Locks: Maintainer.mu, flushes.mu, blobs.mu and holds.mu, none held across I/O.
+// Goroutines: four in Run, one for what the clock asks for, one that starts
+// flushes by the policies of tables, one that removes files of FILE columns and
+// one that ships commands to the archive; flushes and cleanups run as jobs.
+// Locks: Maintainer.mu, flushes.mu, blobs.mu, holds.mu and archiveFigures.mu, none
+// held across I/O; Maintainer.shipping, held while one stretch is shipped.
 package maint
 
 import (
@@ -85,6 +86,8 @@ type Options struct {
 	Definitions func() *catalog.Definitions
 	// Flush says when and how rows move to the cold tier.
 	Flush FlushOptions
+	// Archive says where commands are shipped to; Store keeps them.
+	Archive ArchiveOptions
 	// Tick is the time between two looks at history, streams and files; 10 s
 	// when 0. PurgeEvery is the time between two looks for tombstones and old
 	// jobs; 1 h when 0.
@@ -115,6 +118,8 @@ type Maintainer struct {
 	flushes   *flushes // what the schedule knows
 	blobs     *blobs
 	holds     holds
+	archive   archiveFigures
+	shipping  sync.Mutex // held by the one who ships
 	mu        struct {
 		sync.Mutex
 		busy map[schema.TableID]chan struct{} // tables being flushed; closed when done
@@ -136,6 +141,7 @@ func New(o Options) *Maintainer {
 	set(&o.Tick, 10*time.Second)
 	set(&o.PurgeEvery, time.Hour)
 	set(&o.Flush.Every, time.Minute)
+	o.Archive = o.Archive.withDefaults()
 	if o.Flush.PackScopes == 0 {
 		o.Flush.PackScopes = 64
 	}
@@ -176,11 +182,18 @@ func New(o Options) *Maintainer {
 }
 
 // Stats are figures since the start.
-type Stats struct{ FlushedRows, FlushedFiles, RemovedFiles, PurgedRows int64 }
+type Stats struct {
+	FlushedRows, FlushedFiles, RemovedFiles, PurgedRows int64
+
+	Archive ArchiveStats
+}
 
 // Stats returns the figures.
 func (m *Maintainer) Stats() Stats {
-	return Stats{m.stats.rows.Load(), m.stats.files.Load(), m.stats.removed.Load(), m.stats.purged.Load()}
+	return Stats{
+		FlushedRows: m.stats.rows.Load(), FlushedFiles: m.stats.files.Load(), RemovedFiles: m.stats.removed.Load(), PurgedRows: m.stats.purged.Load(),
+		Archive: m.ArchiveStats(),
+	}
 }
 
 // Run recovers what an earlier life has left and then works by the clock until
@@ -194,6 +207,7 @@ func (m *Maintainer) Run(ctx context.Context) error {
 	g.Go(func() error { m.schedule(ctx); return nil })
 	g.Go(func() error { m.keepOrder(ctx); return nil })
 	g.Go(func() error { m.collect(ctx); return nil })
+	g.Go(func() error { m.keepArchive(ctx); return nil })
 	return g.Wait()
 }
 

@@ -50,6 +50,8 @@ type nodeOptions struct {
 	Cold cold.Options
 	// Maint are options of the maintainer; what it works with is filled in.
 	Maint maint.Options
+	// ArchiveBytes bounds what waits for the archive of Maint.Archive; 0 keeps none.
+	ArchiveBytes int64
 	// Committer wraps the one that maint and jobs propose to.
 	Committer func(command.Committer) command.Committer
 	// Schedule runs maintenance by the clock, which is the real one then.
@@ -88,7 +90,7 @@ func openNode(t testing.TB, o nodeOptions) *node {
 	n := &node{FS: o.FS, Clock: o.Clock, t: t}
 	quiet := slog.New(slog.DiscardHandler)
 	var err error
-	if n.Store, err = store.Open(store.Options{FS: o.FS, Dir: dataDir, Now: o.Clock.Now, Reserve: -1}); err != nil {
+	if n.Store, err = store.Open(store.Options{FS: o.FS, Dir: dataDir, Now: o.Clock.Now, Reserve: -1, ArchiveBytes: o.ArchiveBytes}); err != nil {
 		t.Fatal(err)
 	}
 	publish := func(commits []command.Commit) { n.Maint.Committed(commits) }

@@ -38,6 +38,9 @@ func (jsonFrames) AppendAck(dst []byte, a *core.LiveAck) []byte {
 		columns[i] = core.Column(c)
 	}
 	dst = appendSchema(dst, columns)
+	if a.Result {
+		dst = append(dst, `,"result":true`...)
+	}
 	return append(dst, '}')
 }
 

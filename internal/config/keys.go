@@ -125,6 +125,10 @@ func (s *Live) keys() []key {
 		{"live.history_bytes", &s.HistoryBytes, "1GiB", "Bytes of superseded versions of all tables; the older end goes first.", size},
 		{"live.ring_bytes", &s.RingBytes, "0B", "Bytes of recent changes kept in memory for delivery; subscribers behind it read from disk. 0 means a thirty-second of memory.budget.", share},
 		{"live.outbox_bytes", &s.OutboxBytes, "1MiB", "Bytes waiting for one connection; beyond it its subscriptions lag and catch up.", size},
+		{"live.result_rows", &s.ResultRows, "10000", "Rows that the result of one live join, aggregate, DISTINCT or LIMIT may have; more refuses or ends the subscription.", positive},
+		{"live.result_bytes", &s.ResultBytes, "8MiB", "Bytes that one such result may take; more refuses or ends the subscription.", size},
+		{"live.result_memory", &s.ResultMemory, "0B", "Bytes that all such results may take together; more refuses or ends subscriptions. 0 means a sixteenth of memory.budget.", share},
+		{"live.result_workers", &s.ResultWorkers, "0", "Such results that are run at one time when commits touch them. 0 means half of the processors.", limits{max: 1024}},
 	}
 }
 

@@ -42,6 +42,7 @@ func (o *Options) parts() []part {
 		{"memory.memtable", &o.Memory.MemTable, 128, 64 << 20},
 		{"memory.cold_cache", &o.Memory.ColdCache, 32, 0},
 		{"live.ring_bytes", &o.Live.RingBytes, 32, 0},
+		{"live.result_memory", &o.Live.ResultMemory, 16, 0},
 		{"commit.queue_bytes", &o.Commit.QueueBytes, 32, 0},
 		{"commit.max_bytes", &o.Commit.MaxBytes, 16, 100 << 20},
 		{"transaction.max_bytes", &o.Transaction.MaxBytes, 16, 100 << 20},

@@ -90,6 +90,11 @@ type Live struct {
 	HistoryBytes int64
 	RingBytes    int64
 	OutboxBytes  int64
+	// Bounds of the results of joins, aggregates, DISTINCT and LIMIT.
+	ResultRows    int
+	ResultBytes   int64
+	ResultMemory  int64
+	ResultWorkers int
 }
 
 // Flush is section [flush].

@@ -2,6 +2,7 @@ package core
 
 import (
 	"context"
+	"slices"
 
 	"kalamdb/internal/auth"
 	"kalamdb/internal/core/live"
@@ -97,7 +98,13 @@ func (db *DB) liveQuery(ctx context.Context, s *auth.Session, r live.Request) (*
 	}
 	view := db.relations.View()
 	defer view.Release()
+	if !rowShaped(sel) {
+		return db.resultQuery(s, r, sel, view)
+	}
 	p, err := bindLive(s, sel, len(r.Params), view)
+	if plan.NeedsTree(err) || err == nil && p.Grouped {
+		return db.resultQuery(s, r, sel, view)
+	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -154,25 +161,15 @@ func (db *DB) parseLive(text string) (*parse.Select, error) {
 	return sel, liveShape(sel)
 }
 
-// liveShape refuses what is no set of keyed rows of one table.
+// liveShape refuses what no subscription takes, whatever its tables are.
 func liveShape(s *parse.Select) error {
 	refuse := func(what string) error {
 		return fault.New(fault.Syntax, "%s is not supported in a subscription", what)
 	}
 	switch {
-	case s.Complex != "":
-		return refuse(s.Complex)
-	case s.Distinct || len(s.DistinctOn) > 0:
-		return refuse("DISTINCT")
-	case len(s.GroupBy) > 0:
-		return refuse("GROUP BY")
-	case s.Having != nil:
-		return refuse("HAVING")
-	case s.LimitCount != nil || s.LimitStart != nil:
-		return refuse("LIMIT, OFFSET or FETCH")
-	case s.From == nil:
+	case len(s.Tables) == 0:
 		return refuse("a SELECT without FROM")
-	case s.From.Namespace == "":
+	case slices.ContainsFunc(s.Tables, func(n parse.Name) bool { return n.Namespace == "" }):
 		return fault.New(fault.Syntax, "Query must use namespace.table format")
 	}
 	for _, out := range s.Outputs {

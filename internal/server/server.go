@@ -212,6 +212,7 @@ func (s *Server) coreOptions(passwords *auth.Passwords) core.Options {
 		},
 		Live: live.Options{
 			RingBytes: c.Live.RingBytes, OutboxBytes: c.Live.OutboxBytes, BatchBytes: int(c.WebSocket.MaxFrameBytes),
+			ResultRows: c.Live.ResultRows, ResultBytes: c.Live.ResultBytes, ResultMemory: c.Live.ResultMemory, ResultWorkers: c.Live.ResultWorkers,
 			MaxPerUser: c.RateLimit.MaxSubscriptionsPerUser, MaxPerConnection: c.WebSocket.MaxSubscriptionsPerConnection,
 		},
 		Limits: core.Limits{

@@ -26,6 +26,7 @@ type subscription struct {
 	pending []string // frames that no block has read yet
 	lastSeq uint64
 	ended   bool // an error frame ended it
+	result  bool // of a join, an aggregate, DISTINCT or LIMIT
 }
 
 // frame is what the runner reads of a frame.
@@ -42,7 +43,8 @@ type frame struct {
 		HasMore   bool            `json:"has_more"`
 		LastSeqID json.RawMessage `json:"last_seq_id"`
 	} `json:"batch_control"`
-	Code string `json:"code"`
+	Code   string `json:"code"`
+	Result bool   `json:"result"`
 }
 
 // connection returns the open connection of an account, with its sentinel.
@@ -130,6 +132,11 @@ func (r *runner) open(s *subscription, options string) error {
 func (r *runner) resume(s *subscription) error {
 	kept := s.pending
 	s.pending = nil
+	if s.result { // it is not resumed by position
+		err := r.open(s, "{}")
+		s.pending = kept
+		return err
+	}
 	options := fmt.Sprintf(`{"from":"%d","replay":"changes"}`, s.lastSeq)
 	if err := r.open(s, options); err != nil {
 		return err
@@ -212,6 +219,39 @@ func (r *runner) settle() error {
 			}
 		}
 	}
+	return r.settleResults()
+}
+
+// settleResults waits until every result has been told: who subscribes to it once
+// more is answered behind what others of his connection are told.
+func (r *runner) settleResults() error {
+	ids := make([]string, 0, len(r.subs))
+	for id, s := range r.subs {
+		if s.result && !s.ended {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	for _, id := range ids {
+		s := r.subs[id]
+		c, open := r.conns[s.who.name]
+		if !open {
+			continue
+		}
+		sql, err := json.Marshal(s.sql)
+		if err != nil {
+			return err
+		}
+		if err := c.send(fmt.Sprintf(`{"type":"subscribe","subscription":{"id":"corpus-barrier","sql":%s}}`, sql)); err != nil {
+			return err
+		}
+		if err := r.until(c, func(f *frame) bool { return f.SubscriptionID == "corpus-barrier" }); err != nil {
+			return err
+		}
+		if err := c.send(`{"type":"unsubscribe","subscription_id":"corpus-barrier"}`); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -239,7 +279,7 @@ func (r *runner) until(c connection, done func(*frame) bool) error {
 func (s *subscription) read(f *frame) {
 	switch f.Type {
 	case "subscription_ack":
-		s.columns = nil
+		s.columns, s.result = nil, f.Result
 		for _, c := range f.Schema {
 			if c.Name != "_seq" {
 				s.columns = append(s.columns, c.Name)

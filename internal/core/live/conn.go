@@ -300,9 +300,14 @@ func (c *Conn) wait(ctx context.Context, cost int64) error {
 
 // notice returns a notice frame and reckons its cost.
 func (c *Conn) notice(kind, id string, position uint64) Frame {
-	f := Frame{Kind: NoticeFrame, Body: c.o.Encoder.AppendNotice(nil, &Notice{Kind: kind, ID: id, Position: position})}
+	f := c.unreckoned(kind, id, position)
 	c.load.Add(f.cost())
 	return f
+}
+
+// unreckoned returns a notice frame for push, which reckons its cost.
+func (c *Conn) unreckoned(kind, id string, position uint64) Frame {
+	return Frame{Kind: NoticeFrame, Body: c.o.Encoder.AppendNotice(nil, &Notice{Kind: kind, ID: id, Position: position})}
 }
 
 // name returns the subscription that a client means: its own id, or the live

@@ -45,6 +45,9 @@ func (r *reader) frame(sub *subscription, q *Query, v verdict) (Frame, error) {
 // advance reads the change index for one cursor and appends the frames. When it
 // reaches the head the subscription goes live, else it waits for its next turn.
 func (c *Conn) advance(ctx context.Context, sub *subscription, dst []Frame) []Frame {
+	if sub.result != nil {
+		return c.advanceResult(sub, dst)
+	}
 	s := c.shard
 	s.mu.Lock()
 	q, is := sub.query, sub.state

@@ -181,6 +181,9 @@ func (d *dialogue) open(td *datadriven.TestData) {
 	most = 0
 	number("batch", &most)
 	d.options.Live.BatchBytes = int(most)
+	most = 0
+	number("result-rows", &most)
+	d.options.Live.ResultRows = int(most)
 	if td.HasArg("relaxed") {
 		d.options.Commit.Durability = schema.Relaxed
 	}
@@ -270,7 +273,7 @@ func (d *dialogue) stats(td *datadriven.TestData) string {
 	s := d.db.Hub().Stats()
 	all := map[string]int64{
 		"evaluations": s.Evaluations, "encodings": s.Encodings, "lagged": s.Lagged, "resumed": s.Resumed,
-		"missed": s.Missed, "expired": s.Expired, "subscriptions": s.Subscriptions, "commits": s.Commits,
+		"missed": s.Missed, "expired": s.Expired, "runs": s.Runs, "touched": s.Touched, "subscriptions": s.Subscriptions, "commits": s.Commits,
 	}
 	var parts []string
 	for _, a := range td.CmdArgs {

@@ -76,6 +76,9 @@ type Ack struct {
 	ID      string
 	Control BatchControl
 	Columns []Column
+	// Result says that the rows are the result of a join, an aggregate, DISTINCT
+	// or LIMIT.
+	Result bool
 }
 
 // Batch is one page of a snapshot.

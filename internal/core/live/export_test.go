@@ -14,7 +14,7 @@ func (h *Hub) Idle() bool {
 			return false
 		}
 	}
-	return true
+	return h.results.idle()
 }
 
 // Waiting reports whether Take would return something.
@@ -57,7 +57,7 @@ func (h *Hub) Taken() bool {
 	h.ring.mu.Lock()
 	defer h.ring.mu.Unlock()
 	end := h.ring.mu.first + uint64(len(h.ring.kept()))
-	for _, r := range h.ring.mu.readers {
+	for _, r := range h.ring.mu.readers[:len(h.shards)] {
 		if r.next != end {
 			return false
 		}

@@ -208,7 +208,17 @@ func (textFrames) AppendAck(dst []byte, a *core.LiveAck) []byte {
 		names[i] = c.Name
 	}
 	dst = fmt.Appendf(dst, "ack %s", a.ID)
-	return fmt.Appendf(appendControl(dst, a.Control), " columns=%s", strings.Join(names, ","))
+	dst = fmt.Appendf(appendControl(dst, a.Control), " columns=%s", strings.Join(names, ","))
+	if a.Result {
+		var key []string
+		for _, c := range a.Columns {
+			if c.PrimaryKey {
+				key = append(key, c.Name)
+			}
+		}
+		dst = fmt.Appendf(dst, " result key=%s", strings.Join(key, ","))
+	}
+	return dst
 }
 
 func appendControl(dst []byte, c core.LiveBatchControl) []byte {

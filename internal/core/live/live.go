@@ -15,9 +15,14 @@
 // never blocked: the ring it appends to is bounded in bytes, and a shard that the
 // ring has left behind reads the change index.
 //
-// Goroutines: one per shard, started by Run. Whoever takes the frames of a
+// Results of joins, aggregates, DISTINCT and LIMIT are run again when a commit
+// touches what they read, in the newest view, and differences are sent; see
+// results.
+//
+// Goroutines: one per shard, one that notes which results are touched, and a few
+// that run them, started by Run. Whoever takes the frames of a
 // connection also reads for its cursors; whoever subscribes reads the pages.
-// Locks: shard.mu, then Conn.mu, ring.mu or Hub.mu. None is held while the store
+// Locks: shard.mu, then Conn.mu, results.mu, ring.mu or Hub.mu. None is held while the store
 // is read.
 package live
 
@@ -59,6 +64,14 @@ type Options struct {
 	MaxPerUser int
 	// MaxPerConnection bounds those of one connection; 0 means 100.
 	MaxPerConnection int
+	// ResultRows and ResultBytes bound the result of one live join, aggregate,
+	// DISTINCT or LIMIT; 0 means 10,000 rows and 8 MiB. ResultMemory bounds all
+	// of them together; 0 means 256 MiB.
+	ResultRows                int
+	ResultBytes, ResultMemory int64
+	// ResultWorkers is how many of them run at one time; 0 means half of the
+	// processors.
+	ResultWorkers int
 	// ReadTimeout bounds reading one page of a snapshot; 0 means 30 s.
 	ReadTimeout time.Duration
 	// NodeID is shown by system.live.
@@ -78,6 +91,14 @@ func (o Options) withDefaults() Options {
 	}
 	orDefault(&o.RingBytes, 64<<20)
 	orDefault(&o.OutboxBytes, 1<<20)
+	orDefault(&o.ResultBytes, 8<<20)
+	orDefault(&o.ResultMemory, 256<<20)
+	if o.ResultRows <= 0 {
+		o.ResultRows = 10_000
+	}
+	if o.ResultWorkers <= 0 {
+		o.ResultWorkers = max(1, runtime.GOMAXPROCS(0)/2)
+	}
 	if o.BatchBytes <= 0 {
 		o.BatchBytes = 8 << 20
 	}
@@ -109,6 +130,7 @@ type Hub struct {
 	ring     *ring
 	shards   []*shard
 	seed     maphash.Seed
+	results  *results
 	counters counters
 	readers  sync.Pool // *reader, for whoever reads for a cursor
 	mu       struct {
@@ -122,6 +144,7 @@ type Hub struct {
 type counters struct {
 	commits, evaluations, encodings, changes atomic.Int64
 	lagged, resumed, missed, expired         atomic.Int64
+	touched, runs                            atomic.Int64
 }
 
 // Stats counts what a Hub has done since the start, and what it holds.
@@ -136,6 +159,8 @@ type Stats struct {
 	Resumed       int64 // times such a one went live again
 	Missed        int64 // times a shard read the change index because the ring had moved on
 	Expired       int64 // subscriptions ended with CURSOR_EXPIRED
+	Touched       int64 // times a commit touched what a result reads
+	Runs          int64 // times the statement of a result was run
 	RingBytes     int64
 }
 
@@ -143,7 +168,8 @@ type Stats struct {
 func NewHub(o Options) *Hub {
 	fault.Assert(o.Relations != nil, "a hub needs relations")
 	o = o.withDefaults()
-	h := &Hub{o: o, ring: newRing(o.RingBytes, o.Shards), seed: maphash.MakeSeed()}
+	h := &Hub{o: o, ring: newRing(o.RingBytes, o.Shards+1), seed: maphash.MakeSeed()}
+	h.results = newResults(h)
 	h.readers.New = func() any { return new(reader) }
 	h.mu.conns = make(map[string]*Conn)
 	h.mu.perUser = make(map[schema.UserID]int)
@@ -159,6 +185,7 @@ func (h *Hub) Run(ctx context.Context) error {
 	for _, s := range h.shards {
 		g.Go(func() error { return s.run(ctx) })
 	}
+	h.results.start(ctx, g)
 	return g.Wait()
 }
 
@@ -173,6 +200,7 @@ func (h *Hub) Committed(commits []command.Commit) {
 	for _, s := range h.shards {
 		s.signal()
 	}
+	h.results.signal()
 }
 
 // Stats returns the figures of the hub.
@@ -188,6 +216,6 @@ func (h *Hub) Stats() Stats {
 		Connections: int64(connections), Subscriptions: int64(subscriptions),
 		Commits: c.commits.Load(), Evaluations: c.evaluations.Load(), Encodings: c.encodings.Load(),
 		Changes: c.changes.Load(), Lagged: c.lagged.Load(), Resumed: c.resumed.Load(),
-		Missed: c.missed.Load(), Expired: c.expired.Load(), RingBytes: h.ring.size(),
+		Missed: c.missed.Load(), Expired: c.expired.Load(), Touched: c.touched.Load(), Runs: c.runs.Load(), RingBytes: h.ring.size(),
 	}
 }

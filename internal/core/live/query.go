@@ -73,7 +73,9 @@ type Query struct {
 	table   *schema.Table
 	match   *matcher
 	shape   *shape
-	columns []int           // the positions that filter and projection need
+	columns []int          // the positions that filter and projection need
+	result  *ResultOptions // set for a result; then only request, table and watches are
+	watches []*watch
 	keys    [][]datum.Value // the only keys a row of the result can have, if not nil
 }
 

@@ -202,7 +202,7 @@ func (h *Hub) DisconnectUser(id schema.UserID) int {
 
 // OnTable returns how many subscriptions a table has.
 func (h *Hub) OnTable(id schema.TableID) int {
-	n := 0
+	n := h.results.count(id, "")
 	for _, s := range h.shards {
 		s.mu.Lock()
 		for f := range s.mu.tables[id] {
@@ -215,7 +215,7 @@ func (h *Hub) OnTable(id schema.TableID) int {
 
 // OfUser returns how many of the subscriptions of a table a user has.
 func (h *Hub) OfUser(id schema.TableID, user schema.UserID) int {
-	n := 0
+	n := h.results.count(id, user)
 	for _, s := range h.shards {
 		s.mu.Lock()
 		for f := range s.mu.tables[id] {

@@ -280,7 +280,7 @@ func (s *shard) flush(position uint64) {
 func (c *Conn) mark(position uint64) {
 	whole := true
 	for _, sub := range c.subs {
-		whole = whole && sub.had(position)
+		whole = whole && (sub.result != nil || sub.had(position)) // results have marks of their own
 	}
 	if whole {
 		c.staged = append(c.staged, c.notice(NoticeCommit, "", position))
@@ -295,7 +295,9 @@ func (c *Conn) mark(position uint64) {
 
 // had reports whether a subscription has been sent everything up to a commit
 // and nothing behind it. shard.mu is held.
-func (s *subscription) had(position uint64) bool { return s.state == live && s.after <= position }
+func (s *subscription) had(position uint64) bool {
+	return s.result == nil && s.state == live && s.after <= position
+}
 
 // flushPart hands over what is staged of a commit that goes on. s.mu is held.
 func (s *shard) flushPart() {
@@ -357,6 +359,10 @@ func (s *shard) endFilter(fl *filter, err error) {
 // add registers a new subscription with its feed: commits are kept for it from
 // here on. s.mu is held.
 func (s *shard) add(sub *subscription) {
+	if sub.query.result != nil {
+		s.addResult(sub)
+		return
+	}
 	k := sub.query.key()
 	f := s.mu.feeds[k]
 	if f == nil {
@@ -376,6 +382,10 @@ func (s *shard) add(sub *subscription) {
 // remove takes a subscription out of everything. s.mu is held.
 func (s *shard) remove(sub *subscription) {
 	if sub.state == gone {
+		return
+	}
+	if sub.result != nil {
+		s.removeResult(sub)
 		return
 	}
 	f := sub.feed

@@ -90,6 +90,9 @@ func (c *Conn) forget(sub *subscription) {
 // begin takes the view of the snapshot, sends the acknowledgement and the first
 // batch, and makes the subscription live when that is all.
 func (c *Conn) begin(ctx context.Context, sub *subscription) error {
+	if sub.result != nil {
+		return c.beginResult(ctx, sub)
+	}
 	v := c.hub.o.Relations.View()
 	release := v.Release
 	defer func() { release() }()
@@ -170,6 +173,9 @@ func (c *Conn) NextBatch(ctx context.Context, id string, last uint64, hasLast bo
 		return fault.New(fault.ObjectNotFound, "Subscription not found: %s", id)
 	case sub.page.none:
 		return fault.New(fault.InvalidOperation, "Subscription %s was created without initial data loading", id)
+	}
+	if sub.result != nil {
+		return c.nextResultBatch(ctx, sub)
 	}
 	if !hasLast {
 		last = sub.page.last
@@ -274,7 +280,7 @@ func (c *Conn) finish(ctx context.Context, sub *subscription, frames []Frame, cu
 		c.push(f)
 	}
 	if c.o.Commits && sub.gap == nil {
-		c.push(c.notice(NoticeCommit, sub.id, cursor))
+		c.push(c.unreckoned(NoticeCommit, sub.id, cursor))
 	}
 	sub.cursor, sub.state = cursor, lagging
 	if sub.gap != nil || !s.join(sub) {

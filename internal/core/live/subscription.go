@@ -55,6 +55,10 @@ type subscription struct {
 	// gap is what the snapshot's end still owes; see resume.go.
 	gap *gap
 
+	// result is what a subscription to a result has instead of a feed; nil for
+	// one to rows.
+	result *shared
+
 	// page belongs to the goroutine that handles the client's requests.
 	page page
 

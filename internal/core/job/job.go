@@ -78,6 +78,9 @@ type Spec struct {
 	// Retries is how often a job that fails for a reason that may pass is tried
 	// again; 0 for never, at most MaxRetries.
 	Retries int16
+	// Relaxed makes the row of the job durable with whatever is committed next, for
+	// a job that nobody misses after a crash: it costs no fsync of its own.
+	Relaxed bool
 	// Parameters is a JSON object for system.jobs.
 	Parameters string
 	// Actor is who asked for it.
@@ -204,7 +207,7 @@ func (r *Runner) Submit(ctx context.Context, s Spec) (j schema.Job, started bool
 		return j, false, err
 	}
 	j = t.job
-	if err := r.put(ctx, j, true); err != nil {
+	if err := r.put(ctx, t, j, true); err != nil {
 		r.release(t)
 		close(t.done)
 		return schema.Job{}, false, err

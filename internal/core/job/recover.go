@@ -65,7 +65,7 @@ func (r *Runner) revive(ctx context.Context, j schema.Job) error {
 			t.spec.Key, t.spec.Priority = j.IdempotencyKey, j.Priority
 			t.job.Status, t.job.UpdatedAt = schema.JobQueued, r.o.Now().UnixMicro()
 			if other, err := r.reserve(t); other == nil && err == nil {
-				if err := r.put(ctx, t.job, false); err != nil {
+				if err := r.put(ctx, t, t.job, false); err != nil {
 					r.release(t)
 					close(t.done)
 					return err
@@ -78,7 +78,7 @@ func (r *Runner) revive(ctx context.Context, j schema.Job) error {
 	}
 	now := r.o.Now().UnixMicro()
 	j.Status, j.Message, j.FinishedAt, j.UpdatedAt = schema.JobFailed, failure, now, now
-	return r.put(ctx, j, false)
+	return r.put(ctx, &task{}, j, false)
 }
 
 // resumable reports whether the next life goes on with a job.
@@ -95,7 +95,7 @@ func (r *Runner) interrupt(ctx context.Context, t *task) {
 	t.job.Message = "the server stopped while the job was running; it goes on at the next start"
 	j := t.job
 	r.mu.Unlock()
-	if err := r.put(ctx, j, false); err != nil {
+	if err := r.put(ctx, t, j, false); err != nil {
 		r.o.Logger.Error("an interrupted job could not be written", "job", j.ID, "error", err)
 	}
 	r.release(t)

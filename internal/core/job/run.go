@@ -63,7 +63,7 @@ func (r *Runner) run(ctx context.Context, t *task, worker int) {
 		cancel(errCancelled)
 	}
 	r.mu.Unlock()
-	if err := r.put(ctx, j, false); err != nil {
+	if err := r.put(ctx, t, j, false); err != nil {
 		if ctx.Err() != nil {
 			r.interrupt(context.WithoutCancel(ctx), t)
 			return
@@ -125,7 +125,7 @@ func (r *Runner) retry(ctx context.Context, t *task, err error) {
 	j := t.job
 	r.mu.Unlock()
 	r.o.Logger.Warn("job is tried again", "job", j.ID, "type", j.Type, "retry", j.RetryCount, "delay", delay, "error", err)
-	if err := r.put(ctx, j, false); err != nil {
+	if err := r.put(ctx, t, j, false); err != nil {
 		r.finish(ctx, t, schema.JobFailed, describe(err))
 		return
 	}
@@ -219,7 +219,7 @@ func (r *Runner) finish(ctx context.Context, t *task, status, message string) {
 	}
 	j := t.job
 	r.mu.Unlock()
-	if err := r.put(ctx, j, false); err != nil {
+	if err := r.put(ctx, t, j, false); err != nil {
 		// The next start recovers the row.
 		r.o.Logger.Error("the end of a job could not be written", "job", j.ID, "status", status, "error", err)
 	}
@@ -227,9 +227,14 @@ func (r *Runner) finish(ctx context.Context, t *task, status, message string) {
 	close(t.done)
 }
 
-func (r *Runner) put(ctx context.Context, j schema.Job, create bool) error {
+// put commits a state of a job.
+func (r *Runner) put(ctx context.Context, t *task, j schema.Job, create bool) error {
+	durability := schema.Sync
+	if t.spec.Relaxed {
+		durability = schema.Relaxed
+	}
 	_, err := r.o.Committer.Commit(ctx, &command.Command{
-		Time: j.UpdatedAt, Actor: j.Actor, Body: &command.PutJob{Job: j, Create: create},
+		Time: j.UpdatedAt, Actor: j.Actor, Durability: durability, Body: &command.PutJob{Job: j, Create: create},
 	})
 	return err
 }

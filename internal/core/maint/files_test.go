@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"kalamdb/internal/command"
+	"kalamdb/internal/disk"
+	"kalamdb/internal/fault"
 	"kalamdb/internal/schema"
 )
 
@@ -38,5 +40,45 @@ func TestFilesAreRemovedOnce(t *testing.T) {
 	}
 	if names := files(t, n.FS, "/data/storage"); len(names) != 0 {
 		t.Errorf("the storage still holds %q", names)
+	}
+}
+
+// A crash may take back the row of the job that removes a dropped table's files;
+// the next start removes them all the same.
+func TestDroppedTableAfterCrash(t *testing.T) {
+	ctx := context.Background()
+	mem := disk.NewMem()
+	n := openNode(t, nodeOptions{FS: mem})
+	def := n.Commit(&command.CreateTable{Table: notesTable()}).Table
+	insert(n, def, "alice", 0, 10)
+	if _, err := n.Maint.Flush(ctx, def.ID); err != nil {
+		t.Fatal(err)
+	}
+	var clones []*disk.Mem
+	crash := func() {
+		for _, percent := range []int{0, 50, 100} {
+			clones = append(clones, mem.CrashClone(uint64(len(clones)), percent))
+		}
+	}
+	n.Commit(&command.DropTable{Table: def.ID})
+	crash()
+	id := n.Maint.Dropped(def)
+	crash()
+	if j, err := n.Jobs.Wait(ctx, id); err != nil || j.Status != schema.JobCompleted {
+		t.Fatalf("the cleanup ended as %+v, %v", j, err)
+	}
+	crash()
+	for i, clone := range clones {
+		next := openNode(t, nodeOptions{FS: clone, Clock: n.Clock})
+		if err := next.Maint.RemoveFiles(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := next.Jobs.Wait(ctx, id); err != nil && !fault.Is(err, fault.ObjectNotFound) {
+			t.Errorf("crash %d: %v", i, err)
+		}
+		if ok, _ := disk.Exists(clone, "/data/storage/default"); ok {
+			t.Errorf("crash %d: files remain: %q", i, files(t, clone, "/data/storage"))
+		}
+		next.Close()
 	}
 }

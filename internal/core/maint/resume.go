@@ -34,7 +34,7 @@ func (m *Maintainer) resumeJobs() {
 		}
 		t := &schema.Table{ID: id}
 		t.Namespace, t.Name, _ = strings.Cut(name, ".")
-		return job.Spec{Type: j.Type, Run: func(ctx context.Context) (string, error) { return m.cleanup(ctx, t) }}, true
+		return m.cleanupJob(t), true
 	})
 	m.o.Jobs.Resume("job_cleanup", func(schema.Job) (job.Spec, bool) { return m.jobCleanup(), true })
 }

@@ -175,15 +175,21 @@ func (m *Maintainer) Dropped(t *schema.Table) string {
 	m.o.Jobs.CancelKey(ctx, flushKey(t))
 	m.o.Jobs.CancelKey(ctx, compactKey(t))
 	m.o.Jobs.CancelKey(ctx, flushRowsKey(t))
-	j, _, err := m.o.Jobs.Submit(ctx, job.Spec{
-		Type: "cleanup", Prefix: "CL", Key: cleanupKey(t), Parameters: parameters(t, "drop_table"), Retries: job.MaxRetries,
-		Run: func(ctx context.Context) (string, error) { return m.cleanup(ctx, t) },
-	})
+	spec := m.cleanupJob(t)
+	spec.Prefix, spec.Key, spec.Parameters, spec.Retries = "CL", cleanupKey(t), parameters(t, "drop_table"), job.MaxRetries
+	j, _, err := m.o.Jobs.Submit(ctx, spec)
 	if err != nil {
 		m.o.Logger.Error("the cleanup of a dropped table could not be started", "table", t.QualifiedName(), "error", err)
 		return ""
 	}
 	return j.ID
+}
+
+// cleanupJob removes the files of a dropped table. A crash may take its row back,
+// so that DROP TABLE waits for one fsync only: every start of the server looks for
+// such files itself.
+func (m *Maintainer) cleanupJob(t *schema.Table) job.Spec {
+	return job.Spec{Type: "cleanup", Relaxed: true, Run: func(ctx context.Context) (string, error) { return m.cleanup(ctx, t) }}
 }
 
 // cleanup removes the files of a dropped table, and waits a while for views

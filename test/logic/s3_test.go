@@ -1,122 +1,40 @@
 package logic
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"fmt"
 	"io/fs"
-	"net"
-	"net/http"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"testing"
-	"time"
 
 	"kalamdb/internal/core"
 	"kalamdb/internal/schema"
 	"kalamdb/internal/store"
 	"kalamdb/internal/store/catalog"
+	"kalamdb/internal/testkit/s3"
 )
 
 // s3Config names the configuration whose cold files lie on an S3 server.
 const s3Config = "cold-s3"
 
-// The keys of the server that a run starts.
-const (
-	s3Access = "corpus-access"
-	s3Secret = "corpus-secret-0123456789"
-)
-
-// s3Bound is how long the server may take to answer.
-const s3Bound = 30 * time.Second
-
 // s3Server is the one that the scripts of a run share, each with a bucket.
-type s3Server struct {
-	endpoint string
-	root     string // its folder: one folder per bucket
-	buckets  atomic.Int64
-}
+type s3Server struct{ *s3.Server }
 
-// startS3 starts the server that `make s3server` builds. It ends with the test.
+// startS3 starts the server. It ends with the test.
 func startS3(t *testing.T) *s3Server {
 	t.Helper()
-	program, err := filepath.Abs("../../bin/versitygw")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(program); err != nil {
-		t.Skip("bin/versitygw is missing; `make s3server` builds it")
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	s := &s3Server{endpoint: "http://" + address, root: t.TempDir()}
-	ctx, cancel := context.WithCancel(context.Background())
-	c := exec.CommandContext(ctx, program, "--port", address, "--access", s3Access, "--secret", s3Secret, "--quiet",
-		"posix", "--sidecar", t.TempDir(), s.root)
-	var out bytes.Buffer
-	c.Stdout, c.Stderr = &out, &out
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		cancel()
-		_ = c.Wait() // it was killed
-		if t.Failed() {
-			t.Log(out.String())
-		}
-	})
-	if err := s.wait(); err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
-// wait returns when the server answers a request, whatever it says.
-func (s *s3Server) wait() error {
-	for end := time.Now().Add(s3Bound); ; <-time.After(20 * time.Millisecond) {
-		answer, err := http.Get(s.endpoint)
-		if err == nil {
-			return answer.Body.Close()
-		}
-		if time.Now().After(end) {
-			return fmt.Errorf("the S3 server does not answer: %w", err)
-		}
-	}
+	return &s3Server{s3.Start(t)}
 }
 
 // storage makes a bucket and returns the row of a storage in it.
-func (s *s3Server) storage() (schema.Storage, error) {
-	bucket := fmt.Sprintf("corpus-%d", s.buckets.Add(1))
-	if err := os.Mkdir(filepath.Join(s.root, bucket), 0o755); err != nil {
-		return schema.Storage{}, err
-	}
-	credentials, err := json.Marshal(map[string]string{"access_key_id": s3Access, "secret_access_key": s3Secret})
-	if err != nil {
-		return schema.Storage{}, err
-	}
-	config, err := json.Marshal(map[string]string{"region": "us-east-1", "endpoint": s.endpoint})
-	return schema.Storage{
-		ID: schema.LocalStorage, Name: "Bucket of a script", Type: "s3", BaseDirectory: "s3://" + bucket + "/base",
-		Credentials: string(credentials), Config: string(config),
-	}, err
-}
+func (s *s3Server) storage() (schema.Storage, error) { return s.Storage(schema.LocalStorage) }
 
 // checkUsed holds a run of all scripts to what it is for: cold files have come
 // to lie in the buckets.
 func (s *s3Server) checkUsed(t *testing.T) {
 	t.Helper()
 	files := 0
-	if err := filepath.WalkDir(s.root, func(name string, _ fs.DirEntry, err error) error {
+	if err := filepath.WalkDir(s.Root, func(name string, _ fs.DirEntry, err error) error {
 		if strings.HasSuffix(name, ".parquet") {
 			files++
 		}
@@ -124,8 +42,8 @@ func (s *s3Server) checkUsed(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if files < int(s.buckets.Load()) {
-		t.Errorf("%d scripts have left %d cold files in their buckets", s.buckets.Load(), files)
+	if files < s.Buckets() {
+		t.Errorf("%d scripts have left %d cold files in their buckets", s.Buckets(), files)
 	}
 }
 

@@ -19,19 +19,20 @@ import (
 )
 
 // BenchmarkInsert commits single rows from many goroutines: synced on a real
-// disk, relaxed, and beside them the ceiling: a bare loop that writes the bytes
+// disk, relaxed, synced with an archive that keeps their commands, and beside them the ceiling: a bare loop that writes the bytes
 // of all who wait and syncs once.
 func BenchmarkInsert(b *testing.B) {
 	for _, writers := range []int{1, 16, 64, 256} {
 		b.Run(fmt.Sprintf("ceiling/%d", writers), func(b *testing.B) { benchCeiling(b, writers) })
-		b.Run(fmt.Sprintf("sync/%d", writers), func(b *testing.B) { benchInsert(b, writers, schema.Sync) })
-		b.Run(fmt.Sprintf("relaxed/%d", writers), func(b *testing.B) { benchInsert(b, writers, schema.Relaxed) })
+		b.Run(fmt.Sprintf("sync/%d", writers), func(b *testing.B) { benchInsert(b, writers, schema.Sync, 0) })
+		b.Run(fmt.Sprintf("relaxed/%d", writers), func(b *testing.B) { benchInsert(b, writers, schema.Relaxed, 0) })
+		b.Run(fmt.Sprintf("archived/%d", writers), func(b *testing.B) { benchInsert(b, writers, schema.Sync, 1<<40) })
 	}
 }
 
 // BenchmarkLargeInsert commits 1,000 rows at a time.
 func BenchmarkLargeInsert(b *testing.B) {
-	n, note := benchNode(b)
+	n, note := benchNode(b, 0)
 	const rows = 1000
 	for i := 0; b.Loop(); i++ {
 		list := make([]command.RowWrite, rows)
@@ -47,10 +48,10 @@ func BenchmarkLargeInsert(b *testing.B) {
 	n.close()
 }
 
-func benchNode(b *testing.B) (*node, *schema.Table) {
+func benchNode(b *testing.B, archive int64) (*node, *schema.Table) {
 	b.Helper()
 	dir := b.TempDir()
-	s, err := store.Open(store.Options{FS: disk.Real(), Dir: filepath.Join(dir, "data"), Reserve: -1})
+	s, err := store.Open(store.Options{FS: disk.Real(), Dir: filepath.Join(dir, "data"), Reserve: -1, ArchiveBytes: archive})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -63,8 +64,8 @@ func benchNode(b *testing.B) (*node, *schema.Table) {
 	return n, n.create("note", schema.User)
 }
 
-func benchInsert(b *testing.B, writers int, durability schema.Durability) {
-	n, note := benchNode(b)
+func benchInsert(b *testing.B, writers int, durability schema.Durability, archive int64) {
+	n, note := benchNode(b, archive)
 	row := rowOf(note, 1, "some text of a row that is not long")
 	var next atomic.Int64
 	var all sync.WaitGroup
@@ -147,7 +148,7 @@ func benchCeiling(b *testing.B, writers int) {
 
 // BenchmarkLargestInsert commits 200,000 rows of 400 bytes at a time.
 func BenchmarkLargestInsert(b *testing.B) {
-	n, note := benchNode(b)
+	n, note := benchNode(b, 0)
 	const rows = 200_000
 	text := strings.Repeat("x", 400)
 	for i := 0; b.Loop(); i++ {

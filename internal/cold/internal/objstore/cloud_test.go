@@ -2,17 +2,14 @@ package objstore
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -20,60 +17,23 @@ import (
 	"time"
 
 	"kalamdb/internal/disk"
+	"kalamdb/internal/testkit/s3"
 )
 
 // The keys of the S3 server that the tests start.
 const (
-	testAccess = "test-access"
-	testSecret = "test-secret-0123456789"
+	testAccess = s3.Access
+	testSecret = s3.Secret
 )
 
-// startS3 starts versitygw over a folder and returns its address. The program is
-// built from its own module, test/s3server, by `make s3server`.
+// startS3 starts a server with the bucket that testCloud opens.
 func startS3(t *testing.T) *url.URL {
 	t.Helper()
-	program, err := filepath.Abs("../../../../bin/versitygw")
-	if err != nil {
+	server := s3.Start(t)
+	if err := os.Mkdir(filepath.Join(server.Root, "bucket"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.Stat(program); err != nil {
-		t.Skip("bin/versitygw is missing; `make s3server` builds it")
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	root := t.TempDir()
-	if err := os.Mkdir(filepath.Join(root, "bucket"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	c := exec.CommandContext(ctx, program, "--port", address, "--access", testAccess, "--secret", testSecret, "--quiet", "posix", "--sidecar", t.TempDir(), root)
-	var out bytes.Buffer
-	c.Stdout, c.Stderr = &out, &out
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		cancel()
-		_ = c.Wait() // it was killed
-		if t.Failed() {
-			t.Log(out.String())
-		}
-	})
-	for range 600 {
-		if conn, err := net.Dial("tcp", address); err == nil {
-			_ = conn.Close() // it was only to see whether it answers
-			return &url.URL{Scheme: "http", Host: address}
-		}
-		<-time.After(50 * time.Millisecond)
-	}
-	t.Fatalf("the S3 server does not answer: %s", out.String())
-	return nil
+	return &url.URL{Scheme: "http", Host: server.Host}
 }
 
 // testCloud opens the bucket of a test server by an address.

@@ -135,6 +135,7 @@ func (s *Live) keys() []key {
 func (s *Flush) keys() []key {
 	return []key{
 		{"flush.check_interval_seconds", &s.CheckInterval, "60", "Seconds between two counts of all tables with a FLUSH_POLICY, which is obeyed in between as rows come; 0 obeys none.", limits{unit: time.Second, max: 1 << 30}},
+		{"flush.max_bytes_per_second", &s.MaxBytesPerSecond, "64MiB", "Bytes of rows that all flushes and compactions together write to cold files in a second, before compression, so that statements stay fast; 0 for no bound.", limits{}},
 	}
 }
 

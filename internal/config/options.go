@@ -99,8 +99,9 @@ type Live struct {
 
 // Flush is section [flush].
 type Flush struct {
-	CheckInterval time.Duration
-	Compaction    Compaction
+	CheckInterval     time.Duration
+	MaxBytesPerSecond int64
+	Compaction        Compaction
 }
 
 // Compaction is section [flush.compaction].

@@ -49,7 +49,7 @@ func (db *DB) compose() error {
 	db.transactions = newTransactions(o.Transactions, o.Now, db.writer)
 	db.definer = ddl.New(ddl.Options{
 		Committer: auditor{proposer}, Cold: o.Cold, Definitions: local.Definitions, User: local.AppliedUser, Subscribers: db.hub.OnTable,
-		Now: o.Now, Passwords: o.Passwords, Verify: db.verify, BuildIndex: db.buildIndex, Evaluate: db.evaluate, IgnoreForeignKeys: o.IgnoreForeignKeys,
+		Now: o.Now, Passwords: o.Passwords, Verify: db.verify, BuildIndex: db.buildIndex, Leftovers: db.leftovers, Evaluate: db.evaluate, IgnoreForeignKeys: o.IgnoreForeignKeys,
 		DropWithSubscribers: o.DropWithSubscribers, DropNonemptyNamespace: o.DropNonemptyNamespace,
 	})
 	db.jobs = job.New(job.Options{
@@ -64,6 +64,11 @@ func (db *DB) compose() error {
 	})
 	db.registerViews()
 	return nil
+}
+
+// leftovers asks the maintainer, which is made after the definer.
+func (db *DB) leftovers(ctx context.Context, storage string) (int, error) {
+	return db.maint.Leftovers(ctx, storage)
 }
 
 // buildIndex completes an index for the definer, which is made before the

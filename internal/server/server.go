@@ -244,7 +244,7 @@ func (s *Server) coreOptions(passwords *auth.Passwords) core.Options {
 // turns the schedule off.
 func (s *Server) flushOptions() maint.FlushOptions {
 	c := &s.o.Config
-	o := maint.FlushOptions{Every: c.Flush.CheckInterval, PackScopes: c.Cold.PackScopes, MinFileRows: c.Cold.MinFileRows}
+	o := maint.FlushOptions{Every: c.Flush.CheckInterval, PackScopes: c.Cold.PackScopes, MinFileRows: c.Cold.MinFileRows, BytesPerSecond: cmp.Or(c.Flush.MaxBytesPerSecond, -1)}
 	if o.Every == 0 {
 		o.Every = -1
 	}

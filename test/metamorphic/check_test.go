@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"kalamdb/internal/command"
 	"kalamdb/internal/core/relation"
@@ -495,14 +494,8 @@ func (r *runner) notePurged(t *table, before uint64, look bool) {
 // sweep removes files that nobody reads. While nothing is held, exactly the
 // files that windows name are left.
 func (r *runner) sweep() {
-	if len(r.held)+len(r.readings) == 0 && r.stop == nil {
-		ahead := time.UnixMicro(schema.SeqTime(r.node.apply.Position())).Sub(r.clock.Now())
-		if r.config.graceSeconds > 0 {
-			r.clock.Advance(time.Duration(r.config.graceSeconds)*time.Second + max(ahead, 0))
-		}
-	}
 	r.must(r.node.maint.RemoveFiles(context.Background()), "remove files")
-	if len(r.held)+len(r.readings) > 0 || r.litter {
+	if len(r.held)+len(r.readings) > 0 || r.litter || r.config.graceSeconds > 0 && !r.final {
 		return
 	}
 	view := r.node.apply.View()

@@ -68,6 +68,7 @@ type runner struct {
 	ahead  bool
 	steps  int
 	sum    *tally
+	final  bool // the program has ended, and the graces of all files have passed
 	litter bool // the disk has refused to remove what the next start will
 }
 
@@ -110,6 +111,9 @@ func run(p program, c config, sum *tally) (answers []answer, err error) {
 	r.audit()
 	r.flushAll()
 	r.audit()
+	ahead := time.UnixMicro(schema.SeqTime(r.node.apply.Position())).Sub(r.clock.Now())
+	r.clock.Advance(time.Duration(c.graceSeconds)*time.Second + max(ahead, 0))
+	r.final = true
 	r.sweep()
 	r.must(r.node.close(), "close")
 	return r.answers, nil

@@ -47,6 +47,10 @@ type Options struct {
 	Verify func(ctx context.Context, t *schema.Table, after uint64) (upTo uint64, err error)
 	// Evaluate computes an expression without rows in the name of a user.
 	Evaluate func(x plan.Expr, actor schema.UserID) (datum.Value, error)
+	// Leftovers removes what may go from a storage and returns how many files of
+	// dropped tables and of compactions have to stay a while, for those who read
+	// them.
+	Leftovers func(ctx context.Context, storage string) (int, error)
 	// BuildIndex completes an index that is being built, or drops it.
 	BuildIndex func(ctx context.Context, actor schema.UserID, table schema.TableID, index schema.IndexID) error
 	// IgnoreForeignKeys passes foreign keys over instead of refusing them

@@ -128,7 +128,9 @@ func (d *Definer) AlterStorage(ctx context.Context, actor schema.UserID, s *pars
 }
 
 // DropStorage runs DROP STORAGE. Nothing of what is stored there is touched: a
-// storage that a table uses, or that holds rows of one, is refused.
+// storage that a table uses, or that holds rows of one or files that go soon, is
+// refused. Files that cannot be removed, as of a store that does not answer any
+// more, stay there.
 func (d *Definer) DropStorage(ctx context.Context, actor schema.UserID, s *parse.DropStorage) (string, error) {
 	if s.ID == schema.LocalStorage {
 		return "", fault.New(fault.InvalidOperation, "Cannot drop storage 'local': every database has it")
@@ -149,6 +151,11 @@ func (d *Definer) DropStorage(ctx context.Context, actor schema.UserID, s *parse
 	if len(using) > 0 {
 		slices.SortFunc(using, func(a, b *schema.Table) int { return strings.Compare(a.QualifiedName(), b.QualifiedName()) })
 		return "", fault.New(fault.InvalidOperation, "Cannot drop storage '%s': %d table(s) still using it: %s", s.ID, len(using), listTables(using))
+	}
+	if left, err := d.o.Leftovers(ctx, s.ID); err != nil {
+		return "", err
+	} else if left > 0 {
+		return "", fault.New(fault.InvalidOperation, "Cannot drop storage '%s': %d file(s) of dropped or compacted tables are still read or in their grace; they are removed soon, try again then", s.ID, left)
 	}
 	receipt, err := d.commit(ctx, actor, &command.DropStorage{ID: s.ID})
 	if err != nil {

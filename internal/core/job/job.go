@@ -282,6 +282,17 @@ func (r *Runner) CancelKey(ctx context.Context, key string) {
 	}
 }
 
+// Active returns the job that is not finished and has an idempotency key.
+func (r *Runner) Active(key string) (schema.Job, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	t, ok := r.mu.keys[key]
+	if !ok {
+		return schema.Job{}, false
+	}
+	return t.job, true
+}
+
 // Stats are the figures of a Runner: Queued waits, for a worker or for its next
 // try.
 type Stats struct{ Queued, Running int }

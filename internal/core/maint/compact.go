@@ -74,7 +74,7 @@ type CompactResult struct {
 // finishes what was cut off first. A scope at a time it keeps flushes of the
 // table waiting.
 func (m *Maintainer) Compact(ctx context.Context, id schema.TableID) (CompactResult, error) {
-	return m.compact(ctx, id, compactRule{least: 2, most: compactFiles, dead: true})
+	return m.compact(ctx, id, byStatement())
 }
 
 // compactRule says which runs of files are compacted.
@@ -366,6 +366,7 @@ func (m *Maintainer) copyWindow(ctx context.Context, view *catalog.View, t *sche
 	if err != nil {
 		return err
 	}
+	pace, size := stride{limiter: m.pace}, int(s.File.Size/int64(max(s.File.Rows, 1)))
 	for read := int64(1); err == nil; read++ {
 		var row []datum.Value
 		var number uint64
@@ -378,7 +379,9 @@ func (m *Maintainer) copyWindow(ctx context.Context, view *catalog.View, t *sche
 		}
 		var marked bool
 		if marked, err = marks.Marked(number); err == nil && !marked {
-			_, err = w.Append(row)
+			if err = pace.took(ctx, size); err == nil {
+				_, err = w.Append(row)
+			}
 		}
 	}
 	if closeErr := marks.Close(); err == nil {

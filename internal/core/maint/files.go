@@ -104,6 +104,32 @@ func (m *Maintainer) removeFiles(ctx context.Context, of schema.TableID) (remova
 	return found, errors.Join(errs...)
 }
 
+// Leftovers removes the files that may go and returns how many files of a
+// storage have no window and stay a while: an open view may read them, a backup
+// copies them, or they are in their grace. Those that cannot be removed do not
+// count.
+func (m *Maintainer) Leftovers(ctx context.Context, storage string) (int, error) {
+	if _, err := m.removeFiles(ctx, 0); err != nil {
+		if ctx.Err() != nil {
+			return 0, ctx.Err()
+		}
+		m.o.Logger.Warn("cold files could not be removed before their storage is dropped", "storage", storage, "error", err)
+	}
+	oldest := min(m.o.OldestView(), m.holds.oldest())
+	left := 0
+	err := m.eachFile(ctx, func(view *catalog.View, f schema.File) error {
+		if f.StorageID != storage || f.State != schema.FileRemoved {
+			return nil
+		}
+		replaced, err := m.inGrace(view, f)
+		if oldest < f.RemovedAt || replaced {
+			left++
+		}
+		return err
+	})
+	return left, err
+}
+
 // inGrace reports whether a removed file stays a while, for those who have read a
 // manifest that names it: its scope has other files, and it was removed a short
 // time ago.

@@ -82,3 +82,26 @@ func TestDroppedTableAfterCrash(t *testing.T) {
 		next.Close()
 	}
 }
+
+// A storage that holds files which somebody reads cannot be dropped yet, and one
+// whose files have gone has none left.
+func TestLeftovers(t *testing.T) {
+	n := openNode(t, nodeOptions{})
+	def := n.Commit(&command.CreateTable{Table: notesTable()}).Table
+	insert(n, def, "alice", 0, 4)
+	if _, err := n.Maint.Flush(context.Background(), def.ID); err != nil {
+		t.Fatal(err)
+	}
+	view := n.Relations.View()
+	n.Commit(&command.DropTable{Table: def.ID})
+	if left, err := n.Maint.Leftovers(context.Background(), schema.LocalStorage); err != nil || left != 1 {
+		t.Errorf("while the file is read %d are left, %v", left, err)
+	}
+	view.Release()
+	if left, err := n.Maint.Leftovers(context.Background(), schema.LocalStorage); err != nil || left != 0 {
+		t.Errorf("%d files are left, %v", left, err)
+	}
+	if names := files(t, n.FS, "/data/storage"); len(names) != 0 {
+		t.Errorf("the storage holds %q", names)
+	}
+}

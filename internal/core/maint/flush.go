@@ -210,7 +210,7 @@ func finishFile(w *cold.Writer, t *schema.Table, f schema.File) (schema.File, sc
 // copyRows writes the live hot rows of a scope in order of _seq. Read by key
 // and put in order in memory they cost a step each; read by _seq, a seek.
 func (m *Maintainer) copyRows(ctx context.Context, view *catalog.View, t *schema.Table, scope schema.Scope, counts schema.Counts, w *cold.Writer) error {
-	a := &appender{ctx: ctx, table: t, writer: w, row: make([]datum.Value, len(t.Columns)), seq: t.Column(schema.SeqName)}
+	a := &appender{ctx: ctx, table: t, writer: w, row: make([]datum.Value, len(t.Columns)), seq: t.Column(schema.SeqName), pace: stride{limiter: m.pace}}
 	a.row[t.Column(schema.DeletedName)] = datum.NewBool(false)
 	if counts.Bytes > m.o.SortBytes || counts.HotRows > m.o.SortBytes/64 {
 		err := eachRow(ctx, view, t, scope, table.BySeq, a.append)
@@ -265,9 +265,13 @@ type appender struct {
 	row    []datum.Value
 	seq    int   // position of _seq
 	steps  int64 // rows so far
+	pace   stride
 }
 
 func (a *appender) append(v table.Version) error {
+	if err := a.pace.took(a.ctx, len(v.Row)); err != nil {
+		return err
+	}
 	if err := a.table.DecodeRow(v.Row, a.row); err != nil {
 		return err
 	}

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
 
 	"kalamdb/internal/cold"
 	"kalamdb/internal/command"
@@ -104,6 +105,10 @@ type FlushOptions struct {
 	// PackScopes each has its own.
 	PackScopes  int
 	MinFileRows int64
+	// BytesPerSecond bounds the rows that flushes and compactions write to cold
+	// files, all together and before compression; 64 MiB when 0, none when
+	// negative.
+	BytesPerSecond int64
 }
 
 // Maintainer does the work.
@@ -119,7 +124,8 @@ type Maintainer struct {
 	blobs     *blobs
 	holds     holds
 	archive   archiveFigures
-	shipping  sync.Mutex // held by the one who ships
+	shipping  sync.Mutex    // held by the one who ships
+	pace      *rate.Limiter // nil for no bound
 	mu        struct {
 		sync.Mutex
 		busy map[schema.TableID]chan struct{} // tables being flushed; closed when done
@@ -171,7 +177,7 @@ func New(o Options) *Maintainer {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	m := &Maintainer{o: o, flushes: newFlushes(), blobs: newBlobs()}
+	m := &Maintainer{o: o, flushes: newFlushes(), blobs: newBlobs(), pace: newPace(o.Flush.BytesPerSecond)}
 	m.resumeJobs()
 	m.removable.Store(true)
 	m.mu.busy = map[schema.TableID]chan struct{}{}

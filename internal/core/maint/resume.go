@@ -15,17 +15,25 @@ import (
 // interrupted.
 func (m *Maintainer) resumeJobs() {
 	m.o.Jobs.Resume("flush", func(j schema.Job) (job.Spec, bool) {
-		id, name, ok := keyed(j.IdempotencyKey, "flush:")
-		if !ok || strings.HasSuffix(name, ":rows") { // of single partitions: the policy starts it again
+		if strings.HasSuffix(j.IdempotencyKey, ":rows") { // of single partitions: the policy starts it again
 			return job.Spec{}, false
 		}
-		view := m.o.View()
-		defer view.Release()
-		t, ok := view.Definitions().TableByID(id)
+		t, ok := m.tableOf(&j, "flush:", "FL:")
 		if !ok {
 			return job.Spec{}, false // it was dropped
 		}
 		return m.flushJob(j.Actor, t), true
+	})
+	m.o.Jobs.Resume("compact", func(j schema.Job) (job.Spec, bool) {
+		t, ok := m.tableOf(&j, "compact:", "CO:")
+		if !ok {
+			return job.Spec{}, false
+		}
+		rule := byStatement()
+		if strings.HasPrefix(j.IdempotencyKey, "CO:") {
+			rule = m.byRule()
+		}
+		return m.compactJob(j.Actor, t, rule), true
 	})
 	m.o.Jobs.Resume("cleanup", func(j schema.Job) (job.Spec, bool) {
 		id, name, ok := keyed(j.IdempotencyKey, "cleanup:")
@@ -37,6 +45,23 @@ func (m *Maintainer) resumeJobs() {
 		return m.cleanupJob(t), true
 	})
 	m.o.Jobs.Resume("job_cleanup", func(schema.Job) (job.Spec, bool) { return m.jobCleanup(), true })
+}
+
+// tableOf returns the table of an interrupted job, by the number in the key that
+// a statement gives or the name in that of the schedule.
+func (m *Maintainer) tableOf(j *schema.Job, statement, clock string) (*schema.Table, bool) {
+	view := m.o.View()
+	defer view.Release()
+	if id, _, ok := keyed(j.IdempotencyKey, statement); ok {
+		return view.Definitions().TableByID(id)
+	}
+	rest, ok := strings.CutPrefix(j.IdempotencyKey, clock)
+	namespace, rest, more := strings.Cut(rest, ":")
+	at := strings.LastIndexByte(rest, ':')
+	if !ok || !more || at < 0 {
+		return nil, false
+	}
+	return view.Definitions().Table(namespace, rest[:at])
 }
 
 // keyed takes an idempotency key apart: the number of a table and its name.

@@ -419,7 +419,9 @@ func (m *Maintainer) takeDue() []due {
 // when one of its kind is queued or running.
 func (m *Maintainer) startOne(ctx context.Context, d due, since int64) (started bool, err error) {
 	t := d.table
-	spec := job.Spec{Type: "flush", Prefix: "FL", Key: flushKey(t), Parameters: flushParameters(t, "interval")}
+	spec := job.Spec{
+		Type: "flush", Prefix: "FL", Key: m.clockKey("FL", t), Priority: byClock, Retries: job.MaxRetries, Parameters: flushParameters(t, "interval"),
+	}
 	var scopes []schema.Scope // nil for all
 	if d.scopes == nil {
 		if some, err := m.pending(t); err != nil || !some {
@@ -434,6 +436,9 @@ func (m *Maintainer) startOne(ctx context.Context, d due, since int64) (started 
 		if t.PerUser() {
 			spec.Key, scopes = flushRowsKey(t), ripe
 		}
+	}
+	if _, busy := m.active("FL", flushKey(t), t); busy && scopes == nil {
+		return false, nil
 	}
 	spec.Run = func(ctx context.Context) (string, error) {
 		result, err := m.flush(ctx, t.ID, scopes)

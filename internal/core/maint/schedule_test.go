@@ -3,16 +3,19 @@ package maint_test
 import (
 	"context"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"kalamdb/internal/command"
+	"kalamdb/internal/core/job"
 	"kalamdb/internal/core/maint"
 	"kalamdb/internal/core/relation"
 	"kalamdb/internal/datum"
 	"kalamdb/internal/disk"
 	"kalamdb/internal/schema"
+	"kalamdb/internal/store/catalog"
 )
 
 // policyTable is notesTable with a FLUSH_POLICY.
@@ -266,5 +269,91 @@ func TestScheduleFollowsCommits(t *testing.T) {
 	defer view.Release()
 	if _, err := view.Open(def, "alice", relation.Caller{User: "alice"}); err != nil {
 		t.Error(err)
+	}
+}
+
+// What a policy starts has the key of its hour, waits behind statements, is tried
+// again, and goes on after a restart; and no second flush starts beside it.
+func TestPolicyJobs(t *testing.T) {
+	mem := disk.NewMem()
+	var held atomic.Bool
+	entered, leave := make(chan struct{}, 1), make(chan struct{})
+	fs := disk.Inject(mem, func(op disk.Op) error {
+		if op.Kind == disk.OpCreate && strings.HasSuffix(op.Path, ".parquet.tmp") && held.CompareAndSwap(true, false) {
+			entered <- struct{}{}
+			<-leave
+		}
+		return nil
+	})
+	n := openNode(t, nodeOptions{FS: fs})
+	def := n.Commit(&command.CreateTable{Table: policyTable(0, 60)}).Table
+	insert(n, def, "alice", 0, 4)
+	held.Store(true)
+	n.Clock.Advance(61 * time.Second)
+	if err := n.Maint.LookForFlushes(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	<-entered
+	said, err := n.Maint.StartFlush(context.Background(), "root", def)
+	if err != nil || !strings.Contains(said, "already queued or running") {
+		t.Errorf("a flush beside that of the policy: %q, %v", said, err)
+	}
+	view := n.Apply.View()
+	jobs, err := catalog.Jobs().List(view.Reader(), "", 10)
+	view.Release()
+	if err != nil || len(jobs) != 1 {
+		t.Fatalf("jobs %v, %v", jobs, err)
+	}
+	want := "FL:default:notes:" + n.Clock.Now().UTC().Format("2006-01-02-15")
+	if j := jobs[0]; j.IdempotencyKey != want || j.Priority >= 0 || j.MaxRetries != job.MaxRetries {
+		t.Errorf("the job has key %q, priority %d and %d retries, want key %q", j.IdempotencyKey, j.Priority, j.MaxRetries, want)
+	}
+	crashed := mem.CrashClone(1, 100)
+	close(leave)
+	n.Close()
+	again := openNode(t, nodeOptions{FS: crashed, Clock: n.Clock})
+	status, look := "", time.NewTicker(time.Millisecond)
+	defer look.Stop()
+	for range 30_000 { // it is found a moment after the start
+		j, err := again.Jobs.Wait(context.Background(), jobs[0].ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if status = j.Status; status != schema.JobRunning {
+			break
+		}
+		<-look.C
+	}
+	if status != schema.JobCompleted {
+		t.Errorf("after the restart the job is %s", status)
+	}
+	if h, c := hot(t, again, def, "alice"); h != 0 || c != 4 {
+		t.Errorf("after the restart %d rows are hot and %d cold", h, c)
+	}
+}
+
+// Flushes take as long as the bound on bytes says, and end at once when they are
+// told to.
+func TestFlushKeepsPace(t *testing.T) {
+	n := openNode(t, nodeOptions{Maint: maint.Options{Flush: maint.FlushOptions{BytesPerSecond: 64 << 10}}})
+	def := n.Commit(&command.CreateTable{Table: notesTable()}).Table
+	rows := command.TableWrite{Table: def.ID, SchemaVersion: 1}
+	for id := range int64(400) {
+		row := make([]datum.Value, len(def.Columns))
+		row[0], row[1] = datum.NewInt(datum.BigInt, id), datum.NewText(strings.Repeat("x", 1000))
+		rows.Rows = append(rows.Rows, command.RowWrite{Op: command.Insert, Scope: "alice", Key: datum.AppendKey(nil, row[0]), Row: def.AppendRow(nil, row)})
+	}
+	n.Commit(&command.Write{Tables: []command.TableWrite{rows}})
+	ctx, stop := context.WithTimeout(context.Background(), 200*time.Millisecond)
+	defer stop()
+	if _, err := n.Maint.Flush(ctx, def.ID); err == nil {
+		t.Error("400 kB were written in a fifth of a second at 64 KiB a second")
+	}
+	began := time.Now()
+	if result, err := n.Maint.Flush(context.Background(), def.ID); err != nil || result.Rows != 400 {
+		t.Fatalf("flush %+v, %v", result, err)
+	}
+	if took := time.Since(began); took < 3*time.Second {
+		t.Errorf("400 kB took %s at 64 KiB a second", took)
 	}
 }

@@ -24,6 +24,32 @@ const (
 func flushKey(t *schema.Table) string     { return fmt.Sprintf("flush:%d:%s", t.ID, t.QualifiedName()) }
 func flushRowsKey(t *schema.Table) string { return flushKey(t) + ":rows" }
 
+// byClock is the priority of what the schedule starts: behind what a statement
+// has asked for.
+const byClock = -10
+
+// clockKey is the idempotency key of what the schedule starts for a table.
+func (m *Maintainer) clockKey(prefix string, t *schema.Table) string {
+	return job.HourKey(prefix, t.Namespace+":"+t.Name, m.o.Now())
+}
+
+// active returns the job of one kind that is at work on a table or waits for it:
+// one that a statement has started, or the schedule in this hour or the one
+// before.
+func (m *Maintainer) active(prefix, key string, t *schema.Table) (schema.Job, bool) {
+	for _, k := range m.keysOf(prefix, key, t) {
+		if j, ok := m.o.Jobs.Active(k); ok {
+			return j, true
+		}
+	}
+	return schema.Job{}, false
+}
+
+func (m *Maintainer) keysOf(prefix, key string, t *schema.Table) []string {
+	name := t.Namespace + ":" + t.Name
+	return []string{key, m.clockKey(prefix, t), job.HourKey(prefix, name, m.o.Now().Add(-time.Hour))}
+}
+
 // shown are the parameters of a job as system.jobs shows them.
 type shown struct {
 	Namespace string `json:"namespace"`
@@ -141,6 +167,9 @@ func (m *Maintainer) pending(t *schema.Table) (bool, error) {
 }
 
 func (m *Maintainer) submitFlush(ctx context.Context, actor schema.UserID, t *schema.Table) (schema.Job, bool, error) {
+	if j, ok := m.active("FL", flushKey(t), t); ok {
+		return j, false, nil
+	}
 	return m.o.Jobs.Submit(ctx, m.flushJob(actor, t))
 }
 
@@ -172,8 +201,9 @@ func flushMessage(t *schema.Table, r FlushResult) string {
 func (m *Maintainer) Dropped(t *schema.Table) string {
 	ctx := context.Background()
 	m.removable.Store(true)
-	m.o.Jobs.CancelKey(ctx, flushKey(t))
-	m.o.Jobs.CancelKey(ctx, compactKey(t))
+	for _, key := range append(m.keysOf("FL", flushKey(t), t), m.keysOf("CO", compactKey(t), t)...) {
+		m.o.Jobs.CancelKey(ctx, key)
+	}
 	m.o.Jobs.CancelKey(ctx, flushRowsKey(t))
 	spec := m.cleanupJob(t)
 	spec.Prefix, spec.Key, spec.Parameters, spec.Retries = "CL", cleanupKey(t), parameters(t, "drop_table"), job.MaxRetries

@@ -18,7 +18,7 @@ func compactKey(t *schema.Table) string {
 // StartCompact starts a compaction of a table and returns what the statement
 // answers.
 func (m *Maintainer) StartCompact(ctx context.Context, actor schema.UserID, t *schema.Table) (string, error) {
-	j, started, err := m.submitCompact(ctx, actor, t, compactRule{least: 2, most: compactFiles, dead: true})
+	j, started, err := m.submitCompact(ctx, actor, t, byStatement())
 	if err != nil {
 		return "", err
 	}
@@ -43,7 +43,7 @@ func (m *Maintainer) StartCompactAll(ctx context.Context, actor schema.UserID, n
 		if namespace != "" && t.Namespace != namespace || t.Kind != schema.User && t.Kind != schema.Shared {
 			continue
 		}
-		j, fresh, err := m.submitCompact(ctx, actor, t, compactRule{least: 2, most: compactFiles, dead: true})
+		j, fresh, err := m.submitCompact(ctx, actor, t, byStatement())
 		if err != nil {
 			return "", err
 		}
@@ -61,11 +61,24 @@ func (m *Maintainer) StartCompactAll(ctx context.Context, actor schema.UserID, n
 	return fmt.Sprintf("Storage compaction started for %d table(s)%s. Job IDs: [%s]", len(ids), where, strings.Join(ids, ", ")), nil
 }
 
+// byStatement is what a statement compacts, and so does a job that goes on after
+// a restart.
+func byStatement() compactRule { return compactRule{least: 2, most: compactFiles, dead: true} }
+
 func (m *Maintainer) submitCompact(ctx context.Context, actor schema.UserID, t *schema.Table, rule compactRule) (schema.Job, bool, error) {
+	if j, ok := m.active("CO", compactKey(t), t); ok {
+		return j, false, nil
+	}
+	return m.o.Jobs.Submit(ctx, m.compactJob(actor, t, rule))
+}
+
+// compactJob is the job of a compaction; one of the schedule asks for no dead
+// files.
+func (m *Maintainer) compactJob(actor schema.UserID, t *schema.Table, rule compactRule) job.Spec {
 	s := shownOf(t, "compact")
 	s.Table, s.TableID = t.QualifiedName(), t.QualifiedName()
-	return m.o.Jobs.Submit(ctx, job.Spec{
-		Type: "compact", Prefix: "CO", Key: compactKey(t), Parameters: s.text(), Actor: actor,
+	spec := job.Spec{
+		Type: "compact", Prefix: "CO", Key: compactKey(t), Parameters: s.text(), Actor: actor, Retries: job.MaxRetries,
 		Run: func(ctx context.Context) (string, error) {
 			result, err := m.compact(ctx, t.ID, rule)
 			if err != nil {
@@ -74,7 +87,16 @@ func (m *Maintainer) submitCompact(ctx context.Context, actor schema.UserID, t *
 			return fmt.Sprintf("Compaction completed: %d file(s) of table '%s' became %d file(s), %d row(s), %d bytes",
 				result.Sources, t.QualifiedName(), result.Files, result.Rows, result.Bytes), nil
 		},
-	})
+	}
+	if !rule.dead {
+		spec.Key, spec.Priority = m.clockKey("CO", t), byClock
+	}
+	return spec
+}
+
+// byRule is what the schedule compacts.
+func (m *Maintainer) byRule() compactRule {
+	return compactRule{least: m.o.Compaction.MinSegments, most: m.o.Compaction.MaxSegments}
 }
 
 // CompactByRule starts compactions of the tables in which a scope has as many
@@ -85,7 +107,7 @@ func (m *Maintainer) CompactByRule(ctx context.Context) error {
 	}
 	view := m.o.View()
 	defer view.Release()
-	rule := compactRule{least: m.o.Compaction.MinSegments, most: m.o.Compaction.MaxSegments}
+	rule := m.byRule()
 	for t := range view.Definitions().AllTables() {
 		if t.Kind != schema.User && t.Kind != schema.Shared {
 			continue

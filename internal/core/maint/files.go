@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"time"
 
 	"kalamdb/internal/command"
 	"kalamdb/internal/fault"
@@ -104,11 +105,34 @@ func (m *Maintainer) removeFiles(ctx context.Context, of schema.TableID) (remova
 	return found, errors.Join(errs...)
 }
 
+// leftoverWait is how long Leftovers waits for readers that are about to end.
+const leftoverWait = 2 * time.Second
+
 // Leftovers removes the files that may go and returns how many files of a
 // storage have no window and stay a while: an open view may read them, a backup
-// copies them, or they are in their grace. Those that cannot be removed do not
-// count.
+// copies them, or they are in their grace. It waits a moment for readers to end.
+// Those files that cannot be removed do not count.
 func (m *Maintainer) Leftovers(ctx context.Context, storage string) (int, error) {
+	end := time.NewTimer(leftoverWait)
+	defer end.Stop()
+	look := time.NewTicker(cleanupLook)
+	defer look.Stop()
+	for {
+		left, err := m.leftovers(ctx, storage)
+		if err != nil || left == 0 {
+			return left, err
+		}
+		select {
+		case <-ctx.Done():
+			return left, ctx.Err()
+		case <-end.C:
+			return left, nil
+		case <-look.C:
+		}
+	}
+}
+
+func (m *Maintainer) leftovers(ctx context.Context, storage string) (int, error) {
 	if _, err := m.removeFiles(ctx, 0); err != nil {
 		if ctx.Err() != nil {
 			return 0, ctx.Err()

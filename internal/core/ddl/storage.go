@@ -85,14 +85,15 @@ func (d *Definer) AlterStorage(ctx context.Context, actor schema.UserID, s *pars
 	}
 	st := *old
 	for _, set := range []struct {
-		from *string
-		to   *string
+		clause, from string
+		to           *string
 	}{
-		{s.Name, &st.Name}, {s.Description, &st.Description}, {s.SharedTemplate, &st.SharedTemplate},
-		{s.UserTemplate, &st.UserTemplate}, {s.Credentials, &st.Credentials}, {s.Config, &st.Config},
+		{"NAME", s.Name, &st.Name}, {"DESCRIPTION", s.Description, &st.Description},
+		{"SHARED_TABLES_TEMPLATE", s.SharedTemplate, &st.SharedTemplate}, {"USER_TABLES_TEMPLATE", s.UserTemplate, &st.UserTemplate},
+		{"CREDENTIALS", s.Credentials, &st.Credentials}, {"CONFIG", s.Config, &st.Config},
 	} {
-		if set.from != nil {
-			*set.to = *set.from
+		if s.Given[set.clause] {
+			*set.to = set.from
 		}
 	}
 	base := st.BaseDirectory
@@ -107,7 +108,7 @@ func (d *Definer) AlterStorage(ctx context.Context, actor schema.UserID, s *pars
 		return "", err
 	}
 	st.BaseDirectory = base
-	if s.Config != nil || s.Credentials != nil {
+	if s.Given["CONFIG"] || s.Given["CREDENTIALS"] {
 		for other := range d.o.Definitions().Storages() {
 			if other.ID == st.ID {
 				continue

@@ -96,7 +96,9 @@ var layouts = [...]layout{
 		character_octet_length bigint?, numeric_precision bigint?, numeric_precision_radix bigint?, numeric_scale bigint?,
 		datetime_precision bigint?, interval_type text?, udt_schema text, udt_name text, is_generated text,
 		kdb_data_type text, kdb_namespace_id text, kdb_version bigint, kdb_column_id bigint, kdb_comment text?,
-		kdb_default_value text?, kdb_primary_key boolean, kdb_primary_key_pos bigint?`},
+		kdb_default_value text?, kdb_primary_key boolean, kdb_primary_key_pos bigint?, udt_catalog text, is_identity text,
+		identity_generation text?, identity_start text?, identity_increment text?, identity_maximum text?,
+		identity_minimum text?, identity_cycle text, is_updatable text`},
 }
 
 // secondNames are further names under which a system table can be selected.

@@ -3,6 +3,7 @@ package relation
 import (
 	"context"
 	"slices"
+	"strconv"
 	"strings"
 
 	"kalamdb/internal/auth"
@@ -176,12 +177,22 @@ var standardTypes = map[datum.Kind]standardType{
 
 func infoColumnRows(_ context.Context, v *View, c Caller, b *keyBounds) ([][]datum.Value, error) {
 	var rows [][]datum.Value
+	type place struct {
+		table  schema.TableID
+		column schema.ColumnID
+	}
+	counters := map[place]*schema.Sequence{}
+	for _, s := range v.sequences(c) {
+		if s.Table != 0 {
+			counters[place{s.Table, s.Column}] = s
+		}
+	}
 	for _, t := range v.usable(c) {
 		if !b.mayHold(textOf(t.Namespace), textOf(t.Name)) {
 			continue
 		}
 		for i := range t.Columns {
-			rows = append(rows, infoColumn(t, i))
+			rows = append(rows, infoColumn(t, i, counters[place{t.ID, t.Columns[i].ID}]))
 		}
 	}
 	for _, s := range v.readableViews(c) {
@@ -190,21 +201,18 @@ func infoColumnRows(_ context.Context, v *View, c Caller, b *keyBounds) ([][]dat
 		}
 		t := viewTable(s)
 		for i := range t.Columns {
-			rows = append(rows, infoColumn(t, i))
+			rows = append(rows, infoColumn(t, i, nil))
 		}
 	}
 	return rows, nil
 }
 
-func infoColumn(t *schema.Table, i int) []datum.Value {
+// infoColumn is a column; counter is the sequence that belongs to it, if any.
+func infoColumn(t *schema.Table, i int, counter *schema.Sequence) []datum.Value {
 	c := &t.Columns[i]
 	standard := standardTypes[c.Type.Kind]
 	if c.Type.Kind == datum.Array {
 		standard = standardType{name: "ARRAY", udt: "_" + standardTypes[c.Type.Elem].udt}
-	}
-	nullable := "YES"
-	if c.NotNull {
-		nullable = "NO"
 	}
 	number := func(n int64) datum.Value {
 		if n == 0 {
@@ -219,11 +227,38 @@ func infoColumn(t *schema.Table, i int) []datum.Value {
 	case c.Type.Kind.IsInteger():
 		scale = bigOf(0)
 	}
-	return []datum.Value{
+	row := []datum.Value{
 		textOf(catalogName), textOf(t.Namespace), textOf(t.Name), textOf(c.Name), bigOf(i + 1), defaultCell(c),
-		textOf(nullable), textOf(standard.name), {}, {}, precision, number(standard.radix), scale,
+		textOf(yesNo(!c.NotNull)), textOf(standard.name), {}, {}, precision, number(standard.radix), scale,
 		number(standard.timeParts), {}, textOf("pg_catalog"), textOf(standard.udt), textOf("NEVER"),
 		textOf(strings.ToLower(c.Type.String())), textOf(t.Namespace), bigOf(t.Version), bigOf(c.ID), optional(c.Comment),
-		defaultCell(c), boolOf(t.IsKey(i)), keyPlace(t, c, datum.BigInt),
+		defaultCell(c), boolOf(t.IsKey(i)), keyPlace(t, c, datum.BigInt), textOf(catalogName),
 	}
+	return append(row, identityCells(t, c, counter)...)
+}
+
+// yesNo is how information_schema writes a truth.
+func yesNo(t bool) string {
+	if t {
+		return "YES"
+	}
+	return "NO"
+}
+
+// identityCells are what information_schema.columns says about an identity
+// column, and whether its table can be written. A BIGINT that is numbered
+// without a sequence has no bounds.
+func identityCells(t *schema.Table, c *schema.Column, counter *schema.Sequence) []datum.Value {
+	cells := []datum.Value{textOf("NO"), {}, {}, {}, {}, {}, textOf("NO"), textOf(yesNo(t.Kind != schema.System))}
+	if c.Identity == "" {
+		return cells
+	}
+	cells[0], cells[1] = textOf("YES"), textOf(strings.ToUpper(string(c.Identity)))
+	if counter != nil {
+		for i, n := range []int64{counter.Start, counter.Increment, counter.Max, counter.Min} {
+			cells[2+i] = textOf(strconv.FormatInt(n, 10))
+		}
+		cells[6] = textOf(yesNo(counter.Cycle))
+	}
+	return cells
 }

@@ -65,13 +65,9 @@ func infoSequenceRows(_ context.Context, v *View, c Caller, _ *keyBounds) ([][]d
 	var rows [][]datum.Value
 	number := func(n int64) datum.Value { return textOf(strconv.FormatInt(n, 10)) }
 	for _, s := range v.sequences(c) {
-		cycle := "NO"
-		if s.Cycle {
-			cycle = "YES"
-		}
 		rows = append(rows, []datum.Value{
 			textOf(catalogName), textOf(s.Namespace), textOf(s.Name), textOf("bigint"), intOf(64), intOf(2), intOf(0), number(s.Start),
-			number(s.Min), number(s.Max), number(s.Increment), textOf(cycle),
+			number(s.Min), number(s.Max), number(s.Increment), textOf(yesNo(s.Cycle)),
 		})
 	}
 	return rows, nil

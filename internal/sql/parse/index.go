@@ -45,11 +45,7 @@ func (p *statementParser) createIndex(unique bool) (Statement, error) {
 	if st.Index, err = p.name(); err != nil {
 		return nil, err
 	}
-	if err = p.expect("ON"); err != nil {
-		return nil, err
-	}
-	p.accept("ONLY")
-	if st.Table, err = p.qualified(); err != nil {
+	if st.Table, err = p.indexedTable(); err != nil {
 		return nil, err
 	}
 	if err := p.indexMethod(); err != nil {
@@ -59,6 +55,15 @@ func (p *statementParser) createIndex(unique bool) (Statement, error) {
 		return nil, err
 	}
 	return st, p.endOfIndex()
+}
+
+// indexedTable reads ON [ONLY] table.
+func (p *statementParser) indexedTable() (Name, error) {
+	if err := p.expect("ON"); err != nil {
+		return Name{}, err
+	}
+	p.accept("ONLY")
+	return p.qualified()
 }
 
 // indexMethod reads [USING btree].

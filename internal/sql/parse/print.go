@@ -81,6 +81,10 @@ func (p *printer) fields(v reflect.Value) {
 		if f.IsZero() {
 			continue
 		}
+		if v.Type().Field(i).Anonymous && f.Kind() == reflect.Struct {
+			p.fields(f)
+			continue
+		}
 		name := v.Type().Field(i).Name
 		switch x := f.Interface().(type) {
 		case Name:

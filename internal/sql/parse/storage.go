@@ -3,15 +3,10 @@ package parse
 import "kalamdb/internal/fault"
 
 type (
-	// CreateStorage is CREATE STORAGE.
-	CreateStorage struct {
-		ID             string
-		Type           string
+	// StorageTexts are the clauses of CREATE STORAGE that ALTER STORAGE can set.
+	StorageTexts struct {
 		Name           string
 		Description    string
-		BaseDirectory  string
-		Bucket         string
-		Region         string
 		SharedTemplate string
 		UserTemplate   string
 		Credentials    string
@@ -19,15 +14,20 @@ type (
 		// Given are the clauses that stand in the statement, by their first word.
 		Given map[string]bool
 	}
-	// AlterStorage is ALTER STORAGE id with one SET or several; what is nil stays.
+	// CreateStorage is CREATE STORAGE.
+	CreateStorage struct {
+		ID            string
+		Type          string
+		BaseDirectory string
+		Bucket        string
+		Region        string
+		StorageTexts
+	}
+	// AlterStorage is ALTER STORAGE id with one SET or several; what is not given
+	// stays.
 	AlterStorage struct {
-		ID             string
-		Name           *string
-		Description    *string
-		SharedTemplate *string
-		UserTemplate   *string
-		Credentials    *string
-		Config         *string
+		ID string
+		StorageTexts
 	}
 	// DropStorage is DROP STORAGE [IF EXISTS] id.
 	DropStorage struct {
@@ -48,39 +48,41 @@ func (*StorageCheck) statement()  {}
 
 // createStorage reads what follows CREATE STORAGE.
 func (p *statementParser) createStorage() (Statement, error) {
-	st := &CreateStorage{Given: map[string]bool{}}
+	st := &CreateStorage{StorageTexts: StorageTexts{Given: map[string]bool{}}}
 	var err error
 	if st.ID, err = p.strOrWord(); err != nil {
 		return nil, err
 	}
 	for !p.ended() {
-		offset, clause := p.offset(), p.word()
-		into := st.clause(clause)
-		if into == nil {
-			return nil, p.unexpected()
-		}
-		if clause == "PATH" {
-			clause = "BASE_DIRECTORY"
-		}
-		if st.Given[clause] {
-			return nil, fault.At(fault.InvalidDefinition, offset, "%s is given twice", p.word())
-		}
-		st.Given[clause] = true
-		p.i++
-		if *into, err = p.clauseText(clause); err != nil {
+		if err := p.storageClause(st.clause, st.Given); err != nil {
 			return nil, err
 		}
 	}
 	return st, nil
 }
 
-// clauseText reads the value of a clause: a string, or a word where no other
-// than a word makes sense.
-func (p *statementParser) clauseText(clause string) (string, error) {
-	if clause == "TYPE" || clause == "BUCKET" || clause == "REGION" {
-		return p.strOrWord()
+// storageClause reads one clause and its value: a string, or a word where no
+// other than a word makes sense. target says where the value goes.
+func (p *statementParser) storageClause(target func(string) *string, given map[string]bool) (err error) {
+	offset, clause := p.offset(), p.word()
+	into := target(clause)
+	if into == nil {
+		return p.unexpected()
 	}
-	return p.str()
+	if clause == "PATH" {
+		clause = "BASE_DIRECTORY"
+	}
+	if given[clause] {
+		return fault.At(fault.InvalidDefinition, offset, "%s is given twice", p.word())
+	}
+	given[clause] = true
+	p.i++
+	if clause == "TYPE" || clause == "BUCKET" || clause == "REGION" {
+		*into, err = p.strOrWord()
+	} else {
+		*into, err = p.str()
+	}
+	return err
 }
 
 // clause returns where the value of a clause goes, nil when there is no such.
@@ -88,31 +90,37 @@ func (st *CreateStorage) clause(word string) *string {
 	switch word {
 	case "TYPE":
 		return &st.Type
-	case "NAME":
-		return &st.Name
-	case "DESCRIPTION":
-		return &st.Description
 	case "PATH", "BASE_DIRECTORY":
 		return &st.BaseDirectory
 	case "BUCKET":
 		return &st.Bucket
 	case "REGION":
 		return &st.Region
+	}
+	return st.StorageTexts.clause(word)
+}
+
+func (t *StorageTexts) clause(word string) *string {
+	switch word {
+	case "NAME":
+		return &t.Name
+	case "DESCRIPTION":
+		return &t.Description
 	case "SHARED_TABLES_TEMPLATE":
-		return &st.SharedTemplate
+		return &t.SharedTemplate
 	case "USER_TABLES_TEMPLATE":
-		return &st.UserTemplate
+		return &t.UserTemplate
 	case "CREDENTIALS":
-		return &st.Credentials
+		return &t.Credentials
 	case "CONFIG":
-		return &st.Config
+		return &t.Config
 	}
 	return nil
 }
 
 // alterStorage reads what follows ALTER STORAGE.
 func (p *statementParser) alterStorage() (Statement, error) {
-	st := &AlterStorage{}
+	st := &AlterStorage{StorageTexts: StorageTexts{Given: map[string]bool{}}}
 	var err error
 	if st.ID, err = p.strOrWord(); err != nil {
 		return nil, err
@@ -124,40 +132,11 @@ func (p *statementParser) alterStorage() (Statement, error) {
 		if err := p.expect("SET"); err != nil {
 			return nil, err
 		}
-		into := st.clause(p.word())
-		if into == nil {
-			return nil, p.unexpected()
-		}
-		if *into != nil {
-			return nil, fault.At(fault.InvalidDefinition, p.offset(), "%s is given twice", p.word())
-		}
-		p.i++
-		text, err := p.str()
-		if err != nil {
+		if err := p.storageClause(st.clause, st.Given); err != nil {
 			return nil, err
 		}
-		*into = &text
 	}
 	return st, nil
-}
-
-// clause returns where the value of SET goes, nil when there is no such.
-func (st *AlterStorage) clause(word string) **string {
-	switch word {
-	case "NAME":
-		return &st.Name
-	case "DESCRIPTION":
-		return &st.Description
-	case "SHARED_TABLES_TEMPLATE":
-		return &st.SharedTemplate
-	case "USER_TABLES_TEMPLATE":
-		return &st.UserTemplate
-	case "CREDENTIALS":
-		return &st.Credentials
-	case "CONFIG":
-		return &st.Config
-	}
-	return nil
 }
 
 // dropStorage reads what follows DROP STORAGE.

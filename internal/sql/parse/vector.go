@@ -48,25 +48,13 @@ func (p *statementParser) createVectorIndex(unique bool) (Statement, error) {
 			return nil, err
 		}
 	}
-	if err = p.expect("ON"); err != nil {
+	if st.Table, err = p.indexedTable(); err != nil {
 		return nil, err
 	}
-	p.accept("ONLY")
-	if st.Table, err = p.qualified(); err != nil {
+	if err = p.usingMetric(st); err != nil {
 		return nil, err
 	}
-	if p.accept("USING") {
-		if st.Metric, err = p.metric(); err != nil {
-			return nil, err
-		}
-	}
-	if st.Columns, err = p.nameList(); err != nil {
-		return nil, err
-	}
-	if len(st.Columns) != 1 {
-		return nil, fault.At(fault.InvalidDefinition, p.toks[p.i-1].start, "a vector index takes one column")
-	}
-	return st, p.endOfIndex()
+	return st, p.vectorColumn(st)
 }
 
 // alterCreateVector reads what follows ALTER TABLE t: CREATE [VECTOR] INDEX
@@ -81,22 +69,34 @@ func (p *statementParser) alterCreateVector(table *AlterTable) (Statement, error
 		return nil, err
 	}
 	st.Columns = []Name{column}
-	if p.accept("USING") {
-		if st.Metric, err = p.metric(); err != nil {
-			return nil, err
-		}
+	if err = p.usingMetric(st); err != nil {
+		return nil, err
 	}
 	if p.punct('(') {
 		// A name, and the column in brackets behind the metric.
 		st.Index = column
-		if st.Columns, err = p.nameList(); err != nil {
-			return nil, err
-		}
-		if len(st.Columns) != 1 {
-			return nil, fault.At(fault.InvalidDefinition, p.toks[p.i-1].start, "a vector index takes one column")
-		}
+		return st, p.vectorColumn(st)
 	}
 	return st, p.endOfIndex()
+}
+
+// usingMetric reads [USING metric].
+func (p *statementParser) usingMetric(st *CreateIndex) (err error) {
+	if p.accept("USING") {
+		st.Metric, err = p.metric()
+	}
+	return err
+}
+
+// vectorColumn reads (column) at the end of the definition of a vector index.
+func (p *statementParser) vectorColumn(st *CreateIndex) (err error) {
+	if st.Columns, err = p.nameList(); err != nil {
+		return err
+	}
+	if len(st.Columns) != 1 {
+		return fault.At(fault.InvalidDefinition, p.toks[p.i-1].start, "a vector index takes one column")
+	}
+	return p.endOfIndex()
 }
 
 // alterDropVector reads what follows ALTER TABLE t DROP VECTOR INDEX.

@@ -138,6 +138,7 @@ func (g *Group) add(s *Subscription, e Event) error {
 	g.pending = nil
 	for _, e := range u.Events {
 		e.Subscription.whole = e.Subscription.cursor
+		e.Subscription.result.kept()
 	}
 	return g.deliver(u)
 }
@@ -155,6 +156,7 @@ func (g *Group) flush(of *Subscription, position uint64) error {
 	}
 	for _, e := range u.Events {
 		e.Subscription.whole = e.Subscription.cursor
+		e.Subscription.result.kept()
 	}
 	return g.deliver(u)
 }
@@ -178,6 +180,7 @@ func (g *Group) drop(s *Subscription) {
 	g.pending = rest
 	if len(its) > 0 {
 		s.cursor = s.whole
+		s.result.takeBack()
 	}
 }
 

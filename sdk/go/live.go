@@ -281,6 +281,9 @@ func (l *Live) tell(socket *socket, s *Subscription, f *frame) error {
 	switch f.Type {
 	case "subscription_ack":
 		s.began = true
+		if f.Result && s.result == nil {
+			s.result = heldOf(f)
+		}
 		if s.mode == changesOnly && !socket.marks {
 			return s.settle(0)
 		}
@@ -336,6 +339,11 @@ type frame struct {
 	Position uint64 `json:"position,string"`
 	Code     string `json:"code"`
 	Message  string `json:"message"`
+	Result   bool   `json:"result"`
+	Schema   []struct {
+		Name  string   `json:"name"`
+		Flags []string `json:"flags"`
+	} `json:"schema"`
 	Protocol struct {
 		Features []string `json:"features"`
 	} `json:"protocol"`

@@ -32,7 +32,8 @@ type Event struct {
 	Old map[string]json.RawMessage
 	// Seq is the version of the row; 0 for Ready and where the server names none.
 	Seq uint64
-	// Resume is what to give as From to go on behind this event. While the
+	// Resume is what to give as From to go on behind this event; 0 for a join, an
+	// aggregate, DISTINCT or LIMIT, which the Live reads anew after a gap. While the
 	// difference after a gap is told it stays where the gap began. A program
 	// that keeps rows over its own restarts first drops those whose Seq is
 	// greater than the last Resume.
@@ -114,6 +115,9 @@ type Subscription struct {
 	began   bool   // the server has acknowledged it once
 	settled bool   // Ready has been told on this socket
 	cursor  uint64 // all that matched up to here has been told
+	// result is what has been told of a join, an aggregate, DISTINCT or LIMIT;
+	// nil for rows of a table.
+	result *held
 	// unsettled are rows told beyond the cursor: what deletes them may lie
 	// between the two.
 	unsettled []Event
@@ -190,6 +194,9 @@ func (s *Subscription) request(resume bool) subscribeMessage {
 	s.settled = false
 	o := &wireOptions{BatchSize: s.options.BatchSize}
 	switch {
+	case s.result != nil:
+		s.mode = wholeResult
+		s.result.renew()
 	case s.cursor > 0 && (resume || s.options.From > 0):
 		s.mode = difference
 		o.From = strconv.FormatUint(s.cursor, 10)
@@ -222,8 +229,18 @@ type nextBatch struct {
 // batch delivers a page of the snapshot and asks for the next.
 func (s *Subscription) batch(socket *socket, f *frame) error {
 	for _, row := range f.Rows {
+		if s.result != nil && s.result.again && !s.result.news(row) {
+			continue
+		}
 		if err := s.deliver(Event{Kind: Snapshot, Row: row, Seq: seqOf(row)}); err != nil {
 			return err
+		}
+	}
+	if s.result != nil && s.result.again && !f.Control.HasMore {
+		for _, row := range s.result.gone() {
+			if err := s.deliver(Event{Kind: Delete, Row: row, Seq: seqOf(row)}); err != nil {
+				return err
+			}
 		}
 	}
 	switch {
@@ -299,6 +316,12 @@ func (s *Subscription) deliver(e Event) error {
 		s.unsettled = append(s.unsettled, e)
 	}
 	e.Resume = s.cursor
+	if s.result != nil {
+		e.Resume = 0
+		if e.Kind != Ready {
+			s.result.tell(&e, s.group != nil)
+		}
+	}
 	return s.hand(e)
 }
 

@@ -200,7 +200,7 @@ func (s *Limits) keys() []key {
 func (s *Analytics) keys() []key {
 	return []key{
 		{"analytics.memory", &s.Memory, "0B", "Bytes that joins, groupings and sorts of the analytic path may hold together; beyond it they are set aside in analytics.temp_dir. 0 means a quarter of memory.budget.", share},
-		{"analytics.threads", &s.Threads, "1", "Threads of one analytic statement; one is fastest for small ones.", between(1, 256)},
+		{"analytics.threads", &s.Threads, "0", "Threads that share a scan of more than 20,000 rows in one analytic statement; smaller ones have one. 0 means one per processor, at most 4.", between(0, 256)},
 		{"analytics.connections", &s.Connections, "0", "Analytic statements that run at one time; 0 means one per processor.", natural},
 		{"analytics.queue", &s.Queue, "64", "Analytic statements that wait for their turn; one more gets SERVER_BUSY.", positive},
 		{"analytics.temp_dir", &s.TempDir, "", "Folder for what does not fit into analytics.memory; empty means analytics in the data directory.", text},

@@ -18,7 +18,7 @@ import (
 // AnalyticsOptions bound the analytic path; zero means the default.
 type AnalyticsOptions struct {
 	Memory      int64         // bytes of all its statements together: 256 MiB
-	Threads     int           // of one statement: 1
+	Threads     int           // that share a scan of many rows: one per processor, at most 4
 	Connections int           // statements that run at one time: one per processor
 	Queue       int           // statements that wait for their turn: 64
 	TempDir     string        // for what exceeds Memory; "" refuses it

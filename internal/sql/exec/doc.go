@@ -21,7 +21,7 @@
 // bounds of _seq and limits that are handed to the table only save work.
 //
 // Goroutines: none of its own; DuckDB calls back on the goroutine that asks for
-// rows, or on its threads when it has several. Locks: generator.opening, held
+// rows, and on helpers of the engine while threads share a scan. Locks: generator.opening, held
 // while a scan begins; a leaf but for what the table takes. A Result belongs to
 // one goroutine at a time.
 package exec

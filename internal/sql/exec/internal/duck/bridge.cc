@@ -21,6 +21,10 @@ void duckdb_unsafe_vector_assign_string_element_len(void *vector, uint64_t row, 
 int duckdb_pending_prepared_streaming(void *prepared, void **pending);
 int duckdb_execute_pending(void *pending, duckdb_result *result);
 void *duckdb_fetch_chunk(duckdb_result result);
+void *duckdb_create_task_state(void *database);
+void duckdb_execute_tasks_state(void *state);
+void duckdb_finish_execution(void *state);
+void duckdb_destroy_task_state(void *state);
 #ifdef __linux__
 // The allocator that DuckDB brings with it on some systems.
 __attribute__((weak)) int duckdb_je_mallctl(const char *name, void *old, size_t *n, void *fresh, size_t m);
@@ -85,6 +89,23 @@ char *kduck_execute(void *pending, void *result, int *state) {
 
 char *kduck_fetch(void *result, void **chunk) {
 	return caught([&] { *chunk = duckdb_fetch_chunk(*static_cast<duckdb_result *>(result)); });
+}
+
+void *kduck_tasks_new(void *database) {
+	return duckdb_create_task_state(database);
+}
+
+void kduck_tasks_run(void *tasks) {
+	// What a task throws is kept by its statement.
+	free(caught([&] { duckdb_execute_tasks_state(tasks); }));
+}
+
+void kduck_tasks_stop(void *tasks) {
+	duckdb_finish_execution(tasks);
+}
+
+void kduck_tasks_free(void *tasks) {
+	duckdb_destroy_task_state(tasks);
 }
 
 void kduck_trim(void) {

@@ -36,6 +36,13 @@ char *kduck_execute(void *pending, void *result, int *state);
 // kduck_fetch stores the next chunk of a result, NULL at the end and at an error.
 char *kduck_fetch(void *result, void **chunk);
 
+// kduck_tasks_new names the tasks of a database; kduck_tasks_run executes them
+// until kduck_tasks_stop has been called, which wakes it.
+void *kduck_tasks_new(void *database);
+void kduck_tasks_run(void *tasks);
+void kduck_tasks_stop(void *tasks);
+void kduck_tasks_free(void *tasks);
+
 // kduck_trim gives freed memory back to the system: that of the allocator of C, and
 // that of DuckDB's own, which keeps what was freed until it is used again.
 void kduck_trim(void);

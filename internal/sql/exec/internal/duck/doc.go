@@ -14,8 +14,9 @@
 // SELECT could reach is listed in docs/decisions/019-duckdb-bindings.md.
 //
 // Goroutines: one per statement while its context has ended and DuckDB has not
-// yet; one that closes an idle instance. With Options.Threads above 1 DuckDB
-// calls back on threads of its own. Statements that run are bounded by
+// yet; one that closes an idle instance; Options.Threads but one that execute tasks
+// of DuckDB while a statement scans in pieces, and one that sends them away. Statements that run are bounded by
 // Options.Connections, those that wait by Options.Queue; more are refused.
-// Locks: Rows.mu, then Engine.mu; instance.mu and run.mu are leaves.
+// Locks: Rows.mu, then Engine.mu; run.mu, then helpers.mu;
+// instance.mu and scan.mu are leaves.
 package duck

@@ -21,8 +21,8 @@ type Options struct {
 	// Memory is what DuckDB may use in bytes, for all statements together; 0
 	// means 256 MiB.
 	Memory int64
-	// Threads are those of one instance; 0 means 1, on which small statements are
-	// fastest.
+	// Threads is on how many a scan of many rows runs; 0 means one per processor, at
+	// most 4.
 	Threads int
 	// Connections is how many statements run at once; 0 means one per processor.
 	Connections int
@@ -41,12 +41,16 @@ type Options struct {
 	Logger *slog.Logger
 }
 
+// threadsMost bounds the threads of an instance of which nothing else is said:
+// its statements share processors with everybody's writes.
+const threadsMost = 4
+
 func (o Options) withDefaults() Options {
 	if o.Memory <= 0 {
 		o.Memory = 256 << 20
 	}
 	if o.Threads <= 0 {
-		o.Threads = 1
+		o.Threads = min(runtime.NumCPU(), threadsMost)
 	}
 	if o.Connections <= 0 {
 		o.Connections = runtime.NumCPU()

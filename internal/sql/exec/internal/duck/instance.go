@@ -30,7 +30,8 @@ type instance struct {
 	handle  cgo.Handle // of the instance itself, for callbacks
 	temp    string     // its spill directory, "" for none
 	folders []string   // that it may read
-	threads int        // of all statements together
+	threads int        // on which a scan may run
+	helpers helpers    // all but one of them
 	refs    int        // statements that use it; guarded by Engine.mu
 	mu      struct {
 		sync.Mutex
@@ -77,7 +78,7 @@ func callFormOf(n uint64) callForm {
 // openInstance opens an instance in memory and locks it down before any
 // statement sees it.
 func openInstance(o Options, temp string, folders []string) (*instance, error) {
-	i := &instance{temp: temp, folders: folders, threads: o.Threads}
+	i := &instance{temp: temp, folders: folders, threads: o.Threads, helpers: helpers{count: o.Threads - 1}}
 	i.mu.running, i.mu.numbered, i.mu.calls = map[uint64]*run{}, map[uint64]*run{}, map[callForm]bool{}
 	if temp != "" {
 		if err := os.MkdirAll(temp, 0o700); err != nil {
@@ -141,6 +142,7 @@ func lockdown(o Options, temp string, folders []string) []string {
 	return []string{
 		"SET GLOBAL memory_limit = " + size(o.Memory),
 		"SET GLOBAL threads = " + strconv.Itoa(o.Threads),
+		"SET GLOBAL external_threads = " + strconv.Itoa(o.Threads), // the goroutines of statements, and helpers
 		"SET GLOBAL temp_directory = " + quoted(temp),
 		"SET GLOBAL max_temp_directory_size = " + size(o.TempBytes),
 		"SET GLOBAL default_null_order = 'nulls_last_on_asc_first_on_desc'",
@@ -291,6 +293,7 @@ func (i *instance) close() error {
 		i.disconnect(c)
 	}
 	i.mu.free = nil
+	i.helpers.gone.Wait()
 	bindings.Close(&i.db)
 	i.handle.Delete()
 	C.kduck_trim()

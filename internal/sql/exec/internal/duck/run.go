@@ -34,6 +34,7 @@ type run struct {
 		kept    []error           // errors of callbacks, at most keepMost
 		open    map[uint64]closer // what DuckDB holds, by number
 		last    uint64            // number of the last one
+		helped  bool              // whether the instance has helpers for this one
 		callers [][]*caller       // idle evaluators of each call
 	}
 }
@@ -277,6 +278,9 @@ func (r *Rows) finish(err error) {
 	bindings.DestroyPending(&r.pending)
 	bindings.DestroyPrepare(&r.prepared)
 	run.closeScans()
+	if run.mu.helped { // no callback runs any more
+		run.instance.helpers.unwant()
+	}
 	if run.connection != nil {
 		run.instance.detach(run)
 		if clean {
@@ -317,6 +321,16 @@ func (r *run) guarded(f func()) {
 		}
 	}()
 	f()
+}
+
+// help brings helpers until the statement ends.
+func (r *run) help() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.mu.helped {
+		r.mu.helped = true
+		r.instance.helpers.want(r.instance.db.Ptr)
+	}
 }
 
 // closer is a scan, or what a thread does of it.

@@ -123,6 +123,7 @@ func kduckScanInit(info unsafe.Pointer) {
 		}
 		if s.pieces != nil {
 			threads = r.instance.threads
+			r.help()
 		} else if s.rows, err = s.of.Open(r.ctx); err != nil {
 			return err
 		}

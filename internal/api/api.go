@@ -323,6 +323,10 @@ func (s *Server) serveBelow(ctx *fasthttp.RequestCtx, client auth.Client) bool {
 		s.file(ctx, client, rest, false)
 		return true
 	}
+	if rest, ok := strings.CutPrefix(given, exportsPrefix); ok {
+		s.export(ctx, client, rest)
+		return true
+	}
 	if rest, ok := strings.CutPrefix(given, filesAlias); ok {
 		s.file(ctx, client, rest, true)
 		return true

@@ -21,6 +21,8 @@ import (
 const (
 	filesPrefix = "/v1/files/"
 	filesAlias  = "/api/v1/files/"
+
+	exportsPrefix = "/v1/exports/"
 )
 
 // How slow an upload may be: so many bytes a second after the first time.
@@ -89,6 +91,29 @@ func (s *Server) file(ctx *fasthttp.RequestCtx, client auth.Client, rest string,
 	s.send(ctx, download{
 		name: f.Stored, kind: guessType(f.Stored), size: f.Size, tag: `"` + f.SHA256 + `"`, disposition: "inline", open: f.Open,
 	})
+}
+
+// export answers GET /v1/exports/{user_id}/{export_id}.
+func (s *Server) export(ctx *fasthttp.RequestCtx, client auth.Client, rest string) {
+	session, ok := s.caller(ctx, client)
+	if !ok {
+		return
+	}
+	parts, err := pathParts(rest, 2)
+	if err != nil {
+		s.flat(ctx, fault.New(fault.InvalidInput, "Invalid export path"))
+		return
+	}
+	archive, err := s.o.DB.Archive(s.context(ctx), session, schema.UserID(parts[0]), parts[1])
+	switch {
+	case errors.Is(err, core.ErrNoExport):
+		isJSON(ctx, fasthttp.StatusNotFound)
+		ctx.SetBodyString(`{"error":"Export not found","code":"EXPORT_NOT_FOUND"}`)
+	case err != nil:
+		s.flat(ctx, err)
+	default:
+		s.send(ctx, download{name: parts[1] + ".zip", kind: "application/zip", size: archive.Size, disposition: "attachment", open: archive.Open})
+	}
 }
 
 // caller authenticates the request of a download; when it cannot it has answered.

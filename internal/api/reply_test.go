@@ -98,7 +98,7 @@ func TestHTTP2IsNotSpoken(t *testing.T) {
 func TestRoutesThatAreNotThere(t *testing.T) {
 	e := serve(t, nil)
 	for _, path := range []string{
-		"/v1/api/topics/consume", "/v1/api/topics/ack", "/v1/exports/alice/UE-1", "/ui", "/ui/runtime-config.js",
+		"/v1/api/topics/consume", "/v1/api/topics/ack", "/ui", "/ui/runtime-config.js",
 		"/v1/api/auth/login-options", "/v1/api/openapi.json", "/api/sql", "/ws",
 	} {
 		for _, method := range []string{"GET", "POST"} {

@@ -44,6 +44,30 @@ func (f *Folder) Write(name string, from io.Reader) (int64, error) {
 	return n, u.Finish()
 }
 
+// Output is an object that is being written; Finish makes it durable, Abort gives
+// it up and does nothing after Finish.
+type Output interface {
+	io.Writer
+	Finish() error
+	Abort()
+}
+
+// Object is an open object.
+type Object interface {
+	io.ReaderAt
+	io.Closer
+}
+
+// Create begins an object.
+func (f *Folder) Create(name string) (Output, error) {
+	return f.bucket.Create(path.Join(f.below, name))
+}
+
+// Open opens an object for reading at any place, and returns its length.
+func (f *Folder) Open(name string) (Object, int64, error) {
+	return f.bucket.Open(path.Join(f.below, name))
+}
+
 // Read opens an object and returns its length.
 func (f *Folder) Read(name string) (io.ReadCloser, int64, error) {
 	object, size, err := f.bucket.Open(path.Join(f.below, name))

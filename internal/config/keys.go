@@ -57,7 +57,7 @@ func find(keys []key, name string) *key {
 func (o *Options) keys() []key {
 	var all []key
 	for _, section := range [][]key{
-		o.Server.keys(), o.Storage.keys(), o.Memory.keys(), o.Commit.keys(), o.Transaction.keys(), o.Live.keys(), o.Flush.keys(), o.Flush.Compaction.keys(), o.Cold.keys(), o.Files.keys(), o.Archive.keys(), o.WebSocket.keys(),
+		o.Server.keys(), o.Storage.keys(), o.Memory.keys(), o.Commit.keys(), o.Transaction.keys(), o.Live.keys(), o.Flush.keys(), o.Flush.Compaction.keys(), o.Cold.keys(), o.Files.keys(), o.Exports.keys(), o.Archive.keys(), o.WebSocket.keys(),
 		o.Limits.keys(), o.Analytics.keys(), o.Execution.keys(), o.RateLimit.keys(), o.Security.keys(), o.Security.CORS.keys(),
 		o.Auth.keys(), o.Retention.keys(), o.Jobs.keys(), o.DBA.keys(), o.DDL.keys(), o.SQL.keys(), o.Logging.keys(), o.Tracing.keys(),
 	} {
@@ -164,6 +164,12 @@ func (s *Files) keys() []key {
 		{"files.max_files_per_request", &s.MaxFiles, "20", "Files that one request may bring.", between(1, 48)},
 		{"files.allowed_mime_types", &s.AllowedTypes, "", "Types that files may have, such as image/png or image/*; empty allows all.", text},
 		{"files.max_uploads", &s.MaxUploads, "16", "Requests with files at one time; more get SERVER_BUSY. Their files lie in tmp of the data directory first.", between(1, 1024)},
+	}
+}
+
+func (s *Exports) keys() []key {
+	return []key{
+		{"exports.retention", &s.Retention, "168h", "How long archives of EXPORT USER DATA stay in the data directory; a user has one of each day.", lasting(time.Hour)},
 	}
 }
 

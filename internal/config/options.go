@@ -20,6 +20,7 @@ type Options struct {
 	Cold        Cold
 	Files       Files
 	Archive     Archive
+	Exports     Exports
 	WebSocket   WebSocket
 	Limits      Limits
 	Analytics   Analytics
@@ -117,6 +118,11 @@ type Files struct {
 	MaxFiles     int
 	AllowedTypes []string
 	MaxUploads   int
+}
+
+// Exports is section [exports].
+type Exports struct {
+	Retention time.Duration
 }
 
 // Cold is section [cold].

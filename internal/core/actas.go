@@ -127,7 +127,7 @@ func authoriseAs(s *auth.Session, stmt *parse.ExecuteAs, o *overlay) error {
 func authoriseInner(s *auth.Session, stmt *parse.ExecuteAs, inner parse.Statement, o *overlay) error {
 	reads, tables, ok := rowsOf(inner)
 	if !ok {
-		return fault.At(fault.InvalidInput, stmt.Offset, "EXECUTE AS USER takes SELECT, INSERT, UPDATE and DELETE")
+		return fault.At(fault.InvalidInput, stmt.Offset, "EXECUTE AS USER takes SELECT, INSERT, UPDATE, DELETE, EXPORT USER DATA and SHOW EXPORT")
 	}
 	as := actor(s, stmt)
 	for _, name := range tables {
@@ -153,6 +153,10 @@ func rowsOf(stmt parse.Statement) (reads bool, tables []parse.Name, ok bool) {
 		return false, stmt.Tables, true
 	case *parse.Delete:
 		return false, stmt.Tables, true
+	case *parse.ExportUser:
+		return true, nil, true
+	case *parse.Show:
+		return true, nil, stmt.What == "export"
 	}
 	return false, nil, false
 }

@@ -318,6 +318,8 @@ func classOf(stmt parse.Statement) auth.Action {
 		return auth.ManageCluster
 	case *parse.KillJob:
 		return auth.ManageJobs
+	case *parse.ExportUser:
+		return auth.ExportUser
 	case *parse.Backup, *parse.ShowBackup:
 		return auth.Backup
 	case *parse.Restore:
@@ -349,8 +351,6 @@ func areaOf(area string) auth.Action {
 		return auth.ManageViews
 	case "schedule":
 		return auth.ManageSchedules
-	case "export":
-		return auth.ExportUser
 	case "subscribe":
 		return auth.Subscribe
 	case "job":

@@ -103,6 +103,8 @@ type Options struct {
 	Archive maint.ArchiveOptions
 	// Jobs bounds background jobs.
 	Jobs JobOptions
+	// ExportRetention is how long archives of users stay; see maint.Options.
+	ExportRetention time.Duration
 	// Files bounds files of FILE columns.
 	Files FileOptions
 	// HistoryAge and HistoryBytes bound what can be replayed; 0 is 1 h, 1 GiB.

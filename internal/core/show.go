@@ -2,7 +2,6 @@ package core
 
 import (
 	"context"
-	"strings"
 
 	"kalamdb/internal/auth"
 	"kalamdb/internal/core/relation"
@@ -61,7 +60,7 @@ func (db *DB) show(ctx context.Context, s *auth.Session, stmt parse.Statement, v
 		case "all":
 			return db.internal(ctx, s, view, env, showSettings)
 		case "export":
-			return nil, fault.New(fault.NotImplemented, "SHOW %s is not supported yet", strings.ToUpper(stmt.What))
+			return db.showExports(ctx, s)
 		}
 		return db.showSetting(ctx, s, stmt.What, view, env)
 	}

@@ -229,6 +229,7 @@ func (s *Server) coreOptions(passwords *auth.Passwords) core.Options {
 		Recorder: core.RecorderOptions{
 			Tables: c.DBA.Tables, Every: c.DBA.StatsInterval, Keep: c.Retention.DBAStats, Sample: s.sample,
 		},
+		ExportRetention: c.Exports.Retention,
 		Files: core.FileOptions{
 			MaxBytes: c.Files.MaxSize, MaxFiles: c.Files.MaxFiles, Types: c.Files.AllowedTypes, Uploads: c.Files.MaxUploads,
 		},

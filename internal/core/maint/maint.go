@@ -72,6 +72,8 @@ type Options struct {
 	DeletedRetention time.Duration
 	// JobRetention is how long rows of finished jobs stay; 30 days when 0.
 	JobRetention time.Duration
+	// ExportRetention is how long archives of EXPORT USER DATA stay; a week when 0.
+	ExportRetention time.Duration
 	// Compaction says which small files become one by the clock.
 	Compaction Compaction
 	// Grace is how long a file stays after a compacted one has taken its place, for
@@ -144,6 +146,7 @@ func New(o Options) *Maintainer {
 	set(&o.DeletedRetention, 7*24*time.Hour)
 	set(&o.JobRetention, 30*24*time.Hour)
 	set(&o.Grace, DefaultGrace)
+	set(&o.ExportRetention, DefaultExportRetention)
 	set(&o.Tick, 10*time.Second)
 	set(&o.PurgeEvery, time.Hour)
 	set(&o.Flush.Every, time.Minute)
@@ -239,6 +242,7 @@ func (m *Maintainer) keepOrder(ctx context.Context) {
 		case <-purge.C:
 			m.try(ctx, "purge tombstones", m.Purge)
 			m.try(ctx, "prune jobs", m.PruneJobs)
+			m.try(ctx, "remove exports", m.RemoveExports)
 		}
 	}
 }

@@ -26,11 +26,20 @@ func (v *View) TablesIn(namespace string) []*schema.Table {
 // EachRow calls each with every live row of a partition, hot and cold, by key,
 // with the columns at the given positions. A row is valid until each returns.
 func (v *View) EachRow(ctx context.Context, t *schema.Table, scope schema.Scope, columns []int, each func(row []datum.Value) error) error {
+	return v.eachRow(ctx, t, scope, source.Request{Columns: columns, Order: source.ByKey}, each)
+}
+
+// EachRowBySeq is EachRow with all columns in the order of _seq.
+func (v *View) EachRowBySeq(ctx context.Context, t *schema.Table, scope schema.Scope, each func(row []datum.Value) error) error {
+	return v.eachRow(ctx, t, scope, source.Request{Order: source.BySeq}, each)
+}
+
+func (v *View) eachRow(ctx context.Context, t *schema.Table, scope schema.Scope, r source.Request, each func(row []datum.Value) error) error {
 	opened, err := v.Open(t, scope, Caller{})
 	if err != nil {
 		return err
 	}
-	rows, err := opened.Scan(ctx, source.Request{Columns: columns, Order: source.ByKey})
+	rows, err := opened.Scan(ctx, r)
 	if err != nil {
 		return err
 	}

@@ -14,7 +14,6 @@ var known = []struct{ words, area string }{
 	{"CONSUME", "consume"},
 	{"ACK", "consume"},
 	{"SUBSCRIBE", "subscribe"},
-	{"EXPORT", "export"},
 	{"CREATE POLICY", "policy"},
 	{"ALTER POLICY", "policy"},
 	{"DROP POLICY", "policy"},
@@ -56,15 +55,9 @@ func (p *statementParser) notYet() (Statement, error) {
 		if !p.at(words...) {
 			continue
 		}
-		next := p.wordAt(len(words))
 		st := &NotYet{Words: k.words, Area: k.area}
-		switch k.words {
-		case "SUBSCRIBE":
+		if k.words == "SUBSCRIBE" {
 			st.Words = "SUBSCRIBE TO"
-		case "EXPORT":
-			if len(next) > 0 && len(next) <= 32 {
-				st.Words += " " + next
-			}
 		}
 		return st, nil
 	}

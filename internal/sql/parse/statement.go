@@ -48,6 +48,8 @@ func (p *statementParser) statement() (Statement, error) {
 		return p.storage()
 	case "KILL":
 		return p.kill()
+	case "EXPORT":
+		return p.export()
 	case "BACKUP":
 		return p.backup()
 	case "RESTORE":

@@ -161,10 +161,12 @@ func (w *writer) describe(r store.Reader) (err error) {
 		w.storages[st.ID] = *st
 	}
 	files := map[schema.TableID][2]int64{}
-	if err := eachLive(r, func(f schema.File) error {
+	if err := eachKept(r, func(f schema.File) error {
 		m.Segments = append(m.Segments, Segment{File: f.Number, Storage: f.StorageID, Path: f.Path, Size: f.Size, Checksum: f.Checksum})
-		n := files[f.Table]
-		files[f.Table] = [2]int64{n[0] + 1, n[1] + f.Size}
+		if f.Number > 0 {
+			n := files[f.Table]
+			files[f.Table] = [2]int64{n[0] + 1, n[1] + f.Size}
+		}
 		return nil
 	}); err != nil {
 		return err
@@ -184,6 +186,26 @@ func (w *writer) describe(r store.Reader) (err error) {
 		w.total += s.Size
 	}
 	return nil
+}
+
+// eachKept visits the cold files that windows may name, and behind them the files
+// of FILE columns that rows refer to, which have the number 0.
+func eachKept(r store.Reader, visit func(schema.File) error) error {
+	if err := eachLive(r, visit); err != nil {
+		return err
+	}
+	for after := ""; ; {
+		next, err := catalog.EachBlob(r, "", after, 1000, func(b schema.Blob) error {
+			if b.Removed || b.References <= 0 {
+				return nil // one that is being written or deleted
+			}
+			return visit(schema.File{Table: b.Table, StorageID: b.StorageID, Path: b.Path, Size: b.Size, Checksum: b.SHA256, State: schema.FileLive})
+		})
+		if err != nil || next == "" {
+			return err
+		}
+		after = next
+	}
 }
 
 // eachLive visits the cold files that windows may name.

@@ -59,7 +59,7 @@ type Object struct {
 	segment *Segment // of which it is the bytes, or nil
 }
 
-// Segment is a cold file.
+// Segment is a cold file, or a file of a FILE column, whose number is 0.
 type Segment struct {
 	File     uint64 `json:"file"`
 	Storage  string `json:"storage"`

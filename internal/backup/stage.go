@@ -148,14 +148,15 @@ func (g *stager) compare() error {
 	if err != nil {
 		return fault.Wrap(fault.InvalidParameter, err, "Backup '%s' is damaged: its engine files cannot be opened", g.source.from.text)
 	}
-	known := make(map[uint64]*Segment, len(g.source.manifest.Segments))
+	type place struct{ storage, path string }
+	known := make(map[place]*Segment, len(g.source.manifest.Segments))
 	for i := range g.source.manifest.Segments {
 		s := &g.source.manifest.Segments[i]
-		known[s.File] = s
+		known[place{s.Storage, s.Path}] = s
 	}
-	err = eachLive(c.Reader(), func(f schema.File) error {
-		s := known[f.Number]
-		if s == nil || s.Path != f.Path || s.Storage != f.StorageID || s.Checksum != f.Checksum {
+	err = eachKept(c.Reader(), func(f schema.File) error {
+		s := known[place{f.StorageID, f.Path}]
+		if s == nil || s.File != f.Number || s.Checksum != f.Checksum {
 			return fault.New(fault.InvalidParameter, "Backup '%s' is not complete: its manifest does not name cold file %s of storage '%s'",
 				g.source.from.text, f.Path, f.StorageID)
 		}
@@ -176,7 +177,7 @@ func PutOutside(ctx context.Context, fsys disk.FS, dataDir string, tier *cold.Ti
 	if err != nil || !exists {
 		return err
 	}
-	err = eachLive(view.Reader(), func(f schema.File) error {
+	err = eachKept(view.Reader(), func(f schema.File) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -242,7 +243,7 @@ func Check(ctx context.Context, fsys disk.FS, dataDir string, tier *cold.Tier, f
 	for range definitions.AllTables() {
 		sum.Tables++
 	}
-	err = eachLive(c.Reader(), func(f schema.File) error {
+	err = eachKept(c.Reader(), func(f schema.File) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}

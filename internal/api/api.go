@@ -51,6 +51,8 @@ type Options struct {
 	WebSocket fasthttp.RequestHandler
 	// Metrics serves GET /metrics to this machine; nil answers 404.
 	Metrics http.Handler
+	// EventHeartbeat is the time between comments on a silent stream of events.
+	EventHeartbeat time.Duration
 	// Node describes this process in health answers; nil leaves it out.
 	Node func() Node
 	// Version and BuildDate are shown by health answers.
@@ -98,6 +100,7 @@ func (o Options) withDefaults() Options {
 	o.HandlerTimeout = or(o.HandlerTimeout, defaultTimeout)
 	o.MaxSQLBytes = or(o.MaxSQLBytes, 1<<20)
 	o.MaxResultBytes = or(o.MaxResultBytes, 1<<30)
+	o.EventHeartbeat = or(o.EventHeartbeat, 15*time.Second)
 	o.QueriesPerSecond = or(o.QueriesPerSecond, 100)
 	o.Version = or(o.Version, "0.0.0")
 	o.Logger = or(o.Logger, slog.Default())
@@ -298,7 +301,7 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	if s.cors.answer(ctx) {
 		return
 	}
-	if r, ok := s.routes[string(ctx.Path())]; ok && string(ctx.Method()) == r.method {
+	if r, ok := s.routes[string(ctx.Path())]; ok && (r.method == "" || string(ctx.Method()) == r.method) {
 		if s.o.Tracer != nil {
 			s.serveTraced(ctx, r, client)
 			return
@@ -362,9 +365,9 @@ func (s *Server) discardBody(ctx *fasthttp.RequestCtx) {
 	ctx.SetConnectionClose()
 }
 
-// route is one method and path.
+// route is one path.
 type route struct {
-	method string
+	method string // "" where serve looks itself
 	serve  func(ctx *fasthttp.RequestCtx, client auth.Client)
 }
 
@@ -381,6 +384,7 @@ func (s *Server) table() map[string]route {
 		"/v1/api/auth/setup":     {fasthttp.MethodPost, s.setup},
 		"/v1/api/auth/status":    {fasthttp.MethodGet, s.setupStatus},
 		"/v1/ws":                 {fasthttp.MethodGet, s.socket},
+		livePath:                 {"", s.events},
 		"/metrics":               {fasthttp.MethodGet, s.metrics()},
 	}
 }

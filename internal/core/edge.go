@@ -35,6 +35,9 @@ type (
 	LiveNotice = live.Notice
 )
 
+// LiveCommit is the notice that ends the changes of one commit.
+const LiveCommit = live.NoticeCommit
+
 // The kinds of frames.
 const (
 	LiveReply       = live.ReplyFrame

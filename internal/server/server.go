@@ -300,7 +300,8 @@ func (s *Server) apiOptions() api.Options {
 	return api.Options{
 		Address: c.Address(), DB: s.db, Auth: s.auth,
 		WebSocket: s.sockets.Handle, Metrics: s.metrics(), Node: s.node,
-		Version: s.o.Version, BuildDate: s.o.BuildDate,
+		EventHeartbeat: c.WebSocket.HeartbeatInterval,
+		Version:        s.o.Version, BuildDate: s.o.BuildDate,
 		MaxConnections: c.Server.MaxConnections, ShutdownGrace: orNone(c.Server.ShutdownGrace),
 		HandlerTimeout: c.Execution.HandlerTimeout, MaxSQLBytes: c.Limits.MaxMessageSize,
 		MaxResultBytes: c.Limits.MaxResultBytes,

@@ -51,7 +51,7 @@ func (r *runner) parseQuery(t *table, scope schema.Scope, words []string) *query
 		case "upto":
 			q.request.UpToSeq = r.ref(value)
 		case "deleted":
-			q.request.Deleted = true
+			q.request.Deleted = !r.purging
 		case "limit":
 			q.request.Limit, _ = strconv.Atoi(value)
 		case "keys":
@@ -452,7 +452,9 @@ func (r *runner) purge(o op) {
 	floor := view.HistoryFloor()
 	view.Release()
 	now := r.clock.Now()
+	r.purging = true
 	err := r.within(o, r.node.maint.Purge)
+	r.purging = false
 	for _, t := range r.ordered() {
 		retention := t.def.Options.DeletedRetentionSeconds
 		if retention == 0 {

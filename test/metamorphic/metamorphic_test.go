@@ -157,7 +157,7 @@ func TestPrograms(t *testing.T) {
 			fmt.Printf("seed %d\n", seed) // a panic elsewhere leaves it as the last line
 		}
 		if err := tryCounted(p, configs, sum); err != nil {
-			t.Logf("seed %d of %d operations", seed, *opsFlag)
+			t.Logf("seed %d of %d steps, after %+v", seed, *opsFlag, *sum)
 			p, configs = shrink(p, configs, time.Minute)
 			report(t, p, configs, try(p, configs))
 			t.Fatalf("first: %v", err)

@@ -65,11 +65,13 @@ type runner struct {
 	parted  bool // relaxed commits were lost: later answers are this config's own
 	// ahead says that a crash has put _seq ahead of the clock, above positions
 	// that may be lost: from then on events live longer under this config.
-	ahead  bool
-	steps  int
-	sum    *tally
-	final  bool // the program has ended, and the graces of all files have passed
-	litter bool // the disk has refused to remove what the next start will
+	ahead bool
+	steps int
+	sum   *tally
+	// purging says that tombstones go right now: a scan in between may see any.
+	purging bool
+	final   bool // the program has ended, and the graces of all files have passed
+	litter  bool // the disk has refused to remove what the next start will
 }
 
 // failure is what a check found wrong.

@@ -81,7 +81,6 @@ func (r *runner) dropTable(o op) {
 	r.alone(&command.DropTable{Table: t.def.ID})
 	delete(r.tables, t.name)
 	r.node.maint.Dropped(t.def)
-	r.synced = r.node.apply.Position()
 }
 
 // alterTable adds a column with a default, drops one or widens one.

@@ -1,11 +1,9 @@
 package maint
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"fmt"
-	"path"
 	"slices"
 	"time"
 
@@ -171,38 +169,9 @@ func (m *Maintainer) compactScope(ctx context.Context, id schema.TableID, scope 
 		}
 	}
 	if err == nil {
-		m.mendManifests(t, scope)
+		m.mendScope(t, scope)
 	}
 	return err
-}
-
-// mendManifests writes the manifests of a scope anew that are missing or do not
-// say what the store says. Nobody here reads them, so what goes wrong is logged.
-func (m *Maintainer) mendManifests(t *schema.Table, scope schema.Scope) {
-	view := m.o.View()
-	defer view.Release()
-	segments, err := table.Segments(view.Reader(), t.ID, scope)
-	if err != nil {
-		m.o.Logger.Error("manifests could not be compared", "table", t.QualifiedName(), "error", err)
-		return
-	}
-	for _, at := range m.folders(view, segments) {
-		if path.Base(at.path) == schema.PackedFolder {
-			continue // it lists windows of other scopes too
-		}
-		want, err := manifestText(view, t, scope, at.storage, at.path)
-		if err == nil {
-			have, missing := m.o.Cold.Manifest(at.storage, at.path)
-			if missing == nil && bytes.Equal(have, want) {
-				continue
-			}
-			m.o.Logger.Warn("writing a manifest anew that was missing or wrong", "table", t.QualifiedName(), "folder", at.path)
-			err = m.o.Cold.PutManifest(at.storage, at.path, want)
-		}
-		if err != nil {
-			m.o.Logger.Error("a manifest could not be written", "table", t.QualifiedName(), "folder", at.path, "error", err)
-		}
-	}
 }
 
 // candidate is a window that may be compacted.

@@ -354,9 +354,6 @@ func (m *Maintainer) export(t *schema.Table, scope schema.Scope, st schema.Stora
 }
 
 func (m *Maintainer) writeManifest(view *catalog.View, t *schema.Table, scope schema.Scope, st schema.Storage, folder string) error {
-	if path.Base(folder) == schema.PackedFolder {
-		return m.writePackedManifest(view, t, st, folder)
-	}
 	text, err := manifestText(view, t, scope, st, folder)
 	if err != nil {
 		return err
@@ -366,6 +363,9 @@ func (m *Maintainer) writeManifest(view *catalog.View, t *schema.Table, scope sc
 
 // manifestText is what the manifest of a folder should say.
 func manifestText(view *catalog.View, t *schema.Table, scope schema.Scope, st schema.Storage, folder string) ([]byte, error) {
+	if path.Base(folder) == schema.PackedFolder {
+		return packedText(view, t, st)
+	}
 	segments, err := table.Segments(view.Reader(), t.ID, scope)
 	if err != nil {
 		return nil, err

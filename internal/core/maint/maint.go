@@ -212,6 +212,7 @@ func (m *Maintainer) Run(ctx context.Context) error {
 		return m.first.err
 	}
 	m.try(ctx, "recover cold files", m.Recover)
+	m.try(ctx, "mend manifests", m.MendManifests)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { m.schedule(ctx); return nil })
 	g.Go(func() error { m.keepOrder(ctx); return nil })

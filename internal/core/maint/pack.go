@@ -214,8 +214,8 @@ func (m *Maintainer) adoptPacked(ctx context.Context, t *schema.Table, st schema
 	}
 }
 
-// writePackedManifest writes what a folder of packed files has.
-func (m *Maintainer) writePackedManifest(view *catalog.View, t *schema.Table, st schema.Storage, folder string) error {
+// packedText is what the manifest of a folder of packed files should say.
+func packedText(view *catalog.View, t *schema.Table, st schema.Storage) ([]byte, error) {
 	files := map[uint64]schema.File{}
 	var windows []schema.Segment
 	var failed error
@@ -232,13 +232,9 @@ func (m *Maintainer) writePackedManifest(view *catalog.View, t *schema.Table, st
 		}
 		return true
 	}); err != nil || failed != nil {
-		return firstOf(err, failed)
+		return nil, firstOf(err, failed)
 	}
-	text, err := cold.PackedManifestOf(t, windows, files).JSON()
-	if err != nil {
-		return err
-	}
-	return m.o.Cold.PutManifest(st, folder, text)
+	return cold.PackedManifestOf(t, windows, files).JSON()
 }
 
 // flushPacked moves the rows of all scopes of a table: those of scopes with few

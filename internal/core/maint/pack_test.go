@@ -8,9 +8,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"kalamdb/internal/command"
 	"kalamdb/internal/core/maint"
+	"kalamdb/internal/datum"
 	"kalamdb/internal/disk"
 	"kalamdb/internal/schema"
 	"kalamdb/internal/sql/source"
@@ -171,5 +173,81 @@ func checkPackedManifest(t *testing.T, n *node, windows int) {
 	}
 	if m.TableID != "default:notes" || len(m.Segments) != windows || len(m.Files) != min(windows, 1) {
 		t.Errorf("the manifest says %.300s", text)
+	}
+}
+
+// Manifests that are missing or garbled are written anew at the start, those of
+// users and that of the files which users share; others are left as they are.
+func TestManifestsAreMendedAtStart(t *testing.T) {
+	mem := disk.NewMem()
+	options := nodeOptions{FS: mem, Maint: maint.Options{Flush: maint.FlushOptions{PackScopes: 1, MinFileRows: 5}}}
+	n := openNode(t, options)
+	def := n.Commit(&command.CreateTable{Table: notesTable()}).Table
+	insert(n, def, "alice", 0, 9)
+	insert(n, def, "bob", 0, 2)
+	insert(n, def, "carol", 0, 2)
+	if _, err := n.Maint.Flush(context.Background(), def.ID); err != nil {
+		t.Fatal(err)
+	}
+	names := []string{"/data/storage/default/notes/alice/manifest.json", "/data/storage/default/notes/_packed/manifest.json"}
+	want := map[string]string{}
+	for i, name := range names {
+		text, err := disk.ReadFile(mem, name)
+		if err != nil || !strings.Contains(string(text), ".parquet") {
+			t.Fatalf("%s says %q, %v", name, text, err)
+		}
+		want[name] = string(text)
+		if err := mem.Remove(name); err != nil {
+			t.Fatal(err)
+		}
+		if i == 1 {
+			f, err := disk.Create(mem, name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := f.Write(text[:len(text)/2]); err != nil {
+				t.Fatal(err)
+			}
+			if err := f.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	n.Close()
+	again := openNode(t, options)
+	if err := again.Maint.MendManifests(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range want {
+		if have, err := disk.ReadFile(mem, name); err != nil || string(have) != text {
+			t.Errorf("%s says %q, %v; want %q", name, have, err, text)
+		}
+	}
+}
+
+// With a retention that never ends no tombstone is purged, however old, whatever
+// the default of the server is.
+func TestRetentionOff(t *testing.T) {
+	n := openNode(t, nodeOptions{Maint: maint.Options{DeletedRetention: time.Hour}})
+	kept := notesTable()
+	kept.Name, kept.Options.DeletedRetentionSeconds = "kept", -1
+	plain := n.Commit(&command.CreateTable{Table: notesTable()}).Table
+	def := n.Commit(&command.CreateTable{Table: kept}).Table
+	for _, d := range []*schema.Table{plain, def} {
+		insert(n, d, "alice", 0, 3)
+		change(t, n, d, "alice", 1, "")
+	}
+	n.Clock.Advance(1000 * 24 * time.Hour)
+	ctx := context.Background()
+	if err := errors.Join(n.Maint.ForgetHistory(ctx), n.Maint.Purge(ctx)); err != nil {
+		t.Fatal(err)
+	}
+	view := n.Relations.View()
+	defer view.Release()
+	for d, want := range map[*schema.Table]bool{plain: false, def: true} {
+		_, _, deleted, _, found, err := view.Get(ctx, d, "alice", datum.AppendKey(nil, datum.NewInt(datum.BigInt, 7919)))
+		if err != nil || found != want || deleted != want {
+			t.Errorf("%s: the tombstone is there %v, deleted %v, %v", d.Name, found, deleted, err)
+		}
 	}
 }

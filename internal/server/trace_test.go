@@ -177,15 +177,15 @@ func TestTraces(t *testing.T) {
 	r.rows(t, "CREATE TABLE a.t (id BIGINT PRIMARY KEY, v TEXT) WITH (TYPE='SHARED')")
 	parent := "00-" + callerTrace + "-" + callerSpan + "-01"
 	for _, sql := range []string{
-		"INSERT INTO a.t VALUES (1, 'Tulip-48291'), (2, 'x')",
+		"INSERT INTO a.t VALUES (1, 'Tulip-Marigold'), (2, 'x')",
 		"SELECT v FROM a.t WHERE id = 1",
-		"SELECT COUNT(*) FROM a.t x JOIN a.t y ON x.id = y.id WHERE x.v <> 'Tulip-48291'",
-		"SELECT v FROM a.t WHERE id = 'Tulip-48291'",
-		"BEGIN; UPDATE a.t SET v = 'Tulip-48291' WHERE id = 2; COMMIT",
+		"SELECT COUNT(*) FROM a.t x JOIN a.t y ON x.id = y.id WHERE x.v <> 'Tulip-Marigold'",
+		"SELECT v FROM a.t WHERE id = 'Tulip-Marigold'",
+		"BEGIN; UPDATE a.t SET v = 'Tulip-Marigold' WHERE id = 2; COMMIT",
 	} {
 		r.call(t, sql, parent)
 	}
-	r.subscribe(t, "SELECT * FROM a.t WHERE v = 'Tulip-48291'", parent)
+	r.subscribe(t, "SELECT * FROM a.t WHERE v = 'Tulip-Marigold'", parent)
 	r.call(t, "CREATE INDEX by_v ON a.t (v)", "")
 	r.call(t, "STORAGE FLUSH TABLE a.t", "")
 	deadline := time.Now().Add(20 * time.Second)
@@ -228,7 +228,7 @@ WebSocket subscribe
 	queries := map[string]bool{}
 	for _, s := range c.spans {
 		text := s.String()
-		if strings.Contains(text, "48291") || strings.Contains(text, r.token) || strings.Contains(text, "root's password") {
+		if strings.Contains(text, "Marigold") || strings.Contains(text, r.token) || strings.Contains(text, "root's password") {
 			t.Errorf("a span tells a value: %s", text)
 		}
 		if string(s.ParentSpanId) == string(span) && hex.EncodeToString(s.TraceId) != callerTrace {

@@ -100,6 +100,8 @@ func (e *Error) Temporary() bool {
 	return e.Status == http.StatusTooManyRequests || e.Status >= http.StatusInternalServerError
 }
 
+const sqlPath = "/v1/api/sql"
+
 // Codes that the client acts on.
 const (
 	codeRateLimit         = "RATE_LIMIT_EXCEEDED"
@@ -161,21 +163,28 @@ func (c *Client) Query(ctx context.Context, sql string, params ...any) (*Respons
 	return response, err
 }
 
+// envelope is the answer to SQL.
+type envelope struct {
+	Status  string   `json:"status"`
+	Results []Result `json:"results"`
+	Took    float64  `json:"took"`
+	Error   *struct {
+		Code    string `json:"code"`
+		Message string `json:"message"`
+		Details string `json:"details"`
+	} `json:"error"`
+}
+
 func (c *Client) post(ctx context.Context, token string, body []byte) (*Response, error) {
-	var answer struct {
-		Status  string   `json:"status"`
-		Results []Result `json:"results"`
-		Took    float64  `json:"took"`
-		Error   *struct {
-			Code    string `json:"code"`
-			Message string `json:"message"`
-			Details string `json:"details"`
-		} `json:"error"`
-	}
-	status, err := c.send(ctx, http.MethodPost, "/v1/api/sql", token, body, &answer)
+	var answer envelope
+	status, err := c.send(ctx, http.MethodPost, sqlPath, token, "application/json", bytes.NewReader(body), &answer)
 	if err != nil {
 		return nil, err
 	}
+	return answer.response(status)
+}
+
+func (answer *envelope) response(status int) (*Response, error) {
 	if answer.Status != "success" {
 		e := &Error{Status: status, Code: codeInternal, Message: http.StatusText(status)}
 		if answer.Error != nil {
@@ -187,12 +196,12 @@ func (c *Client) post(ctx context.Context, token string, body []byte) (*Response
 }
 
 // send makes a request and decodes a JSON answer of any status.
-func (c *Client) send(ctx context.Context, method, path, token string, body []byte, answer any) (int, error) {
-	request, err := http.NewRequestWithContext(ctx, method, c.base.JoinPath(path).String(), bytes.NewReader(body))
+func (c *Client) send(ctx context.Context, method, path, token, contentType string, body io.Reader, answer any) (int, error) {
+	request, err := http.NewRequestWithContext(ctx, method, c.base.JoinPath(path).String(), body)
 	if err != nil {
 		return 0, fmt.Errorf("make request: %w", err)
 	}
-	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("Content-Type", contentType)
 	if token != "" {
 		request.Header.Set("Authorization", "Bearer "+token)
 	}
@@ -235,7 +244,7 @@ func (c *Client) Token(ctx context.Context) (string, error) {
 		Error       string `json:"error"`
 		Message     string `json:"message"`
 	}
-	status, err := c.send(ctx, http.MethodPost, "/v1/api/auth/login", "", body, &answer)
+	status, err := c.send(ctx, http.MethodPost, "/v1/api/auth/login", "", "application/json", bytes.NewReader(body), &answer)
 	if err != nil {
 		return "", err
 	}

@@ -555,3 +555,34 @@ func TestSDKResumeAfterKill(t *testing.T) {
 		t.Errorf("the replay is %v, want %v", each.events, want)
 	}
 }
+
+// TestSDKFiles sends files and reads them back.
+func TestSDKFiles(t *testing.T) {
+	x := newTarget(t, nil)
+	x.must(t, "root", "CREATE USER TABLE app.sdk_file (id BIGINT PRIMARY KEY, f FILE)")
+	c := sdk(t, kalam.Options{URL: x.url, User: "alice", Password: "Alice-secret-1"})
+	body := strings.Repeat("0123456789", 300_000)
+	if _, err := c.Upload(t.Context(), `INSERT INTO sdk_file VALUES ($1, FILE("a"))`, []kalam.File{{Key: "a", Name: `x "y".txt`, Type: "text/plain", Body: strings.NewReader(body)}}, 7); err != nil {
+		t.Fatal(err)
+	}
+	ref, err := kalam.ParseFileRef(sdkRun(t, c, "SELECT f FROM sdk_file WHERE id = 7")[0].Rows[0][0])
+	if err != nil || ref.Size != int64(len(body)) || ref.Name != `x "y".txt` {
+		t.Fatalf("%+v %v", ref, err)
+	}
+	r, err := c.Download(t.Context(), "app.sdk_file", ref, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if got, err := io.ReadAll(r); err != nil || string(got) != body {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+	var refused *kalam.Error
+	if _, err := c.Upload(t.Context(), "SELECT 1", []kalam.File{{Key: "a", Body: strings.NewReader(body)}}); !errors.As(err, &refused) || refused.Code != "EXTRA_FILE" {
+		t.Errorf("an extra file: %v", err)
+	}
+	ref.ID = "12"
+	if _, err := c.Download(t.Context(), "app.sdk_file", ref, ""); !errors.As(err, &refused) || refused.Code != "FILE_NOT_FOUND" {
+		t.Errorf("a file that is not there: %v", err)
+	}
+}

@@ -31,6 +31,7 @@ func scenarios() []scenario {
 		{name: "aggregate", run: runAggregate},
 		{name: "statements", run: runStatements},
 		{name: "largest", run: runLargest},
+		{name: "cold", run: runCold},
 		{name: "start", run: runStart},
 		{name: "memory", run: runMemory},
 		{name: "size", run: runSize},

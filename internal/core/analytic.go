@@ -59,7 +59,7 @@ func (db *DB) bindSelect(stmt *parse.Select, o plan.Options, sc scope, p *prepar
 	case tree != nil:
 		p.analytic, err = exec.NewAnalytic(tree)
 	default:
-		if p.query, err = exec.NewProgram(q); err != nil || !calculates(q) {
+		if p.query, err = exec.NewProgram(q); err != nil || !gathers(q) {
 			return err
 		}
 		if tree, err = plan.BindAnalytic(stmt, sc, o); err == nil {
@@ -69,17 +69,36 @@ func (db *DB) bindSelect(stmt *parse.Select, o plan.Options, sc scope, p *prepar
 	return err
 }
 
-// largeRows is from how many rows a grouping that calculates is left to DuckDB.
-// exec.BenchmarkPaths: with columns alone the row path is as fast, but where it
-// must calculate it takes 0.6 µs a row and DuckDB 0.1, and 0.3 ms to begin.
+// largeRows is from how many rows a grouping that calculates is left to DuckDB,
+// and any grouping when so many are cold. exec.BenchmarkPaths: over hot rows with
+// columns alone the row path is as fast, but where it must calculate it takes
+// 0.6 µs a row and DuckDB 0.1, and 0.3 ms to begin. Of files DuckDB takes 0.05 µs a
+// row where the row path takes 1.5 to 4 (bench, scenario cold).
 const largeRows = 20_000
 
-// calculates reports whether a query of the row path gathers what DuckDB would
-// calculate faster.
-func calculates(q *plan.Query) bool {
-	if q.Table == nil || !q.Grouped || q.Keyed() || len(q.Access.Low.Values)+len(q.Access.High.Values) > 0 || q.Access.Index != nil {
+// gathers reports whether a query of the row path groups or sums up a table, or
+// what its filter leaves: more than counting rows, which the table knows.
+func gathers(q *plan.Query) bool {
+	if q.Table == nil || !q.Grouped || q.Keyed() || q.Access.Empty || len(q.Access.Low.Values)+len(q.Access.High.Values) > 0 || q.Access.Index != nil {
 		return false
 	}
+	if q.Table.Kind == schema.System || q.Table.Kind == schema.Stream {
+		return calculates(q) // no row of them is cold
+	}
+	if len(q.Groups) > 0 || q.Filter != nil && !q.Access.Exact {
+		return true
+	}
+	for _, a := range q.Aggregates {
+		if a.Op != plan.CountRows || a.Filter != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// calculates reports whether a query that gathers does so over what DuckDB would
+// calculate faster.
+func calculates(q *plan.Query) bool {
 	exprs := q.Groups
 	for _, a := range q.Aggregates {
 		exprs = append(exprs[:len(exprs):len(exprs)], a.X)
@@ -93,15 +112,23 @@ func calculates(q *plan.Query) bool {
 	return false
 }
 
-// large reports whether the table of a query has so many rows that the analytic
-// path is worth its beginning.
-func (db *DB) large(ctx context.Context, q *plan.Query, s *auth.Session, view *relation.View, env *exec.Env) (bool, error) {
-	t, err := opened(s, view, env)(q.Table)
-	if err != nil {
-		return false, err
+// large reports whether the table of a query that gathers has so many rows that
+// the analytic path is worth its beginning, and why.
+func (db *DB) large(ctx context.Context, q *plan.Query, s *auth.Session, view *relation.View, env *exec.Env) (bool, string, error) {
+	if calculates(q) {
+		t, err := opened(s, view, env)(q.Table)
+		if err != nil {
+			return false, "", err
+		}
+		if n, known, err := t.Count(ctx); err != nil || known && n >= largeRows {
+			return true, "a grouping that calculates, over many rows", err
+		}
 	}
-	n, known, err := t.Count(ctx)
-	return known && n >= largeRows, err
+	if db.o.Analytics.FileRows < 0 || q.Access.Deleted {
+		return false, "", nil
+	}
+	n, err := view.ColdRows(q.Table, scopeOf(s, q.Table))
+	return n >= largeRows, "a grouping over many cold rows", err
 }
 
 // opened opens the tables of a statement as its caller sees them.

@@ -48,14 +48,14 @@ func (db *DB) explain(ctx context.Context, c *Conversation, stmt *parse.Explain,
 	case p.analytic != nil:
 		err = x.analytic(ctx, p.analytic, stmt.Analyze, p.analytic.Plan().Reason)
 	case p.query != nil:
-		large := false
+		large, why := false, ""
 		if p.large != nil {
-			large, err = db.large(ctx, p.query.Query(), c.session, view, env)
+			large, why, err = db.large(ctx, p.query.Query(), c.session, view, env)
 		}
 		switch {
 		case err != nil:
 		case large:
-			err = x.analytic(ctx, p.large, stmt.Analyze, "a grouping that calculates, over many rows")
+			err = x.analytic(ctx, p.large, stmt.Analyze, why)
 		default:
 			err = x.query(ctx, p.query, stmt.Analyze)
 		}

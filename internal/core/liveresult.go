@@ -86,7 +86,7 @@ func (db *DB) runResult(ctx context.Context, s *auth.Session, p *prepared, v *re
 	open := opened(s, v, env)
 	tree := p.analytic
 	if p.large != nil {
-		large, err := db.large(ctx, p.query.Query(), s, v, env)
+		large, _, err := db.large(ctx, p.query.Query(), s, v, env)
 		if err != nil {
 			return err
 		}

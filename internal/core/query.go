@@ -29,7 +29,7 @@ func (db *DB) selects(ctx context.Context, s *auth.Session, p *prepared, view *r
 		return db.analyse(ctx, s, p.analytic, view, env)
 	}
 	if p.large != nil {
-		switch large, err := db.large(ctx, p.query.Query(), s, view, env); {
+		switch large, _, err := db.large(ctx, p.query.Query(), s, view, env); {
 		case err != nil:
 			return nil, err
 		case large:

@@ -2,11 +2,15 @@ package maint_test
 
 import (
 	"context"
+	"flag"
+	"fmt"
 	"testing"
+	"time"
 
 	"kalamdb/internal/command"
 	"kalamdb/internal/core/relation"
 	"kalamdb/internal/datum"
+	"kalamdb/internal/disk"
 	"kalamdb/internal/schema"
 	"kalamdb/internal/sql/source"
 )
@@ -86,4 +90,46 @@ func BenchmarkRead(b *testing.B) {
 			}
 		})
 	}
+}
+
+var manyUsers = flag.Int("many.users", 1000, "users of BenchmarkManyUsers")
+
+// BenchmarkManyUsers flushes users with 20 rows each, as an interval policy does,
+// to the disk, and then reads single cold rows of them.
+func BenchmarkManyUsers(b *testing.B) {
+	fs := disk.Real()
+	dir := b.TempDir()
+	n := openNode(b, nodeOptions{FS: fs, Dir: dir})
+	user := notesTable()
+	def := n.Commit(&command.CreateTable{Table: user}).Table
+	ctx := context.Background()
+	users := *manyUsers
+	for u := range users {
+		insert(n, def, schema.Scope(fmt.Sprintf("user-%06d", u)), 0, 20)
+	}
+	begin := time.Now()
+	result, err := n.Maint.Flush(ctx, def.ID)
+	if err != nil {
+		b.Fatal(err)
+	}
+	took := time.Since(begin)
+	view := n.Relations.View()
+	defer view.Release()
+	for i := 0; b.Loop(); i++ {
+		open, err := view.Open(def, schema.Scope(fmt.Sprintf("user-%06d", i*7919%users)), relation.Caller{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		rows, err := open.Scan(ctx, source.Request{Keys: [][]datum.Value{{datum.NewInt(datum.BigInt, int64(i%20)*7919%1_000_003)}}})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if batch, err := rows.Next(ctx); err != nil || batch == nil || len(batch.Rows) != 1 {
+			b.Fatal("a row is missing", err)
+		}
+		rows.Close()
+	}
+	b.ReportMetric(float64(result.Files), "files")
+	b.ReportMetric(took.Seconds(), "flush-s")
+	b.ReportMetric(float64(20*users)/took.Seconds(), "rows/s")
 }

@@ -1,6 +1,7 @@
 package maint_test
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"sync"
@@ -44,6 +45,8 @@ func (c *testClock) Advance(d time.Duration) {
 type nodeOptions struct {
 	// FS is the disk of the engine and the cold tier; a new Mem when nil.
 	FS disk.FS
+	// Dir is where the node keeps its files; dataDir when empty.
+	Dir string
 	// Clock is the only clock; a new one when nil.
 	Clock *testClock
 	// Cold are options of the tier; FS and DataDir are filled in.
@@ -87,17 +90,18 @@ func openNode(t testing.TB, o nodeOptions) *node {
 	if o.Clock == nil {
 		o.Clock = newClock()
 	}
+	o.Dir = cmp.Or(o.Dir, dataDir)
 	n := &node{FS: o.FS, Clock: o.Clock, t: t}
 	quiet := slog.New(slog.DiscardHandler)
 	var err error
-	if n.Store, err = store.Open(store.Options{FS: o.FS, Dir: dataDir, Now: o.Clock.Now, Reserve: -1, ArchiveBytes: o.ArchiveBytes}); err != nil {
+	if n.Store, err = store.Open(store.Options{FS: o.FS, Dir: o.Dir, Now: o.Clock.Now, Reserve: -1, ArchiveBytes: o.ArchiveBytes}); err != nil {
 		t.Fatal(err)
 	}
 	publish := func(commits []command.Commit) { n.Maint.Committed(commits) }
 	if n.Apply, err = apply.Open(apply.Options{Store: n.Store, Now: o.Clock.Now, Publish: publish}); err != nil {
 		t.Fatal(err)
 	}
-	o.Cold.FS, o.Cold.DataDir = o.FS, dataDir
+	o.Cold.FS, o.Cold.DataDir = o.FS, o.Dir
 	n.Cold = cold.New(o.Cold)
 	n.Relations = relation.New(relation.Options{Cold: n.Cold, View: n.Apply.View, Applied: n.Apply.Applied, Now: o.Clock.Now})
 	committer := command.Committer(n.Apply)

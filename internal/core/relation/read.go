@@ -101,6 +101,14 @@ func (v *View) Changes(ctx context.Context, t *schema.Table, scope schema.Scope,
 	return err
 }
 
+// ColdRows returns how many live rows of a partition are in cold files.
+func (v *View) ColdRows(t *schema.Table, scope schema.Scope) (int64, error) {
+	if t.Kind == schema.System || t.Kind == schema.Stream {
+		return 0, nil
+	}
+	return table.ColdRows(v.reader(), t, scope)
+}
+
 // TableStats are the figures of a table.
 type TableStats struct {
 	HotRows, ColdRows int64

@@ -92,6 +92,17 @@ func HotRows(r store.Reader, t *schema.Table, scope schema.Scope) (int64, error)
 	return counts.HotRows, err
 }
 
+// ColdRows returns how many live rows of a partition of a USER or SHARED table
+// are cold.
+func ColdRows(r store.Reader, t *schema.Table, scope schema.Scope) (int64, error) {
+	value, ok, err := engine.Get(r, appendPartition(nil, engine.KeyspaceCnt, t.ID, scope))
+	if err != nil || !ok {
+		return 0, err
+	}
+	counts, err := decodeCounts(value)
+	return counts.ColdRows, err
+}
+
 // HotScopes calls use for every partition of a USER or SHARED table that has hot
 // rows, in order, until it returns false. The figures are without the time of
 // the oldest unflushed row.

@@ -58,7 +58,7 @@ type runner struct {
 	positions map[int]uint64    // after each operation, by label
 	synced    uint64            // last position that was answered as durable
 	lost      [][2]uint64       // positions that crashes have taken back
-	clone     *disk.Mem         // what a crash inside an operation has left
+	clone     *remains          // what a crash inside an operation has left
 	stop      context.CancelFunc
 
 	answers []answer
@@ -221,7 +221,7 @@ func (r *runner) afterwards(o op) {
 	case r.config.restart == "always" && r.steps%3 == 0:
 		r.restart()
 	case r.config.restart == "crash" && r.steps%3 == 0 && r.quietSince():
-		r.reopen(r.node.fs.CrashClone(uint64(r.steps), r.steps*7%101))
+		r.reopen(r.cutOff(uint64(r.steps), r.steps*7%101))
 	}
 }
 
@@ -306,7 +306,7 @@ func (r *runner) crash(o op) {
 	if r.config.restart == "never" {
 		return
 	}
-	clone := r.node.fs.CrashClone(uint64(o.number(0)), max(0, min(100, o.number(1))))
+	clone := r.cutOff(uint64(o.number(0)), max(0, min(100, o.number(1))))
 	if r.stop != nil {
 		r.clone = clone
 		return
@@ -314,14 +314,26 @@ func (r *runner) crash(o op) {
 	r.reopen(clone)
 }
 
+// remains are what a crash has left, and the position that everybody saw before.
+// Jobs go on committing while the disk is cloned.
+type remains struct {
+	disk   *disk.Mem
+	before uint64
+}
+
+func (r *runner) cutOff(seed uint64, keep int) *remains {
+	before := r.node.apply.Position()
+	return &remains{r.node.fs.CrashClone(seed, keep), before}
+}
+
 // reopen opens what a crash has left. Relaxed commits behind the last synced
 // one may be missing, from the end.
-func (r *runner) reopen(clone *disk.Mem) {
+func (r *runner) reopen(left *remains) {
 	r.letGo()
 	r.sum.crashes++
-	before := r.node.apply.Position()
+	before := left.before
 	r.must(r.node.close(), "close what was cut off")
-	r.open(clone)
+	r.open(left.disk)
 	view := r.node.relations.View()
 	ranges := view.LostRanges()
 	now := view.Position()
@@ -330,9 +342,6 @@ func (r *runner) reopen(clone *disk.Mem) {
 	if n := len(ranges); n > 0 && !slices.Contains(r.lost, ranges[n-1]) {
 		recovered = ranges[n-1][0]
 		r.lost, r.ahead = append(r.lost, ranges[n-1]), true
-	}
-	if now < recovered && now >= r.synced && r.newestRow() <= now {
-		recovered = now // the rows of jobs alone are lost, which nobody misses
 	}
 	if recovered < r.synced || recovered > before || now < recovered {
 		r.failf("a crash left position %d of %d, at %d now; %d was durable", recovered, before, now, r.synced)
@@ -346,14 +355,6 @@ func (r *runner) reopen(clone *disk.Mem) {
 		}
 	}
 	r.synced = now
-}
-
-// newestRow is the greatest _seq of all rows and events.
-func (r *runner) newestRow() (newest uint64) {
-	for seq := range r.names {
-		newest = max(newest, seq)
-	}
-	return newest
 }
 
 // maintain runs a piece of maintenance, with the operations inside of it

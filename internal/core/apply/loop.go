@@ -41,7 +41,7 @@ func (l *Local) build() bool {
 			return true
 		}
 		if Alone(first.command) {
-			l.group([]*request{first}, false)
+			l.commit([]*request{first}, false)
 			continue
 		}
 		if !l.await() {
@@ -50,7 +50,7 @@ func (l *Local) build() bool {
 		l.linger()
 		var requests []*request
 		requests, held = l.gather(first)
-		l.commit(requests)
+		l.commit(requests, true)
 	}
 }
 
@@ -96,15 +96,14 @@ func (l *Local) gather(first *request) (requests []*request, held *request) {
 	return requests, nil
 }
 
-// commit builds a group that has the turn, and where relaxed commits need it,
-// one that raises the ceiling: before, when the group would reach it, or
-// behind, ahead of need.
-func (l *Local) commit(requests []*request) {
+// commit builds a group, and where relaxed commits need it, one that raises the
+// ceiling: before, when the group would reach it, or behind, ahead of need.
+func (l *Local) commit(requests []*request, turn bool) {
 	relaxed, bound := l.reach(requests)
 	if relaxed && bound >= l.machine.Ceiling() {
 		l.raise(bound)
 	}
-	l.group(requests, true)
+	l.group(requests, turn)
 	if relaxed && bound+micros(ceilingAheadMicros) >= l.machine.Ceiling() {
 		l.raise(bound)
 	}

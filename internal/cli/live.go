@@ -18,7 +18,7 @@ func (s *shell) liveCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "live <select>",
 		Short: "Follow a live query",
-		Long:  "Print the rows that a SELECT … FROM namespace.table [WHERE …] matches, then every\nchange as it is committed, until interrupted. After a broken connection it goes\non where it was.",
+		Long:  "Print the result of a SELECT, then every change of it as it is committed, until\ninterrupted. One table with WHERE, joins, GROUP BY, DISTINCT and LIMIT are followed.\nAfter a broken connection it goes on where it was.",
 		Example: "  kalam live -u alice \"SELECT id, body FROM chat.message WHERE room = 'tea'\"\n" +
 			"  kalam live -u alice --last 20 --json 'SELECT * FROM chat.message'",
 		Args: exactArguments(1, 1),

@@ -45,6 +45,8 @@ type Conn struct {
 	load atomic.Int64
 	// seen is when the client was last heard of, in microseconds.
 	seen atomic.Int64
+	// handed is when a change frame was made for it last, in microseconds.
+	handed atomic.Int64
 
 	// Guarded by shard.mu.
 	subs    map[string]*subscription
@@ -58,6 +60,9 @@ type Conn struct {
 		// what is to be read for it.
 		queue  []Frame
 		closed bool
+		// since is when the oldest frame of the queue came, or when frames were
+		// taken last, in microseconds; meaningless while nothing waits.
+		since int64
 		// room is closed when the outbox got emptier or the connection has
 		// ended, done when it has ended; nil when nobody waits.
 		room, done chan struct{}
@@ -156,7 +161,7 @@ func (c *Conn) Take(ctx context.Context, dst []Frame, most int) ([]Frame, error)
 		return dst, errClosed
 	}
 	taken, bytes := 0, 0
-	own := dst == nil
+	own, had := dst == nil, len(dst)
 	if own {
 		dst = c.mu.queue[:0] // what is handed out stands there already
 	}
@@ -182,7 +187,9 @@ func (c *Conn) Take(ctx context.Context, dst []Frame, most int) ([]Frame, error)
 	}
 	c.mu.queue = c.mu.queue[taken:]
 	more := len(c.mu.queue) > 0
-	if !more {
+	if more {
+		c.mu.since = c.hub.o.Now().UnixMicro()
+	} else {
 		c.mu.queue = nil
 	}
 	c.letIn()
@@ -190,6 +197,7 @@ func (c *Conn) Take(ctx context.Context, dst []Frame, most int) ([]Frame, error)
 	if cursor != nil {
 		dst = c.advance(ctx, cursor, dst)
 	}
+	delivered(dst[had:])
 	if more {
 		c.ready()
 	}
@@ -228,7 +236,7 @@ func (c *Conn) publish() {
 	switch {
 	case c.mu.closed:
 	case len(c.mu.queue) == 0:
-		c.mu.queue = c.staged
+		c.mu.queue, c.mu.since = c.staged, c.handed.Load()
 	default:
 		c.mu.queue = append(c.mu.queue, c.staged...)
 	}
@@ -237,14 +245,23 @@ func (c *Conn) publish() {
 	c.ready()
 }
 
+// enqueue puts a frame into the queue. c.mu is held.
+func (c *Conn) enqueue(f Frame) {
+	if c.mu.closed {
+		return
+	}
+	if len(c.mu.queue) == 0 {
+		c.mu.since = c.hub.o.Now().UnixMicro()
+	}
+	c.mu.queue = append(c.mu.queue, f)
+}
+
 // push puts a frame that is due by the client's own doing into the outbox,
 // full or not.
 func (c *Conn) push(f Frame) {
 	c.load.Add(f.cost())
 	c.mu.Lock()
-	if !c.mu.closed {
-		c.mu.queue = append(c.mu.queue, f)
-	}
+	c.enqueue(f)
 	c.mu.Unlock()
 	c.ready()
 }
@@ -252,9 +269,7 @@ func (c *Conn) push(f Frame) {
 // await lets Take read for a cursor when what is due before has been taken.
 func (c *Conn) await(sub *subscription) {
 	c.mu.Lock()
-	if !c.mu.closed {
-		c.mu.queue = append(c.mu.queue, Frame{cursor: sub})
-	}
+	c.enqueue(Frame{cursor: sub})
 	c.mu.Unlock()
 	c.ready()
 }

@@ -62,6 +62,7 @@ func (c *Conn) advance(ctx context.Context, sub *subscription, dst []Frame) []Fr
 	if sub.state != lagging {
 		return a.dst
 	}
+	sub.reached = sub.cursor
 	switch {
 	case err != nil:
 		s.end(sub, err)

@@ -28,6 +28,7 @@ type Subscription struct {
 	ChangedAt    time.Time // when the last change was handed out
 	Changes      int64     // how many were
 	SeenAt       time.Time // when the client was last heard of
+	Delivery
 }
 
 // subscriptions returns how many a user has.
@@ -112,10 +113,14 @@ func (sub *subscription) describe() Subscription {
 // List returns all subscriptions, oldest first.
 func (h *Hub) List() []Subscription {
 	var all []Subscription
+	now, head := h.o.Now(), h.ring.newest()
 	for _, c := range h.connections() {
+		waiting := c.outbox(now)
 		c.shard.mu.Lock()
 		for _, sub := range c.subs {
-			all = append(all, sub.describe())
+			s := sub.describe()
+			s.Delivery = sub.delivery(now, head, &waiting)
+			all = append(all, s)
 		}
 		c.shard.mu.Unlock()
 	}
@@ -152,9 +157,16 @@ func (h *Hub) Find(liveID string) (Subscription, bool) {
 	if sub == nil {
 		return Subscription{}, false
 	}
+	now := h.o.Now()
+	head, waiting := h.ring.newest(), sub.conn.outbox(now)
 	sub.conn.shard.mu.Lock()
 	defer sub.conn.shard.mu.Unlock()
-	return sub.describe(), sub.state != gone
+	s := sub.describe()
+	if sub.state == gone {
+		return s, false
+	}
+	s.Delivery = sub.delivery(now, head, &waiting)
+	return s, true
 }
 
 // Kill ends a subscription by its live id without a word to its client, and
@@ -233,10 +245,11 @@ func (h *Hub) OfUser(id schema.TableID, user schema.UserID) int {
 // Rows returns the rows of system.live.
 func (h *Hub) Rows(context.Context, relation.Caller) ([][]datum.Value, error) {
 	at := func(t time.Time) datum.Value { return datum.NewInt(datum.Timestamp, t.UnixMicro()) }
+	whole := func(n int64) datum.Value { return datum.NewInt(datum.BigInt, n) }
 	list := h.List()
 	rows := make([][]datum.Value, len(list))
 	for i, s := range list {
-		row := make([]datum.Value, 0, 14)
+		row := make([]datum.Value, 0, 22)
 		for _, text := range []string{s.LiveID, s.ConnectionID, s.ID, s.Namespace, s.Table, string(s.UserID), s.Query} {
 			row = append(row, datum.NewText(text))
 		}
@@ -244,8 +257,14 @@ func (h *Hub) Rows(context.Context, relation.Caller) ([][]datum.Value, error) {
 		if v, err := datum.NewJSON(s.Options); err == nil {
 			options = v
 		}
+		position, lag := datum.NullValue, datum.NullValue
+		if s.Position > 0 {
+			position, lag = whole(int64(s.Position)), whole(s.Lag.Milliseconds())
+		}
 		rows[i] = append(row, options, datum.NewText(s.Status), at(s.CreatedAt), at(s.ChangedAt),
-			datum.NewInt(datum.BigInt, s.Changes), datum.NewInt(datum.BigInt, int64(h.o.NodeID)), at(s.SeenAt))
+			whole(s.Changes), whole(int64(h.o.NodeID)), at(s.SeenAt),
+			position, lag, whole(s.Queued), whole(s.Delivered), datum.NewText(s.State),
+			whole(s.Idle.Milliseconds()), whole(s.Stalled.Milliseconds()), datum.NewBool(s.Slow))
 	}
 	return rows, nil
 }

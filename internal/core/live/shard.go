@@ -309,7 +309,7 @@ func (s *shard) flushPart() {
 // lag makes a live subscription a cursor. s.mu is held.
 func (s *shard) lag(sub *subscription, cursor uint64) {
 	sub.feed.remove(sub)
-	sub.state, sub.cursor = lagging, cursor
+	sub.state, sub.cursor, sub.reached = lagging, cursor, cursor
 	sub.overflowed = true
 	s.hub.counters.lagged.Add(1)
 	c := sub.conn

@@ -282,7 +282,7 @@ func (c *Conn) finish(ctx context.Context, sub *subscription, frames []Frame, cu
 	if c.o.Commits && sub.gap == nil {
 		c.push(c.unreckoned(NoticeCommit, sub.id, cursor))
 	}
-	sub.cursor, sub.state = cursor, lagging
+	sub.cursor, sub.reached, sub.state = cursor, cursor, lagging
 	if sub.gap != nil || !s.join(sub) {
 		if sub.state == lagging {
 			c.await(sub)

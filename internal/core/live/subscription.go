@@ -43,6 +43,9 @@ type subscription struct {
 	// all changes. It belongs to whoever reads for the cursor; a shard sets it
 	// when it makes a live subscription one.
 	cursor uint64
+	// reached is what cursor was when the lock was held last. It is guarded by
+	// shard.mu.
+	reached uint64
 	// least is the position of the view that the subscription began with. What
 	// was committed before may not have been kept for it in the ring.
 	least uint64
@@ -69,6 +72,8 @@ type subscription struct {
 	// in microseconds.
 	changes atomic.Int64
 	changed atomic.Int64
+	// delivered counts those that the client has taken.
+	delivered atomic.Int64
 }
 
 // liveID returns the name of the subscription among those of all connections.
@@ -91,6 +96,8 @@ type page struct {
 // count notes a change frame.
 func (s *subscription) count(now time.Time) {
 	s.changes.Add(1)
-	s.changed.Store(now.UnixMicro())
+	micros := now.UnixMicro()
+	s.changed.Store(micros)
+	s.conn.handed.Store(micros)
 	s.conn.hub.counters.changes.Add(1)
 }

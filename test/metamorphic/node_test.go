@@ -135,7 +135,10 @@ func openNode(fs *disk.Mem, clock *testkit.Clock, c config) (_ *node, err error)
 	ctx, stop := context.WithCancel(context.Background())
 	n.stop = stop
 	n.group.Go(func() error { return n.apply.Run(ctx) })
-	return n, n.bootstrap()
+	if err := n.bootstrap(); err != nil {
+		return n, err
+	}
+	return n, n.maint.MendManifests(ctx) // as the server does at its start
 }
 
 // bootstrap makes what every database has.

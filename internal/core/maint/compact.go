@@ -365,10 +365,12 @@ func (m *Maintainer) compactOn(ctx context.Context, view *catalog.View, t *schem
 	if err != nil {
 		return err
 	}
-	var sources []sourceFile
-	for _, c := range all {
-		if slices.Contains(w.File.Sources, c.File.Number) {
-			sources = append(sources, c.sourceFile)
+	var sources []sourceFile // in the order in which their rows were written
+	for _, number := range w.File.Sources {
+		for _, c := range all {
+			if c.File.Number == number {
+				sources = append(sources, c.sourceFile)
+			}
 		}
 	}
 	if _, err := m.move(ctx, t, w.Segment.Scope, st, w.File, w.Segment, from, sources); err != nil {

@@ -38,7 +38,9 @@ func (m *Maintainer) Flush(ctx context.Context, id schema.TableID) (FlushResult,
 
 // FlushScopes is Flush of some partitions.
 func (m *Maintainer) FlushScopes(ctx context.Context, id schema.TableID, scopes []schema.Scope) (FlushResult, error) {
-	return m.flush(ctx, id, append(make([]schema.Scope, 0, len(scopes)), scopes...))
+	once := append(make([]schema.Scope, 0, len(scopes)), scopes...) // not nil, which means all
+	slices.Sort(once)
+	return m.flush(ctx, id, slices.Compact(once)) // one moment is written to one file only
 }
 
 // flush moves the hot rows of some partitions, of all when scopes is nil.

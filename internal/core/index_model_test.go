@@ -243,7 +243,8 @@ func TestUniqueAmongWriters(t *testing.T) {
 			twice("v")
 			mustRun(t, db, root, "DROP INDEX u.u_v")
 		} else {
-			mustRun(t, db, root, "DELETE FROM u.t WHERE v % 2 = 0; DELETE FROM u.t WHERE v % 3 = 0; DELETE FROM u.t WHERE id > 200")
+			_, err := run(db, root, "DELETE FROM u.t WHERE v % 2 = 0; DELETE FROM u.t WHERE v % 3 = 0; DELETE FROM u.t WHERE id > 200")
+			allowed("DELETE", err) // among writers it may give up
 		}
 		twice("w")
 		if _, err := db.Flush(t.Context(), "u", "t"); err != nil {

@@ -307,7 +307,7 @@ func TestSDKLive(t *testing.T) {
 			t.Errorf("%s: %v, want %s", sql, err, code)
 		}
 	}
-	refused("INVALID_SQL", "SELECT COUNT(*) FROM app.t", kalam.SubscribeOptions{})
+	refused("INVALID_SQL", "SELECT COUNT(*), random() FROM app.t", kalam.SubscribeOptions{})
 	refused("NOT_FOUND", "SELECT * FROM app.nothing", kalam.SubscribeOptions{})
 	refused("UNAUTHORIZED", "SELECT * FROM app.shut", kalam.SubscribeOptions{})
 	refused("CURSOR_EXPIRED", "SELECT * FROM app.t", kalam.SubscribeOptions{From: 1<<63 - 1})

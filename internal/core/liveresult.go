@@ -109,17 +109,7 @@ func (db *DB) runResult(ctx context.Context, s *auth.Session, p *prepared, v *re
 		return err
 	}
 	defer rows.Close()
-	for {
-		batch, err := rows.Next(ctx)
-		if err != nil || batch == nil {
-			return err
-		}
-		for _, row := range batch {
-			if err := each(row); err != nil {
-				return err
-			}
-		}
-	}
+	return rows.Each(ctx, each)
 }
 
 // resultBinding finds what the room of live queries has to know of a statement.

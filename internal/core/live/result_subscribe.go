@@ -194,32 +194,17 @@ func (c *Conn) sendResultPage(ctx context.Context, sub *subscription, b *Batch, 
 // finishResult sends the last frames of a snapshot and lets what has changed
 // since follow.
 func (c *Conn) finishResult(ctx context.Context, sub *subscription, frames []Frame) error {
-	cost := int64(0)
-	for i := range frames {
-		cost += frames[i].cost()
-	}
-	if err := c.wait(ctx, cost); err != nil {
-		return err
-	}
-	s := c.shard
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if sub.state != loading {
-		return nil
-	}
-	for _, f := range frames {
-		c.push(f)
-	}
-	if c.o.Commits {
-		c.push(c.unreckoned(NoticeCommit, sub.id, sub.result.had.position))
-	}
-	if c.hub.results.newest(sub) == sub.result.had {
-		sub.state = live
-		return nil
-	}
-	sub.state = lagging
-	c.await(sub)
-	return nil
+	return c.end(ctx, sub, frames, func() {
+		if c.o.Commits {
+			c.push(c.unreckoned(NoticeCommit, sub.id, sub.result.had.position))
+		}
+		if c.hub.results.newest(sub) == sub.result.had {
+			sub.state = live
+			return
+		}
+		sub.state = lagging
+		c.await(sub)
+	})
 }
 
 // newest returns the state that a subscription is to come to. shard.mu is held.

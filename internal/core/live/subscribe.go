@@ -263,6 +263,23 @@ func (c *Conn) sendAll(ctx context.Context, frames []Frame) error {
 // finish sends the last frames of a snapshot and lets the changes after the
 // cursor follow at once: nothing that is committed later overtakes them.
 func (c *Conn) finish(ctx context.Context, sub *subscription, frames []Frame, cursor uint64) error {
+	return c.end(ctx, sub, frames, func() {
+		if c.o.Commits && sub.gap == nil {
+			c.push(c.unreckoned(NoticeCommit, sub.id, cursor))
+		}
+		sub.cursor, sub.reached, sub.state = cursor, cursor, lagging
+		if sub.gap != nil || !c.shard.join(sub) {
+			if sub.state == lagging {
+				c.await(sub)
+			}
+		}
+	})
+}
+
+// end waits for room, queues the last frames of a snapshot and lets follow say,
+// under shard.mu, what comes behind them. A subscription that ended meanwhile
+// gets nothing.
+func (c *Conn) end(ctx context.Context, sub *subscription, frames []Frame, follow func()) error {
 	cost := int64(0)
 	for i := range frames {
 		cost += frames[i].cost()
@@ -279,14 +296,6 @@ func (c *Conn) finish(ctx context.Context, sub *subscription, frames []Frame, cu
 	for _, f := range frames {
 		c.push(f)
 	}
-	if c.o.Commits && sub.gap == nil {
-		c.push(c.unreckoned(NoticeCommit, sub.id, cursor))
-	}
-	sub.cursor, sub.reached, sub.state = cursor, cursor, lagging
-	if sub.gap != nil || !s.join(sub) {
-		if sub.state == lagging {
-			c.await(sub)
-		}
-	}
+	follow()
 	return nil
 }

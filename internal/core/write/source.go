@@ -32,17 +32,7 @@ func (r reader) each(ctx context.Context, w *Writer, view *relation.View, to Tar
 		return err
 	}
 	defer rows.Close()
-	for {
-		batch, err := rows.Next(ctx)
-		if err != nil || batch == nil {
-			return err
-		}
-		for _, row := range batch {
-			if err := each(row); err != nil {
-				return err
-			}
-		}
-	}
+	return rows.Each(ctx, each)
 }
 
 func (r reader) run(ctx context.Context, w *Writer, open func(*schema.Table) (source.Table, error), env *exec.Env) (*exec.Result, error) {

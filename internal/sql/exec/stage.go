@@ -29,6 +29,21 @@ type Result struct {
 // Columns describes the result.
 func (r *Result) Columns() []plan.Output { return r.outputs }
 
+// Each calls each with every row that is left. A row is valid until each returns.
+func (r *Result) Each(ctx context.Context, each func([]datum.Value) error) error {
+	for {
+		batch, err := r.Next(ctx)
+		if err != nil || batch == nil {
+			return err
+		}
+		for _, row := range batch {
+			if err := each(row); err != nil {
+				return err
+			}
+		}
+	}
+}
+
 // Next returns the next rows, or nil at the end. They are valid until the next
 // call.
 func (r *Result) Next(ctx context.Context) ([][]datum.Value, error) {

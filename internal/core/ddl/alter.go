@@ -108,6 +108,8 @@ func (a *alteration) change() error {
 		return a.dropNotNull(at)
 	case parse.SetDefault, parse.DropDefault:
 		return a.setDefault(c)
+	case parse.AddIdentity, parse.SetIdentity, parse.DropIdentity:
+		return a.changeIdentity(c)
 	case parse.RenameColumn:
 		return a.renameColumn(c)
 	}
@@ -258,6 +260,8 @@ func (a *alteration) setType(at int) error {
 	case !widens(from, to):
 		return fault.At(fault.InvalidOperation, def.Name.Offset,
 			"column '%s' of type %s cannot become %s: a type can only be widened, such as INT to BIGINT, FLOAT to DOUBLE, DECIMAL to more digits, or anything to TEXT", c.Name, from, to)
+	case c.Identity != "" && !to.Kind.IsInteger():
+		return fault.At(fault.InvalidOperation, def.Name.Offset, "column '%s' is an IDENTITY and cannot become %s; use ALTER COLUMN %s DROP IDENTITY first", c.Name, to, c.Name)
 	case a.old.IsKey(at) && !sameKeyForm(from, to):
 		return fault.At(fault.InvalidOperation, def.Name.Offset, "column '%s' is part of the PRIMARY KEY and cannot become %s", c.Name, to)
 	}
@@ -328,6 +332,9 @@ func (a *alteration) dropNotNull(at int) error {
 	if a.old.IsKey(at) {
 		return fault.At(fault.InvalidOperation, a.s.Column.Offset, "Column '%s' is a PRIMARY KEY and cannot be nullable", c.Name)
 	}
+	if c.Identity != "" {
+		return fault.At(fault.InvalidOperation, a.s.Column.Offset, "column '%s' is an IDENTITY and cannot be NULL", c.Name)
+	}
 	if c.NotNull {
 		c.NotNull, c.Unproven, a.changed = false, false, true
 	}
@@ -337,6 +344,9 @@ func (a *alteration) dropNotNull(at int) error {
 // setDefault changes what new rows get; rows that are there stay as they are.
 func (a *alteration) setDefault(c *schema.Column) error {
 	a.what = fmt.Sprintf("ALTER COLUMN %s DROP DEFAULT", c.Name)
+	if c.Identity != "" {
+		return fault.At(fault.InvalidOperation, a.s.Column.Offset, "column '%s' is an IDENTITY, so its default stays; use ALTER COLUMN %s DROP IDENTITY", c.Name, c.Name)
+	}
 	var d *schema.Default
 	if a.s.Action == parse.SetDefault {
 		a.what = fmt.Sprintf("ALTER COLUMN %s SET DEFAULT", c.Name)

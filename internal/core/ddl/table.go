@@ -153,19 +153,25 @@ func (d *Definer) defineColumn(t *schema.Table, def *parse.ColumnDef) (schema.Co
 		c.NotNull = true
 	}
 	if def.Serial {
-		if !def.Type.Kind.IsInteger() {
-			return c, fault.At(fault.InvalidDefinition, def.Name.Offset, "column '%s' of type %s cannot be numbered; use SMALLINT, INT or BIGINT", name, def.Type)
-		}
-		if def.Type.Kind != datum.BigInt || def.Sequence != nil {
-			err := d.defineSerial(t, &c, def)
-			return c, err
-		}
-		c.Default = &schema.Default{Function: schema.DefaultSnowflake, Text: "SNOWFLAKE_ID()"}
-		return c, nil
+		err := d.defineNumbers(t, &c, def)
+		return c, err
 	}
 	var err error
 	c.Default, err = d.defineDefault(def)
 	return c, err
+}
+
+// defineNumbers gives a column generated numbers: those of a sequence of its own,
+// or SNOWFLAKE_ID() where it is wide enough and nothing is said of them.
+func (d *Definer) defineNumbers(t *schema.Table, c *schema.Column, def *parse.ColumnDef) error {
+	switch {
+	case !def.Type.Kind.IsInteger():
+		return fault.At(fault.InvalidDefinition, def.Name.Offset, "column '%s' of type %s cannot be numbered; use SMALLINT, INT or BIGINT", c.Name, def.Type)
+	case def.Type.Kind != datum.BigInt || def.Sequence != nil:
+		return d.defineSerial(t, c, def)
+	}
+	c.Default = &schema.Default{Function: schema.DefaultSnowflake, Text: "SNOWFLAKE_ID()"}
+	return nil
 }
 
 // defineKey finds the one primary key and makes its columns NOT NULL.

@@ -225,6 +225,8 @@ func (p *statementParser) alterColumn(st *AlterTable) error {
 		st.Action = SetDefault
 		st.Definition = &ColumnDef{Name: st.Column}
 		return p.columnDefault(st.Definition)
+	case p.at("ADD", "GENERATED"), p.at("SET", "GENERATED"), p.at("DROP", "IDENTITY"):
+		return p.alterIdentity(st)
 	case p.accept("SET", "DATA", "TYPE"), p.accept("TYPE"):
 		st.Action = SetType
 		if err := p.columnAndType(st); err != nil {
@@ -237,6 +239,35 @@ func (p *statementParser) alterColumn(st *AlterTable) error {
 		p.i = start - 1
 	default:
 		return p.unexpected()
+	}
+	return nil
+}
+
+// alterIdentity reads who gives the numbers of a column from now on.
+func (p *statementParser) alterIdentity(st *AlterTable) error {
+	switch {
+	case p.accept("DROP", "IDENTITY"):
+		st.Action, st.Guard = DropIdentity, p.ifExists()
+		return nil
+	case p.accept("ADD", "GENERATED"):
+		start := p.i
+		st.Action, st.Definition = AddIdentity, &ColumnDef{Name: st.Column}
+		err := p.generated(st.Definition)
+		if err == nil && st.Definition.Identity == "" {
+			p.i = start
+			return fault.At(fault.InvalidDefinition, p.offset(), "column '%s' can become GENERATED AS IDENTITY only: what is computed is given with the column", st.Column.Name)
+		}
+		return err
+	}
+	p.i += 2
+	st.Action, st.Definition = SetIdentity, &ColumnDef{Name: st.Column, Identity: "always"}
+	if p.accept("BY", "DEFAULT") {
+		st.Definition.Identity = "by default"
+	} else if !p.accept("ALWAYS") {
+		return p.unexpected()
+	}
+	if p.at("SET") || p.at("RESTART") {
+		return fault.At(fault.NotImplemented, p.offset(), "ALTER COLUMN SET GENERATED takes ALWAYS or BY DEFAULT only; ALTER SEQUENCE changes how a column is numbered")
 	}
 	return nil
 }

@@ -16,6 +16,9 @@ const (
 	DropNotNull      AlterAction = "drop not null"
 	SetDefault       AlterAction = "set default"
 	DropDefault      AlterAction = "drop default"
+	AddIdentity      AlterAction = "add identity"
+	SetIdentity      AlterAction = "set identity"
+	DropIdentity     AlterAction = "drop identity"
 	RenameColumn     AlterAction = "rename column"
 	RenameTable      AlterAction = "rename table"
 	AddConstraint    AlterAction = "add constraint"
@@ -149,8 +152,8 @@ type (
 		Guard bool
 		// NewName is what is behind TO.
 		NewName Name
-		// Definition is the column of ADD COLUMN; of MODIFY COLUMN, SET TYPE and
-		// SET DEFAULT what they say of it.
+		// Definition is the column of ADD COLUMN; of MODIFY COLUMN, SET TYPE,
+		// SET DEFAULT and an identity what they say of it.
 		Definition *ColumnDef
 		// Checks are those of ADD COLUMN, or the one of ADD CONSTRAINT.
 		Checks []CheckDef

@@ -18,6 +18,7 @@ import (
 //	+ - *                                   integers; decimals of known scale; columns of floats
 //	/ %                                     integers, by a constant that is neither 0 nor -1
 //	LIKE                                    a constant pattern without a backslash
+//	length, octet_length                    TEXT and BYTES
 //	CAST                                    where lossless says that it cannot fail
 //	nullif, greatest, least                 nothing: they are called back, as is all else
 //
@@ -147,6 +148,9 @@ func (g *generator) nativeCall(b *block, e *plan.Call) (term, bool, error) {
 	word := compareWord(e.Fn)
 	_, arithmetic := arithmeticOf(e)
 	like := e.Fn.Operator && e.Fn.Name == "like" && len(e.Args) == 2
+	if !e.Fn.Operator && (e.Fn.Name == "length" || e.Fn.Name == "octet_length") {
+		return g.nativeLength(b, e)
+	}
 	if word == "" && !arithmetic && !like {
 		return term{}, false, nil
 	}
@@ -295,6 +299,25 @@ func (g *generator) nativeLike(b *block, e *plan.Call) (term, bool, error) {
 		return term{}, false, err
 	}
 	return truthTerm("(" + x.text + " LIKE " + g.param(p).text + ")"), true, nil
+}
+
+// nativeLength counts the characters or bytes of a value. Both count code points
+// of valid UTF-8, which every text is, and neither can fail.
+func (g *generator) nativeLength(b *block, e *plan.Call) (term, bool, error) {
+	x, ok, err := g.operand(b, e.Args[0])
+	if !ok {
+		return term{}, false, err
+	}
+	word := "octet_length"
+	switch {
+	case x.t.Kind == datum.Text && e.Fn.Name == "length":
+		word = "length"
+	case x.t.Kind == datum.Text:
+		word = "strlen"
+	case x.t.Kind != datum.Bytes:
+		return term{}, false, nil
+	}
+	return term{text: "CAST(" + word + "(" + x.text + ") AS INTEGER)", t: e.T}, true, nil
 }
 
 // steadfast are functions that give a value for all arguments of their types.

@@ -27,10 +27,19 @@ type local struct {
 	ctx   context.Context // ends with the test
 	conns int
 	seed  uint64
-	set   func(*core.Options) // of the configuration, or nil
+	set   func(*core.Options) // what the corpus and its configuration want
 }
 
-func newLocal(ctx context.Context, set func(*core.Options)) (*local, error) {
+// threads share a scan, however many processors there are.
+const threads = 3
+
+func newLocal(ctx context.Context, special func(*core.Options)) (*local, error) {
+	set := func(o *core.Options) {
+		o.Analytics.Threads = threads
+		if special != nil {
+			special(o)
+		}
+	}
 	db, err := testkit.Open(disk.NewMem(), testkit.NewClock(), set)
 	if err != nil {
 		return nil, err

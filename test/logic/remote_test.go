@@ -61,6 +61,7 @@ func (r *remote) start() error {
 	o.RateLimit.MaxSubscriptionsPerUser = 1000
 	o.RateLimit.MaxAuthRequestsPerIP = 1 << 20
 	o.Logging.LogToConsole = false
+	o.Analytics.Threads = threads
 	o.DBA.Tables = false // a database by itself has none
 	o.Logging.LogsPath = r.logs
 	s, err := server.Open(server.Options{

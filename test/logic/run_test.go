@@ -232,10 +232,24 @@ func (r *runner) statement(b *block, sql string) error {
 		if all := strings.Join(messages, "\n"); !strings.Contains(all, want) {
 			return fmt.Errorf("message is %q", all)
 		}
+	case "shows":
+		want := r.substitute(strings.TrimSpace(strings.TrimPrefix(b.head, "statement shows")))
+		if !out.shows(want) {
+			return fmt.Errorf("no cell contains it: %+v", out.results)
+		}
 	default:
 		return fmt.Errorf("unknown kind of statement %q", what)
 	}
 	return r.afterWrite()
+}
+
+// shows reports whether a cell of the rows contains a text.
+func (o outcome) shows(text string) bool {
+	return slices.ContainsFunc(o.results, func(res result) bool {
+		return slices.ContainsFunc(res.rows, func(cells []string) bool {
+			return slices.ContainsFunc(cells, func(cell string) bool { return strings.Contains(cell, text) })
+		})
+	})
 }
 
 func (r *runner) wantError(out outcome, b *block) error {

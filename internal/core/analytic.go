@@ -32,9 +32,17 @@ type AnalyticsOptions struct {
 	FileRows int64
 }
 
+// threads is on how many goroutines a scan of many rows runs.
+func (o *AnalyticsOptions) threads() int {
+	if o.Threads > 0 {
+		return o.Threads
+	}
+	return exec.DefaultThreads()
+}
+
 func (o *AnalyticsOptions) engine(l *slog.Logger) *exec.Engine {
 	return exec.NewEngine(exec.EngineOptions{
-		Memory: o.Memory, Threads: o.Threads, Connections: o.Connections, Queue: o.Queue,
+		Memory: o.Memory, Threads: o.threads(), Connections: o.Connections, Queue: o.Queue,
 		TempDir: o.TempDir, TempBytes: o.TempBytes, IdleClose: o.IdleClose, Logger: l,
 	})
 }

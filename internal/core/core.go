@@ -194,6 +194,7 @@ type DB struct {
 	sequences    sequences
 	texts        *semaphore.Weighted // bytes of large texts that are being parsed
 	memory       *exec.Memory        // of all sorts and groupings
+	helpers      *exec.Helpers       // of groupings on the row path
 	analytics    *exec.Engine        // of what the row path has not
 	statements   *statements         // that run
 	ready        chan struct{}       // closed when the catalog is complete
@@ -211,7 +212,7 @@ func Open(o Options) (*DB, error) {
 		return nil, errors.New("open core: store, cold tier and passwords are required")
 	}
 	o = o.withDefaults()
-	db := &DB{o: o, ready: make(chan struct{}), uploads: make(chan struct{}, o.Files.Uploads), plans: newPlanCache(o.Limits.PlanCacheEntries), texts: semaphore.NewWeighted(textRoom), memory: exec.NewMemory(o.Limits.MaxSortBytes)}
+	db := &DB{o: o, ready: make(chan struct{}), uploads: make(chan struct{}, o.Files.Uploads), plans: newPlanCache(o.Limits.PlanCacheEntries), texts: semaphore.NewWeighted(textRoom), memory: exec.NewMemory(o.Limits.MaxSortBytes), helpers: exec.NewHelpers(o.Analytics.threads() - 1)}
 	db.analytics = o.Analytics.engine(o.Logger)
 	db.statements = newStatements(o.Now, newSlowLog(o.SlowStatement, o.Slow), o.Tracer)
 	if err := db.compose(); err != nil {
@@ -349,5 +350,5 @@ func (db *DB) Position() uint64 {
 }
 
 func (db *DB) execLimits() exec.Limits {
-	return exec.Limits{MaxBytes: min(db.o.Limits.MaxResultBytes, db.o.Limits.MaxSortBytes), Memory: db.memory, FileRows: db.o.Analytics.FileRows}
+	return exec.Limits{MaxBytes: min(db.o.Limits.MaxResultBytes, db.o.Limits.MaxSortBytes), Memory: db.memory, Helpers: db.helpers, FileRows: db.o.Analytics.FileRows}
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sync/errgroup"
+
 	"kalamdb/internal/cold"
 	"kalamdb/internal/core"
 	"kalamdb/internal/schema"
@@ -67,6 +69,57 @@ func TestThreadsShareScans(t *testing.T) {
 			if got, want := rowsOf(t, db, user, shared), rowsOf(t, db, user, grouped); !slices.Equal(got, want) {
 				t.Errorf("%s%s: on threads\n%v\non the row path\n%v", user, tail, got, want)
 			}
+		}
+	}
+}
+
+// TestHelpersShareGroupings: a grouping of the row path over many rows, some of
+// them deleted, changed or cold, gives with helpers what it gives alone. Each of
+// several at a time takes the helpers that it finds.
+func TestHelpersShareGroupings(t *testing.T) {
+	const rows = 30_000
+	tier := cold.New(cold.Options{DataDir: t.TempDir()})
+	t.Cleanup(func() { _ = tier.Close() })
+	queries := []string{
+		"SELECT COUNT(*), COUNT(f), SUM(k), SUM(price), AVG(k), AVG(price), MIN(note), MAX(note), MIN(f), MAX(day) FROM a.t",
+		"SELECT flag, k, COUNT(*), SUM(id), AVG(price), MIN(day), MAX(note) FROM a.t GROUP BY flag, k ORDER BY flag, k",
+		"SELECT k, COUNT(*) FILTER (WHERE flag = 'B'), SUM(id) FILTER (WHERE price > 500) FROM a.t WHERE note LIKE '%7%' AND k IS DISTINCT FROM 9 GROUP BY k HAVING COUNT(*) > 20 ORDER BY k",
+		"SELECT id, COUNT(*) FROM a.t GROUP BY id ORDER BY id DESC LIMIT 5",
+		"SELECT COUNT(*), SUM(k), MIN(note) FROM a.t WHERE id < 0",
+		"SELECT flag, SUM(f), COUNT(DISTINCT k) FROM a.t GROUP BY flag ORDER BY flag",
+	}
+	want := map[string][]string{}
+	for _, threads := range []int{1, 3} {
+		db := openDB(t, func(o *core.Options) { o.Cold, o.Analytics.Threads, o.Analytics.FileRows = tier, threads, -1 })
+		analyticTables(t, db, rows)
+		mustRun(t, db, root, "DELETE FROM a.t WHERE id % 13 = 0; UPDATE a.t SET k = NULL, f = NULL WHERE id % 17 = 1; UPDATE a.t SET price = -price WHERE id % 5 = 1")
+		for _, state := range []string{"hot", "cold"} {
+			if state == "cold" {
+				if _, err := db.Flush(t.Context(), "a", "t"); err != nil {
+					t.Fatal(err)
+				}
+				mustRun(t, db, root, "UPDATE a.t SET k = k + 1 WHERE id % 19 = 3")
+			}
+			for _, q := range queries {
+				var all errgroup.Group
+				for range threads {
+					all.Go(func() error {
+						got := rowsOf(t, db, "root", q)
+						if threads == 1 {
+							want[q+state] = got
+						} else if !slices.Equal(got, want[q+state]) {
+							return fmt.Errorf("%s: %s\nwith helpers: %v\nalone: %v", state, q, got, want[q+state])
+						}
+						return nil
+					})
+				}
+				if err := all.Wait(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if shared := db.Stats().Shared; (shared > 0) != (threads > 1) {
+			t.Errorf("%d threads shared %d groupings", threads, shared)
 		}
 	}
 }

@@ -16,6 +16,7 @@ type Stats struct {
 	PlanHits   int64
 	PlanMisses int64
 	SortBytes  int64 // that running sorts and groupings keep
+	Shared     int64 // groupings of the row path that goroutines have shared
 	Analytics  AnalyticsStats
 	// Transactions are the explicit ones.
 	Transactions TransactionStats
@@ -32,7 +33,7 @@ func (db *DB) Stats() Stats {
 	return Stats{
 		Statements: db.stats.statements.Load(), Failures: db.stats.failures.Load(), Conflicts: db.stats.conflicts.Load(),
 		Plans: db.plans.size(), PlanHits: db.plans.hits.Load(), PlanMisses: db.plans.misses.Load(),
-		SortBytes: db.memory.Used(), Analytics: db.analytics.Stats(), Transactions: db.transactions.stats(), Running: db.statements.stats(),
+		SortBytes: db.memory.Used(), Shared: db.helpers.Shared(), Analytics: db.analytics.Stats(), Transactions: db.transactions.stats(), Running: db.statements.stats(),
 		Apply: db.apply.Stats(), Live: db.hub.Stats(), Jobs: db.jobs.Stats(), Maint: db.maint.Stats(), Files: db.maint.BlobStats(),
 	}
 }

@@ -78,6 +78,7 @@ func (s *Server) coreFigures() []figure {
 		counter("sql_conflicts_total", "Statements run again because what they read had changed.", d.Conflicts),
 		gauge("plan_cache_size", "Plans kept in memory.", d.Plans),
 		gauge("sort_memory_bytes", "Bytes that running sorts and groupings keep.", d.SortBytes),
+		counter("groupings_shared_total", "Groupings of one table that several threads have shared.", d.Shared),
 		counter("plan_cache_hits_total", "Statements whose plan was kept.", d.PlanHits),
 		counter("plan_cache_misses_total", "Statements whose plan was made.", d.PlanMisses),
 		counter("commit_groups_total", "Batches written to the engine.", d.Apply.Groups),

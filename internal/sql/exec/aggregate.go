@@ -85,6 +85,33 @@ func (a *aggregate) add(s *state, row []datum.Value, env *Env, b *budget) error 
 	return nil
 }
 
+// merge adds what another state knows of the same group. Floats are not summed:
+// their sum depends on the order.
+func (a *aggregate) merge(s, from *state, b *budget) (err error) {
+	had := s.n > 0
+	s.n += from.n
+	switch {
+	case from.n == 0 || a.x == nil:
+	case a.op == plan.Min:
+		if !had || datum.Compare(from.v, s.v) < 0 {
+			return s.keep(from.v, b)
+		}
+	case a.op == plan.Max:
+		if !had || datum.Compare(from.v, s.v) > 0 {
+			return s.keep(from.v, b)
+		}
+	case a.kind == datum.Decimal && !had:
+		s.v = from.v
+	case a.kind == datum.Decimal && a.op != plan.Count:
+		s.v, err = datum.Add(s.v, from.v)
+	default:
+		var carry uint64
+		s.lo, carry = bits.Add64(s.lo, from.lo, 0)
+		s.hi += from.hi + int64(carry)
+	}
+	return err
+}
+
 // known reports whether v was met before, and remembers it.
 func (s *state) known(v datum.Value, b *budget) (bool, error) {
 	var room [64]byte

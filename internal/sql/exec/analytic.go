@@ -16,6 +16,10 @@ type Engine = duck.Engine
 // EngineOptions bound an Engine.
 type EngineOptions = duck.Options
 
+// DefaultThreads is on how many threads a scan of many rows runs when nothing is
+// said of it.
+func DefaultThreads() int { return duck.DefaultThreads() }
+
 // EngineStats says how an Engine is doing.
 type EngineStats = duck.Stats
 

@@ -20,7 +20,10 @@
 // The WHERE clause is applied to every row that a table delivers: key ranges,
 // bounds of _seq and limits that are handed to the table only save work.
 //
-// Goroutines: none of its own; DuckDB calls back on the goroutine that asks for
+// A grouping of many rows is shared by goroutines that Helpers bounds, where its
+// answer does not depend on the order of the rows.
+//
+// Goroutines: those of Helpers, while a grouping runs; DuckDB calls back on the goroutine that asks for
 // rows, and on helpers of the engine while threads share a scan. Locks: generator.opening, held
 // while a scan begins; a leaf but for what the table takes. A Result belongs to
 // one goroutine at a time.

@@ -158,22 +158,39 @@ func (s *groupStage) add(values []datum.Value) (int, error) {
 
 func (s *groupStage) fill(ctx context.Context) error {
 	defer s.from.close()
-	if len(s.x.groups) == 0 {
-		if err := s.single(); err != nil {
-			return err
-		}
-	} else {
-		s.index = map[string]int{}
+	if err := s.begin(); err != nil {
+		return err
 	}
 	if scan, ok := s.from.(*scanStage); ok {
+		if done, err := s.fillShared(ctx, scan); done || err != nil {
+			s.index = nil
+			return err
+		}
+	}
+	err := s.drain(ctx, s.from)
+	s.index = nil
+	return err
+}
+
+// begin makes room for the first groups.
+func (s *groupStage) begin() error {
+	if len(s.x.groups) == 0 {
+		return s.single()
+	}
+	s.index = map[string]int{}
+	return nil
+}
+
+// drain gathers all rows of a stage.
+func (s *groupStage) drain(ctx context.Context, from stage) error {
+	if scan, ok := from.(*scanStage); ok {
 		if err := s.fillStored(ctx, scan); err != nil {
 			return err
 		}
 	}
 	for {
-		rows, err := s.from.next(ctx)
+		rows, err := from.next(ctx)
 		if err != nil || rows == nil {
-			s.index = nil
 			return err
 		}
 		for _, row := range rows {

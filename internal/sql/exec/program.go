@@ -20,6 +20,8 @@ type Limits struct {
 	// FileRows is from how many cold rows of a table on DuckDB reads their files
 	// itself; 0 means 8,192, less than 0 never.
 	FileRows int64
+	// Helpers are the goroutines that groupings of many rows may take; nil is none.
+	Helpers *Helpers
 	// Timed measures each step, for EXPLAIN ANALYZE.
 	Timed bool
 }
@@ -185,6 +187,7 @@ type execution struct {
 	env     *Env
 	max     int64
 	memory  *Memory
+	helpers *Helpers
 	budgets []*budget // of what stages keep
 	timing  bool
 	timings []*Timing
@@ -199,7 +202,7 @@ func (p *Program) execution(env *Env, o Limits) (*execution, error) {
 	if o.MaxBytes <= 0 {
 		o.MaxBytes = defaultMaxBytes
 	}
-	return &execution{Program: p, env: env, max: o.MaxBytes, memory: o.Memory, timing: o.Timed}, nil
+	return &execution{Program: p, env: env, max: o.MaxBytes, memory: o.Memory, helpers: o.Helpers, timing: o.Timed}, nil
 }
 
 // count evaluates LIMIT or OFFSET: -1 for none.

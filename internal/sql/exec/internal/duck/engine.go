@@ -45,12 +45,16 @@ type Options struct {
 // its statements share processors with everybody's writes.
 const threadsMost = 4
 
+// DefaultThreads is on how many threads a scan of many rows runs when nothing is
+// said of it.
+func DefaultThreads() int { return min(runtime.NumCPU(), threadsMost) }
+
 func (o Options) withDefaults() Options {
 	if o.Memory <= 0 {
 		o.Memory = 256 << 20
 	}
 	if o.Threads <= 0 {
-		o.Threads = min(runtime.NumCPU(), threadsMost)
+		o.Threads = DefaultThreads()
 	}
 	if o.Connections <= 0 {
 		o.Connections = runtime.NumCPU()

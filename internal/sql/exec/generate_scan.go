@@ -371,7 +371,11 @@ func (g *generator) with(n *plan.With) (*block, error) {
 }
 
 func (g *generator) commonQuery(q *plan.CommonQuery) (string, error) {
-	text, terms, err := g.selection(q.Root, q.Columns, nil, q.Step != nil)
+	var to []datum.Type
+	for i := range q.StepColumns {
+		to = append(to, q.StepColumns[i].T)
+	}
+	text, terms, err := g.selection(q.Root, q.Columns, to, q.Step != nil && !q.All)
 	if err != nil {
 		return "", err
 	}
@@ -386,14 +390,7 @@ func (g *generator) commonQuery(q *plan.CommonQuery) (string, error) {
 	as := " AS ("
 	switch {
 	case q.Step != nil:
-		to := make([]datum.Type, len(terms))
-		for i, x := range terms {
-			to[i] = x.t
-			if !q.All && !alike(x.t) {
-				return "", fault.New(fault.NotImplemented, "WITH RECURSIVE with UNION over a column of type %s is not supported; UNION ALL is", x.t)
-			}
-		}
-		step, _, err := g.selection(q.Step, q.StepColumns, to, true)
+		step, _, err := g.selection(q.Step, q.StepColumns, to, !q.All)
 		if err != nil {
 			return "", err
 		}
@@ -410,20 +407,56 @@ func (g *generator) commonQuery(q *plan.CommonQuery) (string, error) {
 	return commonName(q) + "(" + strings.Join(names, ", ") + ")" + as + text + ")", nil
 }
 
-// alike reports whether two values of a type are equal exactly when what carries
-// them is, so that DuckDB finds rows that a recursion has met before. It compares
-// intervals by their length, as we do.
-func alike(t datum.Type) bool {
-	if t.Kind == datum.Array {
-		t = t.Element()
-		return natural(t) && !isFloat(t.Kind)
+// alike gives equal values of a type one form, so that DuckDB finds rows that a
+// recursion has met before. It compares intervals by their length, as we do, and
+// knows the two zeros of a float, but neither inside what carries an array.
+func (g *generator) alike(x term) (term, error) {
+	element := x.t
+	if x.t.Kind == datum.Array {
+		element = x.t.Element()
 	}
-	return t.Kind == datum.Interval || natural(t)
+	inside := x.t.Kind == datum.Array
+	switch {
+	case element.Kind == datum.Decimal && (inside || element.Precision == 0), inside && isFloat(element.Kind):
+		return g.callOn(x, x.t, "alike", oneForm), nil
+	case x.t.Kind == datum.Interval || natural(element):
+		return x, nil
+	}
+	return x, fault.New(fault.NotImplemented, "WITH RECURSIVE with UNION over a column of type %s is not supported; UNION ALL is", x.t)
+}
+
+// oneForm takes the zeros at the end of a decimal away and the sign of a zero.
+func oneForm(v datum.Value) (datum.Value, error) {
+	switch v.Kind() {
+	case datum.Array:
+		items := v.Items()
+		for i, item := range items {
+			var err error
+			if items[i], err = oneForm(item); err != nil {
+				return v, err
+			}
+		}
+		return datum.NewArray(v.ElementKind(), items), nil
+	case datum.Decimal:
+		text := v.DecimalString()
+		_, fraction, _ := strings.Cut(text, ".")
+		return datum.Truncate(v, len(strings.TrimRight(fraction, "0")))
+	case datum.Float:
+		if v.Float() == 0 {
+			return datum.NewFloat(0), nil
+		}
+	case datum.Double:
+		if v.Float() == 0 {
+			return datum.NewDouble(0), nil
+		}
+	}
+	return v, nil
 }
 
 // selection writes a node as a SELECT of the given columns: in the types of to,
-// or in those of the columns when they have to be settled.
-func (g *generator) selection(n plan.Node, columns []plan.Ref, to []datum.Type, settled bool) (string, []term, error) {
+// or as they come. Where they are told apart by what carries them, values of one
+// meaning get one form.
+func (g *generator) selection(n plan.Node, columns []plan.Ref, to []datum.Type, apart bool) (string, []term, error) {
 	b, err := g.node(n)
 	if err != nil {
 		return "", nil, err
@@ -437,14 +470,15 @@ func (g *generator) selection(n plan.Node, columns []plan.Ref, to []datum.Type, 
 		}
 		if to != nil {
 			x, err = g.bring(x, to[i])
-		} else if settled {
-			x, err = g.bring(x, columns[i].T)
+		}
+		if apart && err == nil {
+			x, err = g.alike(x)
 		}
 		if err != nil {
 			return "", nil, err
 		}
 		list[i], terms[i] = x.text, x
-		if to != nil || settled {
+		if to != nil {
 			list[i] = castAlways(x)
 		}
 	}
@@ -471,11 +505,11 @@ func (g *generator) setOperation(n *plan.SetOp) (*block, error) {
 		plain = plain && natural(c.Type)
 		out.cols = append(out.cols, column{place{n.Rel, i}, term{text: alias + "." + names[i], t: c.Type, plain: true}})
 	}
-	l, _, err := g.selection(n.A, n.L, to, true)
+	l, _, err := g.selection(n.A, n.L, to, false)
 	if err != nil {
 		return nil, err
 	}
-	r, _, err := g.selection(n.B, n.R, to, true)
+	r, _, err := g.selection(n.B, n.R, to, false)
 	if err != nil {
 		return nil, err
 	}

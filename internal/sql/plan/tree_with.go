@@ -147,26 +147,48 @@ func (b *binder) recursive(q *queryName, c *parse.CTE) error {
 			q.columns[i].Type = textType
 		}
 	}
-	q.pending, q.open, q.inside = "", true, b.tree.inside
-	uses := q.uses
-	r, err := b.operand(s.Set.R)
-	q.open = false
-	if err != nil {
-		return err
-	}
-	set, err := b.setOf(s.Set, l, r, s.Offset)
-	if err != nil {
-		return err
-	}
-	if q.uses == uses {
-		done, err := b.overSet(set, l.stored || r.stored, s)
+	q.pending, q.inside = "", b.tree.inside
+	for uses := q.uses; ; q.uses = uses {
+		q.open = true
+		r, err := b.operand(s.Set.R)
+		q.open = false
 		if err != nil {
 			return err
 		}
-		done.node = around(own, done.node)
-		return q.bound(done, c)
+		set, err := b.setOf(s.Set, l, r, s.Offset)
+		if err != nil {
+			return err
+		}
+		if q.uses == uses {
+			done, err := b.overSet(set, l.stored || r.stored, s)
+			if err != nil {
+				return err
+			}
+			done.node = around(own, done.node)
+			return q.bound(done, c)
+		}
+		if !q.widen(set) {
+			return b.repeated(q, c, set, own, l.stored || r.stored)
+		}
 	}
-	return b.repeated(q, c, set, own, l.stored || r.stored)
+}
+
+// widen gives the DECIMAL columns that the repeated part makes wider a type that
+// holds all of it: with one scale, only more digits; else each value keeps its
+// own scale, as PostgreSQL has it. It reports whether that part is bound anew.
+func (q *queryName) widen(set *SetOp) bool {
+	wider := false
+	for i := range q.columns {
+		have, all := q.columns[i].Type, set.Columns[i].Type
+		if have == all || have.Kind != datum.Decimal || all.Kind != datum.Decimal {
+			continue
+		}
+		if have.Scale != all.Scale {
+			all = datum.Type{Kind: datum.Decimal}
+		}
+		q.columns[i].Type, wider = all, true
+	}
+	return wider
 }
 
 // repeated makes the plan of a query that does recall itself.

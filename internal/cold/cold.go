@@ -215,7 +215,7 @@ func (t *Tier) Remove(st schema.Storage, f schema.File) error {
 	if err != nil {
 		return err
 	}
-	t.forget(f.Number)
+	t.forget(f.Bytes())
 	if err := s.Remove(f.Path); err != nil {
 		return err
 	}

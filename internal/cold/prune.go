@@ -32,7 +32,7 @@ type statistics struct {
 // of returns the statistics of a file by column id; nil when it has none.
 func (s *statistics) of(f *schema.File) map[string]columnBounds {
 	s.mu.Lock()
-	columns, ok := s.mu.files[f.Number]
+	columns, ok := s.mu.files[f.Bytes()]
 	s.mu.Unlock()
 	if ok {
 		return columns
@@ -45,7 +45,7 @@ func (s *statistics) of(f *schema.File) map[string]columnBounds {
 	if s.mu.files == nil || len(s.mu.files) >= statisticsMost {
 		s.mu.files = map[uint64]map[string]columnBounds{}
 	}
-	s.mu.files[f.Number] = columns
+	s.mu.files[f.Bytes()] = columns
 	return columns
 }
 

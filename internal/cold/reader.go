@@ -28,7 +28,7 @@ type Reader struct {
 
 // Open returns the reader of a file; open ones are shared and kept for a while.
 func (t *Tier) Open(st schema.Storage, f schema.File) (*Reader, error) {
-	if r := t.acquire(f.Number, nil); r != nil {
+	if r := t.acquire(f.Bytes(), nil); r != nil {
 		return r, nil
 	}
 	s, err := t.storage(st)
@@ -53,8 +53,8 @@ func (t *Tier) Open(st schema.Storage, f schema.File) (*Reader, error) {
 		_ = object.Close() // it was only read
 		return nil, fmt.Errorf("cold file %s has no table version: %w", f.Path, ErrDamaged)
 	}
-	fresh := &Reader{tier: t, number: f.Number, path: f.Path, object: object, file: file, version: uint32(version)}
-	r := t.acquire(f.Number, fresh)
+	fresh := &Reader{tier: t, number: f.Bytes(), path: f.Path, object: object, file: file, version: uint32(version)}
+	r := t.acquire(f.Bytes(), fresh)
 	if r != fresh {
 		_ = object.Close() // another was faster
 	}

@@ -159,7 +159,7 @@ func (c *copies) claim(f schema.File, idle func(number uint64) bool) (l *localCo
 	for {
 		c.mu.Lock()
 		c.mu.tick++
-		if l, ok := c.mu.held[f.Number]; ok && !l.gone {
+		if l, ok := c.mu.held[f.Bytes()]; ok && !l.gone {
 			l.users++
 			l.used = c.mu.tick
 			c.mu.Unlock()
@@ -168,10 +168,10 @@ func (c *copies) claim(f schema.File, idle func(number uint64) bool) (l *localCo
 		victims := c.room(f.Size)
 		if c.mu.bytes+f.Size <= c.most {
 			l = &localCopy{
-				number: f.Number, name: path.Join(c.folder, fmt.Sprintf("%d-%d.parquet", f.Number, c.mu.tick)),
+				number: f.Bytes(), name: path.Join(c.folder, fmt.Sprintf("%d-%d.parquet", f.Bytes(), c.mu.tick)),
 				size: f.Size, users: 1, used: c.mu.tick, ready: make(chan struct{}),
 			}
-			c.mu.held[f.Number] = l
+			c.mu.held[f.Bytes()] = l
 			c.mu.bytes += f.Size
 			c.mu.Unlock()
 			c.delete(victims)

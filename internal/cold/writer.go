@@ -162,6 +162,58 @@ func (w *Writer) Append(row []datum.Value) (uint64, error) {
 	return w.info.Rows - 1, nil
 }
 
+// Blank adds n rows that hold nothing: no window names them, and for those who
+// read the file without windows they are deleted.
+func (w *Writer) Blank(n uint64) error {
+	row := make([]datum.Value, len(w.def.Columns))
+	for i := range row {
+		c := &w.def.Columns[i]
+		switch {
+		case c.System == schema.DeletedColumn:
+			row[i] = datum.NewBool(true)
+		case c.System != schema.NotSystem || w.def.IsKey(i):
+			var err error
+			if row[i], err = blankOf(c.Type); err != nil {
+				return err
+			}
+		}
+	}
+	for range n {
+		if err := w.file.Append(row); err != nil {
+			return err
+		}
+		for i := range w.stats {
+			w.stats[i].add(row[i])
+		}
+	}
+	w.info.Rows += n
+	w.from = w.info.Rows
+	return nil
+}
+
+// blankOf returns a value for a column of a blank row that must have one.
+func blankOf(t datum.Type) (datum.Value, error) {
+	switch t.Kind {
+	case datum.Bool:
+		return datum.NewBool(false), nil
+	case datum.Text:
+		return datum.NewText(""), nil
+	case datum.Bytes:
+		return datum.NewBytes(nil), nil
+	case datum.UUID:
+		return datum.NewUUID([16]byte{}), nil
+	case datum.Float:
+		return datum.NewFloat(0), nil
+	case datum.Double:
+		return datum.NewDouble(0), nil
+	case datum.Decimal:
+		return datum.NewDecimal("0", t.Precision, t.Scale)
+	case datum.SmallInt, datum.Int, datum.BigInt, datum.Date, datum.Time, datum.Timestamp, datum.DateTime:
+		return datum.NewInt(t.Kind, 0), nil
+	}
+	return datum.Value{}, fmt.Errorf("a column of type %s has no blank value", t)
+}
+
 // Window ends a window of a file that several scopes share and returns it, but
 // for table, scope and file: the rows since the one before. The next row begins
 // another.

@@ -5,7 +5,7 @@ package command
 // does anew with files of its own, the trail alone; or nil.
 func Archived(c *Command) *Command {
 	switch Plain(c.Body).(type) {
-	case FileBegin, Adopt, AdoptPacked, Move, DropFiles, DropWindows, // the cold tier
+	case FileBegin, Adopt, AdoptPacked, Move, SwapBytes, DropFiles, DropWindows, // the cold tier
 		ForgetHistory, ExpireStream, // what time ends
 		RaiseCeiling, LosePositions, // this node's positions
 		PutJob, DropJobs: // its jobs

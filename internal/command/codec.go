@@ -47,6 +47,8 @@ const (
 	kindAdoptPacked   = 23
 	kindBeginBlobs    = 24
 	kindDropBlobs     = 25
+	kindEraseScope    = 26
+	kindSwapBytes     = 27
 )
 
 // The durabilities as stored.
@@ -147,6 +149,10 @@ func Plain(b Body) Body {
 	case *BeginBlobs:
 		return *b
 	case *DropBlobs:
+		return *b
+	case *EraseScope:
+		return *b
+	case *SwapBytes:
 		return *b
 	case *DropFiles:
 		return *b

@@ -69,6 +69,8 @@ func samples() map[string]*command.Command {
 		}},
 		command.BeginBlobs{Blobs: []schema.Blob{{BlobKey: schema.BlobKey{Table: 7, Scope: "al"}, Name: "Report Q1.pdf", Size: 9, MIME: "application/pdf", SHA256: "00ff", StorageID: "local", Path: "app/notes/al", CreatedAt: 1}}},
 		command.DropBlobs{Keys: []schema.BlobKey{{Table: 7, Scope: "al", ID: 1 << 40}, {Table: 7, ID: 9}}, Deleted: true},
+		command.EraseScope{Table: 7, Scope: "al"},
+		command.SwapBytes{File: file, By: 9},
 	}
 	all := map[string]*command.Command{}
 	for i, body := range bodies {

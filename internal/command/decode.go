@@ -164,6 +164,9 @@ func (r *reader) body(kind byte) Body {
 	if b := r.blob(kind); b != nil {
 		return b
 	}
+	if b := r.erasure(kind); b != nil {
+		return b
+	}
 	return r.maintenance(kind)
 }
 

@@ -121,6 +121,9 @@ func (w *writer) body(b Body) byte {
 	if kind := w.blob(b); kind != 0 {
 		return kind
 	}
+	if kind := w.erasure(b); kind != 0 {
+		return kind
+	}
 	return w.maintenance(b)
 }
 

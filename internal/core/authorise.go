@@ -304,7 +304,7 @@ func classOf(stmt parse.Statement) auth.Action {
 		return auth.ManageNamespaces
 	case *parse.CreateView, *parse.DropView:
 		return auth.ManageViews
-	case *parse.CreateUser, *parse.DropUser:
+	case *parse.CreateUser, *parse.DropUser, *parse.EraseUser:
 		return auth.ManageUsers
 	case *parse.StorageFlush:
 		return auth.Flush

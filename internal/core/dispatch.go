@@ -66,6 +66,8 @@ func (db *DB) dispatch(ctx context.Context, c *Conversation, p *prepared, view *
 		return done(db.resetOption(c, stmt))
 	case *parse.ExportUser:
 		return db.export(ctx, s)
+	case *parse.EraseUser:
+		return db.erase(ctx, s, stmt)
 	case *parse.Backup:
 		return db.backup(ctx, s, stmt)
 	case *parse.Restore:

@@ -1,6 +1,9 @@
 package schema
 
-import "path"
+import (
+	"cmp"
+	"path"
+)
 
 // Namespace groups tables. Its name is its id.
 type Namespace struct {
@@ -137,7 +140,16 @@ type File struct {
 	// Windows counts the windows of a packed file, which many scopes share; 0 for
 	// others.
 	Windows uint64 `json:"windows,omitempty"`
+	// Object is the number under which the bytes were reserved, where an erasure
+	// has put them in the place of others; 0 is Number.
+	Object uint64 `json:"object,omitempty"`
+	// Blank counts the rows that no window names and that hold nothing any more.
+	Blank uint64 `json:"blank,omitempty"`
 }
+
+// Bytes returns the number that the bytes of the file alone have, whatever
+// number the file has.
+func (f *File) Bytes() uint64 { return cmp.Or(f.Object, f.Number) }
 
 // Packed reports whether the file is shared by scopes of a USER table.
 func (f *File) Packed() bool { return path.Base(path.Dir(f.Path)) == PackedFolder }

@@ -13,6 +13,7 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -250,6 +251,48 @@ func (s *Store) ReadOnlyReason() (string, error) {
 
 // Flush writes all applied changes to files.
 func (s *Store) Flush() error { return s.db.Flush() }
+
+// scrubWait is how long Scrub waits for tables to be removed that have been
+// rewritten; scrubLook is the time between looks.
+const (
+	scrubWait = 30 * time.Second
+	scrubLook = 20 * time.Millisecond
+)
+
+// Scrub rewrites the files of the engine that hold keys of ranges, and its logs,
+// so that the bytes of deleted entries leave the disk. What an open snapshot can
+// read stays, and tells nobody: the caller waits for old snapshots before.
+func (s *Store) Scrub(ctx context.Context, ranges func(scrub func(lower, upper []byte) error) error) error {
+	if err := s.db.Flush(); err != nil {
+		return err
+	}
+	err := ranges(func(lower, upper []byte) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		return s.db.Compact(ctx, lower, upper)
+	})
+	if err == nil {
+		err = s.db.RenewLogs()
+	}
+	if err != nil {
+		return err
+	}
+	end := time.NewTimer(scrubWait)
+	defer end.Stop()
+	look := time.NewTicker(scrubLook)
+	defer look.Stop()
+	for s.db.Obsolete() > 0 {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-end.C:
+			return nil // a reader holds a table: it goes when the reader ends
+		case <-look.C:
+		}
+	}
+	return nil
+}
 
 // Checkpoint writes a copy of the present state to dir, which must not exist:
 // a data directory without tmp, logs and cold files, that Open accepts as

@@ -229,6 +229,10 @@ func (m *Machine) maintain(c *command.Command, body command.Body, o *Outcome) (e
 		err = m.dropBlobs(&b, o)
 	case command.FillIndex:
 		err = m.fillIndex(&b, o)
+	case command.EraseScope:
+		err = m.erase(&b, o)
+	case command.SwapBytes:
+		err = m.rows.SwapBytes(b.File, b.By, o.Receipt.Position)
 	case command.DropFiles:
 		err = m.rows.DropFiles(b.Numbers)
 		o.Receipt.Rows = int64(len(b.Numbers))

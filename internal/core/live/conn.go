@@ -60,6 +60,7 @@ type Conn struct {
 		// what is to be read for it.
 		queue  []Frame
 		closed bool
+		last   bool // it is closed when the queue has been taken
 		// since is when the oldest frame of the queue came, or when frames were
 		// taken last, in microseconds; meaningless while nothing waits.
 		since int64
@@ -147,6 +148,17 @@ func (c *Conn) Close() {
 	c.hub.mu.Unlock()
 }
 
+// dismiss closes the connection when what is due has been taken.
+func (c *Conn) dismiss() {
+	c.mu.Lock()
+	c.mu.last = true
+	empty := len(c.mu.queue) == 0
+	c.mu.Unlock()
+	if empty {
+		c.Close()
+	}
+}
+
 // errClosed answers calls on a connection that has ended.
 var errClosed = fault.New(fault.Cancelled, "the connection is closed")
 
@@ -192,8 +204,12 @@ func (c *Conn) Take(ctx context.Context, dst []Frame, most int) ([]Frame, error)
 	} else {
 		c.mu.queue = nil
 	}
+	over := c.mu.last && !more
 	c.letIn()
 	c.mu.Unlock()
+	if over {
+		defer c.Close() // what was taken is still written
+	}
 	if cursor != nil {
 		dst = c.advance(ctx, cursor, dst)
 	}

@@ -3,6 +3,7 @@ package live
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -207,6 +208,28 @@ func (h *Hub) DisconnectUser(id schema.UserID) int {
 		if c.o.User == id {
 			c.Close()
 			n++
+		}
+	}
+	return n
+}
+
+// EndUser ends the subscriptions of a user, and those of others to rows of his,
+// with a fault, and lets his connections end when they have been told. It returns
+// how many subscriptions those were.
+func (h *Hub) EndUser(id schema.UserID, because error) int {
+	n := 0
+	for _, c := range h.connections() {
+		own := c.o.User == id
+		c.shard.mu.Lock()
+		for _, sub := range slices.SortedFunc(maps.Values(c.subs), func(a, b *subscription) int { return strings.Compare(a.id, b.id) }) {
+			if own || sub.feed != nil && sub.feed.key.scope == schema.UserScope(id) {
+				c.shard.end(sub, because)
+				n++
+			}
+		}
+		c.shard.mu.Unlock()
+		if own {
+			c.dismiss()
 		}
 	}
 	return n

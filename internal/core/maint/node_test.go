@@ -111,7 +111,7 @@ func openNode(t testing.TB, o nodeOptions) *node {
 	n.Jobs = job.New(job.Options{Committer: committer, View: n.Apply.View, Now: o.Clock.Now, Logger: quiet, RetryDelay: 10 * time.Millisecond})
 	o.Maint.Committer, o.Maint.View, o.Maint.OldestView = committer, n.Apply.View, n.Apply.OldestView
 	o.Maint.Jobs, o.Maint.Cold, o.Maint.Now = n.Jobs, n.Cold, o.Clock.Now
-	o.Maint.Store = n.Store
+	o.Maint.Store, o.Maint.Relations = n.Store, n.Relations
 	if o.Maint.Logger == nil {
 		o.Maint.Logger = quiet
 	}

@@ -45,6 +45,7 @@ func (m *Maintainer) resumeJobs() {
 		return m.cleanupJob(t), true
 	})
 	m.o.Jobs.Resume("user_export", m.resumeExport)
+	m.o.Jobs.Resume("user_erase", m.resumeErase)
 	m.o.Jobs.Resume("export_cleanup", func(schema.Job) (job.Spec, bool) { return m.exportCleanup(), true })
 	m.o.Jobs.Resume("job_cleanup", func(schema.Job) (job.Spec, bool) { return m.jobCleanup(), true })
 }

@@ -50,6 +50,8 @@ func (p *statementParser) statement() (Statement, error) {
 		return p.kill()
 	case "EXPORT":
 		return p.export()
+	case "ERASE":
+		return p.erase()
 	case "BACKUP":
 		return p.backup()
 	case "RESTORE":

@@ -99,6 +99,7 @@ type DB struct {
 	pebble *pebble.DB
 	logger *slog.Logger
 	doom   *doom
+	files  *fileSystem
 
 	complained atomic.Int64 // Unix time in nanoseconds of the last complaint
 }
@@ -139,11 +140,12 @@ func (db *DB) open(fsys disk.FS, dir string, o Options) error {
 }
 
 func (db *DB) pebbleOptions(fsys disk.FS, cache *pebble.Cache, o Options) *pebble.Options {
+	db.files = &fileSystem{disk: fsys, doom: db.doom}
 	p := &pebble.Options{
 		Cache:                       cache,
 		Comparer:                    newComparer(),
 		Merger:                      newMerger(),
-		FS:                          &fileSystem{disk: fsys, doom: db.doom},
+		FS:                          db.files,
 		FormatMajorVersion:          formatVersion,
 		ReadOnly:                    o.ReadOnly,
 		ErrorIfNotExists:            o.MustExist,
@@ -217,6 +219,30 @@ func (db *DB) Compact(ctx context.Context, lower, upper []byte) error {
 	})
 	if err != nil {
 		return fmt.Errorf("compact engine: %w", mark(err))
+	}
+	return nil
+}
+
+// Obsolete returns how many tables wait for their removal, or for the readers
+// that still use them.
+func (db *DB) Obsolete() int64 {
+	m := db.pebble.Metrics()
+	return m.Table.ObsoleteCount + m.Table.ZombieCount
+}
+
+// logsKept is how many logs are kept to be written again, and how many may be
+// written or flushed now.
+const logsKept = memTablesMax + 1 + memTablesMax
+
+// RenewLogs writes all applied changes to tables and lets none of the logs that
+// held them stay, not even to be written again.
+func (db *DB) RenewLogs() error {
+	db.files.fresh.Store(true)
+	defer db.files.fresh.Store(false)
+	for range logsKept {
+		if err := db.Flush(); err != nil {
+			return err
+		}
 	}
 	return nil
 }

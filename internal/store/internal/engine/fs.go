@@ -6,6 +6,7 @@ import (
 	"os"
 	"path"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -17,6 +18,9 @@ import (
 type fileSystem struct {
 	disk disk.FS
 	doom *doom
+	// fresh makes new logs of new files instead of old ones, whose bytes stay
+	// behind what is written over them.
+	fresh atomic.Bool
 }
 
 var _ vfs.FS = (*fileSystem)(nil)
@@ -100,6 +104,12 @@ func (s *fileSystem) OpenReadWrite(name string, _ vfs.DiskWriteCategory, opts ..
 func (s *fileSystem) OpenDir(name string) (vfs.File, error) { return s.open(name, disk.ModeRead) }
 
 func (s *fileSystem) ReuseForWrite(oldName, newName string, _ vfs.DiskWriteCategory) (vfs.File, error) {
+	if s.fresh.Load() {
+		if err := s.Remove(oldName); err != nil && !disk.IsNotExist(err) {
+			return nil, err
+		}
+		return s.open(newName, disk.ModeCreate)
+	}
 	if err := s.Rename(oldName, newName); err != nil {
 		return nil, err
 	}

@@ -43,7 +43,7 @@ func papersTable() schema.Table {
 	t.Name, t.NextColumnID = "papers", 7
 	t.Columns[0].Type = datum.Type{Kind: datum.Text}
 	t.Columns[2].Type = datum.Type{Kind: datum.File}
-	t.Indexes = []schema.Index{{ID: 1, Name: "by_body", Columns: []schema.IndexColumn{{Column: 2}}, State: schema.IndexValid}}
+	t.Indexes = []schema.Index{{Name: "by_body", Columns: []schema.ColumnID{2}}}
 	return t
 }
 
@@ -124,6 +124,7 @@ func (e *erasable) fill(scope schema.Scope, from int) {
 	if err != nil {
 		e.t.Fatal(err)
 	}
+	staged.Discard()
 	text, err := stored.Blobs[0].Reference()
 	if err != nil {
 		e.t.Fatal(err)
@@ -140,7 +141,7 @@ func (e *erasable) fill(scope schema.Scope, from int) {
 	row := make([]datum.Value, len(e.papers.Columns))
 	row[0], row[1], row[2] = datum.NewText(fmt.Sprint(key, from)), datum.NewText("body "+secret), datum.NewFile(text)
 	write(e.papers, command.RowWrite{Op: command.Insert, Scope: scope, Key: e.papers.KeyOf(nil, row), Row: e.papers.AppendRow(nil, row),
-		Index: []command.IndexEntry{{New: datum.AppendKey(nil, row[1])}}})
+		Index: []schema.IndexEntry{{New: datum.AppendKey(nil, row[1])}}})
 	stored.Release(context.Background())
 }
 

@@ -258,3 +258,37 @@ func TestUserChangesEndConnections(t *testing.T) {
 		}
 	}
 }
+
+// TestEraseEndsSubscriptions: who subscribes to his rows is told that he has been
+// erased, and his connection ends then.
+func TestEraseEndsSubscriptions(t *testing.T) {
+	db := openDB(t, nil)
+	mustRun(t, db, root, "CREATE NAMESPACE u; CREATE USER TABLE u.t (id BIGINT PRIMARY KEY); CREATE USER 'ann' WITH PASSWORD 'a-long-secret-1' ROLE user")
+	ann := session("ann", schema.RoleUser)
+	mustRun(t, db, ann, "INSERT INTO u.t VALUES (1)")
+	c := db.Hub().Connect(core.LiveConnOptions{ID: "c", User: "ann", Encoder: api.JSONFrames()})
+	defer c.Close()
+	if err := db.Subscribe(t.Context(), ann, c, core.LiveRequest{ID: "s", SQL: "SELECT * FROM u.t"}); err != nil {
+		t.Fatal(err)
+	}
+	mustRun(t, db, root, "ERASE USER 'ann'")
+	var told strings.Builder
+	for {
+		frames, err := c.Take(t.Context(), nil, 16)
+		if err != nil {
+			break
+		}
+		for _, f := range frames {
+			told.Write(f.Head)
+			told.Write(f.Body)
+		}
+	}
+	if !strings.Contains(told.String(), "SUBSCRIPTION_FAILED") || !strings.Contains(told.String(), "User 'ann' has been erased") {
+		t.Errorf("the subscriber was told %s", told.String())
+	}
+	select {
+	case <-c.Done():
+	default:
+		t.Error("the connection has not ended")
+	}
+}

@@ -31,10 +31,6 @@ func (db *DB) erase(ctx context.Context, s *auth.Session, stmt *parse.EraseUser)
 	return done(db.maint.StartErase(ctx, id, s.Actor))
 }
 
-// endLive tells the subscribers of an erased user, and ends his connections.
-func (db *DB) endLive(user schema.UserID, because error, atOnce bool) {
-	db.hub.EndUser(user, because)
-	if atOnce {
-		db.hub.DisconnectUser(user)
-	}
-}
+// endLive tells the subscribers of an erased user, and ends his connections when
+// they have been told.
+func (db *DB) endLive(user schema.UserID, because error) { db.hub.EndUser(user, because) }

@@ -129,7 +129,7 @@ func (e *eraser) run(ctx context.Context) error {
 	if err := e.closeAccount(ctx); err != nil {
 		return err
 	}
-	e.endLive(false)
+	e.endLive()
 	for round := 0; ; round++ {
 		if err := e.erase(ctx); err != nil {
 			return err
@@ -145,7 +145,7 @@ func (e *eraser) run(ctx context.Context) error {
 			return fault.New(fault.Conflict, "somebody writes rows of user '%s' all the time; erase the user again when that has ended", e.user)
 		}
 	}
-	e.endLive(true)
+	e.endLive()
 	if err := e.readersGone(ctx); err != nil {
 		return err
 	}
@@ -157,10 +157,10 @@ func (e *eraser) run(ctx context.Context) error {
 	return err
 }
 
-// endLive ends the subscriptions of the user and, at once, his connections.
-func (e *eraser) endLive(atOnce bool) {
+// endLive ends the subscriptions of the user and then his connections.
+func (e *eraser) endLive() {
 	if e.m.o.EndLive != nil {
-		e.m.o.EndLive(e.user, fault.New(fault.ObjectNotFound, "User '%s' has been erased", e.user), atOnce)
+		e.m.o.EndLive(e.user, fault.New(fault.ObjectNotFound, "User '%s' has been erased", e.user))
 	}
 }
 

@@ -89,9 +89,9 @@ type Options struct {
 	Definitions func() *catalog.Definitions
 	// Flush says when and how rows move to the cold tier.
 	Flush FlushOptions
-	// EndLive ends the subscriptions of a user with a fault, and at once, if so
-	// asked, his connections; nil where nobody subscribes.
-	EndLive func(user schema.UserID, because error, atOnce bool)
+	// EndLive ends the subscriptions of a user with a fault, and his connections
+	// when they have been told; nil where nobody subscribes.
+	EndLive func(user schema.UserID, because error)
 	// Archive says where commands are shipped to; Store keeps them.
 	Archive ArchiveOptions
 	// Tick is the time between two looks at history, streams and files; 10 s

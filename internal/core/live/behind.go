@@ -17,12 +17,19 @@ import (
 // he lost the right to read it.
 func (s *shard) catchUp(ctx context.Context, lost hole, next uint64) {
 	s.hub.counters.missed.Add(1)
+	s.hub.results.upTo(ctx, next)
 	for _, f := range s.missing(lost.upTo) {
-		s.read(ctx, f, lost)
+		open := s.read(ctx, f, lost)
+		s.mu.Lock()
+		s.flush(open)
+		s.mu.Unlock()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.mu.next, s.mu.position, s.mu.until = next, lost.upTo, 0
+	s.showAll(s.arrive(lost.upTo))
+	s.flush(lost.upTo)
+	s.arrived()
 }
 
 // missing binds all subscriptions against the newest definitions and returns
@@ -56,12 +63,13 @@ func (s *shard) listened(want func(feedKey) bool) []*feed {
 }
 
 // read delivers the changes of a feed in a hole from the change index to its
-// live subscriptions, slice by slice; the store is read without the lock.
-func (s *shard) read(ctx context.Context, f *feed, lost hole) {
+// live subscriptions, slice by slice; the store is read without the lock. It
+// returns the position of the commit whose changes it has staged last.
+func (s *shard) read(ctx context.Context, f *feed, lost hole) (open uint64) {
 	s.mu.Lock()
 	from, table := max(lost.since, f.done), f.table
+	s.mu.reading = f
 	s.mu.Unlock()
-	open := uint64(0) // position of the commit whose changes are being staged
 	for from < lost.upTo && ctx.Err() == nil {
 		changes, last, err := s.hub.slice(ctx, table, f.key.scope, from, lost.upTo)
 		s.mu.Lock()
@@ -71,16 +79,14 @@ func (s *shard) read(ctx context.Context, f *feed, lost hole) {
 			open = s.deliverSlice(f, changes, open)
 			f.done = last
 		}
-		s.flushPart()
+		s.flushPart(open)
 		s.mu.Unlock()
 		if err != nil {
-			return
+			break
 		}
 		from = last
 	}
-	s.mu.Lock()
-	s.flush(open)
-	s.mu.Unlock()
+	return open
 }
 
 // deliverSlice hands changes of one feed to its live subscriptions. open is the

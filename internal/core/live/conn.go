@@ -50,9 +50,12 @@ type Conn struct {
 
 	// Guarded by shard.mu.
 	subs    map[string]*subscription
-	staged  []Frame // frames of the commit at hand
-	width   int     // how many there were last time
-	touched bool    // it is in shard.mu.touched
+	staged  []Frame     // frames of the commit at hand
+	width   int         // how many there were last time
+	touched bool        // it is in shard.mu.touched
+	marks   bool        // changes of the commit at hand have been staged: its mark is due
+	results int         // how many of subs are to results
+	held    []heldGroup // changes of commits that lack what they do to a result
 
 	mu struct {
 		sync.Mutex
@@ -139,7 +142,7 @@ func (c *Conn) Close() {
 	for _, sub := range c.subs {
 		c.shard.remove(sub)
 	}
-	c.staged = nil
+	c.staged, c.held = nil, nil
 	c.shard.mu.Unlock()
 	c.hub.mu.Lock()
 	if c.hub.mu.conns[c.o.ID] == c {
@@ -239,7 +242,7 @@ func (c *Conn) stage(f Frame) bool {
 	if c.staged == nil {
 		c.staged = make([]Frame, 0, min(max(c.width, 1), widthMost))
 	}
-	c.staged = append(c.staged, f)
+	c.staged, c.marks = append(c.staged, f), true
 	return true
 }
 

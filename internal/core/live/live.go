@@ -18,6 +18,8 @@
 // Results of joins, aggregates, DISTINCT and LIMIT are run again when a commit
 // touches what they read, in the newest view, and differences are sent; see
 // results.
+// A connection that wants commits whole gets the rows of such a commit together
+// with what it did to the results; see shard.settle.
 //
 // Goroutines: one per shard, one that notes which results are touched, and a few
 // that run them, started by Run. Whoever takes the frames of a
@@ -193,10 +195,10 @@ func (h *Hub) Run(ctx context.Context) error {
 // new views. It never blocks on a subscriber.
 func (h *Hub) Committed(commits []command.Commit) {
 	noted := h.ring.append(commits)
-	if noted == 0 {
+	h.counters.commits.Add(int64(noted))
+	if noted == 0 && h.results.due.Load() == 0 {
 		return
 	}
-	h.counters.commits.Add(int64(noted))
 	for _, s := range h.shards {
 		s.signal()
 	}

@@ -1,6 +1,7 @@
 package live_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -18,6 +19,7 @@ import (
 type resultSub struct {
 	t       *testing.T
 	c       *client
+	id      string // "" is q
 	sql     string
 	columns []string
 	key     []string
@@ -60,15 +62,18 @@ func (s *resultSub) tell(frame string) {
 		if key != "" {
 			s.key = strings.Split(key, ",")
 		}
+		if !strings.Contains(frame, " result ") { // rows of a table by their key
+			s.keyed, s.key = true, []string{"id"}
+		}
 	case strings.HasPrefix(frame, "batch "):
 		for _, line := range strings.Split(frame, "\n")[1:] {
 			s.put(rowOf(line), nil)
 		}
 	case strings.HasPrefix(frame, "error "):
 		s.t.Errorf("%s: %s", s.sql, frame)
-	case strings.HasPrefix(frame, "q: "):
+	case strings.HasPrefix(frame, cmp.Or(s.id, "q")+": "):
 		s.frames++
-		frame = strings.TrimPrefix(frame, "q: ")
+		frame = strings.TrimPrefix(frame, cmp.Or(s.id, "q")+": ")
 		kind, rest, _ := strings.Cut(frame, " ")
 		now, was, hasOld := strings.Cut(rest, "|")
 		switch {

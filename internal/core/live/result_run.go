@@ -35,13 +35,17 @@ type results struct {
 	wake   chan struct{} // holds a token while the ring may have news
 	tokens chan struct{} // a token for each worker that may find work
 	active atomic.Int64  // partitions that are watched
+	due    atomic.Int64  // what waits in the shards to be told
 	limits resultLimits
 	memory int64 // that all states together may take
 	mu     struct {
 		sync.Mutex
-		all     map[string]*result // by ResultOptions.Share
-		feeds   map[feedKey][]*watched
-		queue   []*result // that have something to do, each once
+		all   map[string]*result // by ResultOptions.Share
+		feeds map[feedKey][]*watched
+		queue []*result // that have something to do, each once
+		// bound are the results of the connections whose commits come whole, and
+		// how often each has one: they are run in one view.
+		bound   map[*Conn]map[*result]int
 		running int
 		next    uint64 // how many of the ring's entries have been noted
 		bytes   int64  // of all states that somebody holds
@@ -58,8 +62,11 @@ type result struct {
 	shape  *resultShape
 	taps   []tapped
 	subs   map[*subscription]struct{}
-	state  *resultState // nil before the first run, and after one that failed
-	viewed uint64       // position of the view of the last run, which may go on
+	order  map[*shard][]*subscription // the same by shard, each in an order that chance has no part in; nil after a change
+	marked int                        // how many of them want commits whole
+	state  *resultState               // nil before the first run, and after one that failed
+	viewed uint64                     // position of the view of the last run, which may go on
+	shown  uint64                     // position of the view that subscribers were told of last
 	queued bool
 	busy   bool // a worker has it
 	again  bool // it was touched while it ran
@@ -78,6 +85,11 @@ type shared struct {
 	had   *resultState
 	shape *resultShape
 	given int // rows of had that have been sent as pages
+	// next is what the client is to be told, nil for nothing new.
+	next *resultState
+	// lacks is the first commit that has touched the result and is not in what
+	// is known of it, 0 for none; touched is the last one that has.
+	lacks, touched uint64
 }
 
 func newResults(h *Hub) *results {
@@ -87,6 +99,7 @@ func newResults(h *Hub) *results {
 	}
 	w.mu.all = make(map[string]*result)
 	w.mu.feeds = make(map[feedKey][]*watched)
+	w.mu.bound = make(map[*Conn]map[*result]int)
 	return w
 }
 
@@ -117,8 +130,8 @@ func (w *results) work(ctx context.Context) error {
 			return nil
 		case <-w.tokens:
 		}
-		for r := w.take(); r != nil && ctx.Err() == nil; r = w.take() {
-			w.run(ctx, r)
+		for round := w.take(); round != nil && ctx.Err() == nil; round = w.take() {
+			w.run(ctx, round)
 		}
 	}
 }
@@ -131,32 +144,96 @@ func (w *results) enqueue(r *result) {
 	case !r.queued:
 		r.queued = true
 		w.mu.queue = append(w.mu.queue, r)
-		select {
-		case w.tokens <- struct{}{}:
-		default: // as many as there are workers will look
-		}
+		w.call()
 	}
 }
 
-// take returns a queued result, nil for none.
-func (w *results) take() *result {
+// call has a worker look for work.
+func (w *results) call() {
+	select {
+	case w.tokens <- struct{}{}:
+	default: // as many as there are workers will look
+	}
+}
+
+// take returns a queued result and all queued ones that must be shown at the
+// same commits, nil for none. While one of these is being run the others wait.
+func (w *results) take() []*result {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if len(w.mu.queue) == 0 {
-		w.mu.queue = nil
-		return nil
+	for _, r := range w.mu.queue {
+		family := w.family(r)
+		if slices.ContainsFunc(family, func(r *result) bool { return r.busy }) {
+			continue
+		}
+		round := slices.DeleteFunc(family, func(r *result) bool { return !r.queued })
+		for _, r := range round {
+			r.queued, r.busy = false, true
+		}
+		w.mu.queue = slices.DeleteFunc(w.mu.queue, func(r *result) bool { return r.busy })
+		w.mu.running++
+		return round
 	}
-	r := w.mu.queue[0]
-	w.mu.queue[0] = nil
-	w.mu.queue = w.mu.queue[1:]
-	r.queued, r.busy = false, true
-	w.mu.running++
-	return r
+	return nil
 }
 
-// run brings a result to the newest view and its subscribers with it.
-func (w *results) run(ctx context.Context, r *result) {
+// family returns a result and those that a connection binds it to, directly or
+// by way of others. w.mu is held.
+func (w *results) family(r *result) []*result {
+	all := []*result{r}
+	if r.marked == 0 {
+		return all
+	}
+	found := map[*result]bool{r: true}
+	met := make(map[*Conn]bool)
+	for i := 0; i < len(all); i++ {
+		for sub := range all[i].subs {
+			bound := w.mu.bound[sub.conn]
+			if len(bound) < 2 || met[sub.conn] {
+				continue
+			}
+			met[sub.conn] = true
+			for r := range bound {
+				if !found[r] {
+					found[r] = true
+					all = append(all, r)
+				}
+			}
+		}
+	}
+	return all
+}
+
+// run brings results to the newest view and their subscribers with them.
+func (w *results) run(ctx context.Context, round []*result) {
 	v := w.hub.o.Relations.View()
+	told := make([]shownResult, 0, len(round))
+	for _, r := range round {
+		if shown := w.runOne(ctx, r, v); shown.r != nil {
+			told = append(told, shown)
+		}
+	}
+	position := v.Position()
+	v.Release()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.show(position, told)
+	w.mu.running--
+	for _, r := range round {
+		r.busy = false
+		if r.again {
+			r.again = false
+			w.enqueue(r)
+		}
+	}
+	if len(w.mu.queue) > 0 {
+		w.call()
+	}
+}
+
+// runOne brings one result to a view and returns what its subscribers are to be
+// told; who waits for a run knows of its end.
+func (w *results) runOne(ctx context.Context, r *result, v *relation.View) (shown shownResult) {
 	w.mu.Lock()
 	waiters := r.waiters
 	r.waiters, r.viewed = nil, v.Position()
@@ -164,27 +241,19 @@ func (w *results) run(ctx context.Context, r *result) {
 	w.mu.Unlock()
 	var err error
 	if wanted {
-		err = w.refresh(ctx, r, v)
+		shown, err = w.refresh(ctx, r, v)
 	}
-	v.Release()
 	for _, c := range waiters {
 		c <- err
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.mu.running--
-	r.busy = false
-	if r.again {
-		r.again = false
-		w.enqueue(r)
-	}
+	return shown
 }
 
-// refresh runs the statement of a result in a view and sends what differs.
-func (w *results) refresh(ctx context.Context, r *result, v *relation.View) error {
+// refresh runs the statement of a result in a view.
+func (w *results) refresh(ctx context.Context, r *result, v *relation.View) (shownResult, error) {
 	if err := w.rebind(r, v); err != nil {
 		w.endAll(r, err)
-		return err
+		return shownResult{}, err
 	}
 	w.mu.Lock()
 	o, shape, old := r.o, r.shape, r.state
@@ -192,21 +261,20 @@ func (w *results) refresh(ctx context.Context, r *result, v *relation.View) erro
 	next, err := w.compute(ctx, v, o)
 	switch {
 	case err != nil && ctx.Err() != nil:
-		return err
+		return shownResult{}, err
 	case fault.Is(err, fault.ServerBusy):
 		w.later(r)
-		return err
+		return shownResult{}, err
 	case err != nil:
 		w.endAll(r, err)
-		return err
+		return shownResult{}, err
 	}
 	if old != nil && old.alike(next) {
 		w.drop(next)
-		return nil
+		return shownResult{r: r}, nil
 	}
 	w.install(r, next)
-	w.deliver(r, next, shape)
-	return nil
+	return shownResult{r, next, shape}, nil
 }
 
 // compute reads the result in a view; the caller holds it once.
@@ -342,10 +410,13 @@ func (w *results) subscribers(r *result) []*subscription {
 	w.mu.Lock()
 	subs := slices.Collect(maps.Keys(r.subs))
 	w.mu.Unlock()
-	slices.SortFunc(subs, func(a, b *subscription) int {
-		return cmp.Or(strings.Compare(a.conn.o.ID, b.conn.o.ID), strings.Compare(a.id, b.id))
-	})
+	slices.SortFunc(subs, before)
 	return subs
+}
+
+// before orders subscriptions in a way that chance has no part in.
+func before(a, b *subscription) int {
+	return cmp.Or(strings.Compare(a.conn.o.ID, b.conn.o.ID), strings.Compare(a.id, b.id))
 }
 
 // endAll ends every subscription to a result that has begun; who waits for its
@@ -373,7 +444,7 @@ func (w *results) idle() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	behind := w.active.Load() > 0 && w.mu.next != end
-	return !behind && len(w.mu.queue) == 0 && w.mu.running == 0
+	return !behind && len(w.mu.queue) == 0 && w.mu.running == 0 && w.due.Load() == 0
 }
 
 // count returns how many subscriptions to results read a table, those of one

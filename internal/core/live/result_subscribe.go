@@ -20,23 +20,37 @@ func (s *shard) addResult(sub *subscription) {
 			w.tap(r, x)
 		}
 	}
-	r.subs[sub] = struct{}{}
+	r.subs[sub], r.order = struct{}{}, nil
 	sub.result = &shared{of: r}
 	sub.conn.subs[sub.id] = sub
+	sub.conn.results++
+	if sub.conn.o.Commits {
+		w.bind(sub.conn, r, 1)
+	}
 }
 
 // removeResult takes a subscription to a result out of everything. s.mu is held.
 func (s *shard) removeResult(sub *subscription) {
 	sub.state = gone
 	delete(sub.conn.subs, sub.id)
+	sub.conn.results--
 	s.hub.release(sub.conn.o.User)
+	sub.conn.letGo(0) // nothing waits for it any more
 	w, r := s.hub.results, sub.result.of
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if sub.result.had != nil {
 		w.letGo(sub.result.had)
 	}
+	if sub.result.next != nil {
+		w.letGo(sub.result.next)
+		sub.result.next = nil
+	}
 	delete(r.subs, sub)
+	r.order = nil
+	if sub.conn.o.Commits {
+		w.bind(sub.conn, r, -1)
+	}
 	if len(r.subs) > 0 {
 		return
 	}
@@ -199,7 +213,7 @@ func (c *Conn) finishResult(ctx context.Context, sub *subscription, frames []Fra
 			c.push(c.unreckoned(NoticeCommit, sub.id, sub.result.had.position))
 		}
 		if c.hub.results.newest(sub) == sub.result.had {
-			sub.state = live
+			sub.follow()
 			return
 		}
 		sub.state = lagging
@@ -215,55 +229,6 @@ func (w *results) newest(sub *subscription) *resultState {
 		return s
 	}
 	return sub.result.had
-}
-
-// deliver sends all live subscribers of a result what leads to a new state.
-func (w *results) deliver(r *result, next *resultState, shape *resultShape) {
-	var d *difference
-	for _, sub := range w.subscribers(r) {
-		s := sub.conn.shard
-		s.mu.Lock()
-		if sub.state == live && sub.result.had != next {
-			if d == nil || d.from != sub.result.had {
-				d = between(sub.result.had, next, shape)
-			}
-			s.stageResult(sub, d)
-		}
-		s.mu.Unlock()
-	}
-}
-
-// stageResult puts a difference into the outbox of a live subscription as a
-// whole, or makes it lag when that is full. s.mu is held.
-func (s *shard) stageResult(sub *subscription, d *difference) {
-	c := sub.conn
-	bodies, err := d.frames(c.o.Encoder)
-	if err != nil {
-		s.end(sub, err)
-		return
-	}
-	cost := int64(0)
-	for _, body := range bodies {
-		cost += int64(len(sub.head)+len(body)) + frameCost
-	}
-	if c.load.Load()+cost > s.hub.o.OutboxBytes {
-		s.lagResult(sub)
-		return
-	}
-	if len(bodies) == 0 { // only the order has changed
-		s.hub.results.replace(sub, d.to)
-		return
-	}
-	now := s.hub.o.Now()
-	for _, body := range bodies {
-		c.stage(Frame{Kind: ChangeFrame, Head: sub.head, Body: body, sub: sub})
-		sub.count(now)
-	}
-	if c.o.Commits {
-		c.staged = append(c.staged, c.notice(NoticeCommit, sub.id, d.to.position))
-	}
-	c.publish()
-	s.hub.results.replace(sub, d.to)
 }
 
 // replace notes what a client has been told. shard.mu is held.
@@ -326,6 +291,6 @@ func (c *Conn) advanceResult(sub *subscription, dst []Frame) []Frame {
 		sub.overflowed = false
 		s.hub.counters.resumed.Add(1)
 	}
-	sub.state = live
+	sub.follow()
 	return dst
 }

@@ -2,6 +2,7 @@ package live
 
 import (
 	"context"
+	"math"
 	"slices"
 
 	"kalamdb/internal/schema"
@@ -38,7 +39,7 @@ func (w *results) tap(r *result, x *watch) {
 		at = &watched{feed: newFeed(x.feed, x.table), taps: make(map[string]*tap), by: make(map[*filter][]*tap)}
 		w.mu.feeds[x.feed] = append(w.mu.feeds[x.feed], at)
 		if w.active.Add(1) == 1 {
-			w.hub.ring.skip(w.hub.o.Shards)
+			w.mu.next = w.hub.ring.skip(w.hub.o.Shards)
 		}
 		w.hub.ring.listen(x.feed)
 	}
@@ -102,31 +103,50 @@ func (w *results) forget(at *watched) {
 
 // read notes which results commits have touched until ctx ends.
 func (w *results) read(ctx context.Context) error {
-	entries := make([]entry, 0, entriesAtOnce)
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-w.wake:
 		}
-		for ctx.Err() == nil {
-			var lost hole
-			var next uint64
-			entries, lost, next = w.hub.ring.read(w.hub.o.Shards, entries[:0], entriesAtOnce)
-			if lost.upTo == 0 && len(entries) == 0 {
-				break
-			}
-			w.note(entries, lost, next)
-			clear(entries)
-		}
+		w.upTo(ctx, math.MaxUint64)
 	}
 }
 
-// note marks what commits have touched, and all after a hole: what fell out of
-// the ring may have touched any.
-func (w *results) note(entries []entry, lost hole, next uint64) {
+// upTo notes what the ring has, until as many of its entries as named have been
+// noted or there are no more. A shard does so before it hands out a commit: it
+// has to know which results the commit touches.
+func (w *results) upTo(ctx context.Context, next uint64) {
+	if w.active.Load() == 0 {
+		return
+	}
+	for more := true; more && ctx.Err() == nil; {
+		more = w.noteSome(next)
+	}
+}
+
+// noteSome notes a few entries of the ring and reports whether there may be
+// more before next.
+func (w *results) noteSome(next uint64) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.mu.next >= next {
+		return false
+	}
+	var lost hole
+	var upTo uint64
+	w.entries, lost, upTo = w.hub.ring.read(w.hub.o.Shards, w.entries[:0], entriesAtOnce)
+	if lost.upTo == 0 && len(w.entries) == 0 {
+		return false
+	}
+	w.note(w.entries, lost, upTo)
+	clear(w.entries)
+	return true
+}
+
+// note marks what commits have touched, and all after a hole: what fell out of
+// the ring may have touched any. w.mu is held.
+func (w *results) note(entries []entry, lost hole, next uint64) {
 	w.mu.next = next
 	if lost.upTo > 0 {
 		for _, r := range w.mu.all {
@@ -229,6 +249,9 @@ func (w *results) touchAll(at *watched, position uint64) {
 // touch has a result run again, unless it shows the commit at a position. w.mu
 // is held.
 func (w *results) touch(r *result, position uint64) {
+	if position > r.shown && r.marked > 0 {
+		w.spread(r, &due{position: position, touched: r})
+	}
 	if position > r.viewed {
 		w.hub.counters.touched.Add(1)
 		w.enqueue(r)
@@ -241,11 +264,15 @@ type resultEvent struct {
 	generation uint64
 	found      []*filter
 	hash       []byte
+	entries    []entry
 }
 
-// skip lets a reader of the ring begin behind its last entry.
-func (r *ring) skip(reader int) {
+// skip lets a reader of the ring begin behind its last entry and returns its
+// number.
+func (r *ring) skip(reader int) uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.mu.readers[reader] = reading{next: r.mu.first + uint64(len(r.kept()))}
+	next := r.mu.first + uint64(len(r.kept()))
+	r.mu.readers[reader] = reading{next: next}
+	return next
 }

@@ -60,6 +60,7 @@ type ring struct {
 		head    int                    // entries before it have fallen out
 		first   uint64                 // number of entries[head], counted from the start
 		base    uint64                 // position of the newest entry that fell out
+		seen    uint64                 // position of the newest commit that was appended, noted or not
 		bytes   int64                  // of all kept entries
 		feeds   map[feedKey]int        // how many shards listen to a feed
 		tables  map[schema.TableID]int // how many feeds of a table are listened to
@@ -111,6 +112,7 @@ func (r *ring) append(commits []command.Commit) int {
 	defer r.mu.Unlock()
 	noted := 0
 	for i := range commits {
+		r.mu.seen = commits[i].Position
 		e, ok := r.wanted(&commits[i])
 		if !ok {
 			continue
@@ -270,6 +272,18 @@ func (r *ring) since(position, next uint64, most int) ([]entry, bool) {
 		return nil, false
 	}
 	return slices.Clone(known[at:]), true
+}
+
+// handled returns the position up to which a reader that has handled all that it
+// read has missed no commit; 0 while it has more to read.
+func (r *ring) handled(reader int) uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	at := &r.mu.readers[reader]
+	if at.hole.upTo > 0 || at.next != r.mu.first+uint64(len(r.kept())) {
+		return 0
+	}
+	return r.mu.seen
 }
 
 func (r *ring) size() int64 {

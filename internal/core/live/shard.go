@@ -3,8 +3,7 @@ package live
 import (
 	"context"
 	"errors"
-	"maps"
-	"slices"
+	"math"
 	"sync"
 	"time"
 
@@ -42,14 +41,18 @@ type shard struct {
 		// until is the position up to which the change index is being read for
 		// feeds that were listened to when that began; 0 when it is not.
 		until   uint64
-		touched []*Conn // connections with staged frames
+		reading *feed   // of these the one at hand
+		touched []*Conn // connections with staged frames or news of results
 	}
+	due dues
 
 	// What follows is memory for one change at a time, guarded by mu.
 	reader     reader
 	generation uint64
 	found      []*filter
 	hash       []byte
+	steps      []*difference // between states of results, of the commit at hand
+	arriving   int64         // news of results that is being told
 }
 
 func newShard(h *Hub, index int) *shard {
@@ -84,6 +87,7 @@ func (s *shard) run(ctx context.Context) error {
 				continue
 			}
 			if len(entries) == 0 {
+				s.tell(s.hub.ring.handled(s.index))
 				break
 			}
 			for i := range entries {
@@ -96,6 +100,13 @@ func (s *shard) run(ctx context.Context) error {
 
 // deliver hands out one commit.
 func (s *shard) deliver(ctx context.Context, e *entry) {
+	s.mu.Lock()
+	number := s.mu.next
+	s.mu.Unlock()
+	s.hub.results.upTo(ctx, number+1)
+	s.mu.Lock()
+	shown := s.arrive(e.position)
+	s.mu.Unlock()
 	if e.large {
 		s.deliverLarge(ctx, e)
 	}
@@ -108,10 +119,12 @@ func (s *shard) deliver(ctx context.Context, e *entry) {
 			s.change(f, ch, now)
 		}
 	}
-	s.flush(e.position)
-	s.define(e)
+	s.showAll(shown)
 	s.mu.next++
 	s.mu.position, s.mu.until = e.position, 0
+	s.flush(e.position)
+	s.arrived()
+	s.define(e)
 }
 
 // deliverLarge reads the changes of a large commit from the change index.
@@ -260,52 +273,6 @@ func (s *shard) touch(c *Conn) {
 	}
 }
 
-// flush hands the staged frames of a commit to their connections. s.mu is
-// held.
-func (s *shard) flush(position uint64) {
-	for i, c := range s.mu.touched {
-		if c.o.Commits {
-			c.mark(position)
-		}
-		c.touched = false
-		c.publish()
-		s.mu.touched[i] = nil
-	}
-	s.mu.touched = s.mu.touched[:0]
-}
-
-// mark says that a commit has been sent: to the whole connection, or, when some
-// of its subscriptions lack a part of it, to each of the others. shard.mu is
-// held.
-func (c *Conn) mark(position uint64) {
-	whole := true
-	for _, sub := range c.subs {
-		whole = whole && (sub.result != nil || sub.had(position)) // results have marks of their own
-	}
-	if whole {
-		c.staged = append(c.staged, c.notice(NoticeCommit, "", position))
-		return
-	}
-	for _, id := range slices.Sorted(maps.Keys(c.subs)) {
-		if c.subs[id].had(position) {
-			c.staged = append(c.staged, c.notice(NoticeCommit, id, position))
-		}
-	}
-}
-
-// had reports whether a subscription has been sent everything up to a commit
-// and nothing behind it. shard.mu is held.
-func (s *subscription) had(position uint64) bool {
-	return s.result == nil && s.state == live && s.after <= position
-}
-
-// flushPart hands over what is staged of a commit that goes on. s.mu is held.
-func (s *shard) flushPart() {
-	for _, c := range s.mu.touched {
-		c.publish()
-	}
-}
-
 // lag makes a live subscription a cursor. s.mu is held.
 func (s *shard) lag(sub *subscription, cursor uint64) {
 	sub.feed.remove(sub)
@@ -317,6 +284,7 @@ func (s *shard) lag(sub *subscription, cursor uint64) {
 		sub.told = true
 		c.staged = append(c.staged, c.notice(NoticeLagging, sub.id, cursor))
 	}
+	c.letGo(math.MaxUint64)
 	c.publish() // what it has had, and the notice, come before what it will read
 	c.await(sub)
 }
@@ -334,6 +302,9 @@ func (s *shard) end(sub *subscription, err error) {
 	}
 	s.remove(sub)
 	c := sub.conn
+	if sub.result == nil {
+		c.letGo(math.MaxUint64)
+	}
 	c.publish() // what was committed before comes before
 	c.push(Frame{Kind: ErrorFrame, Body: c.o.Encoder.AppendError(nil, sub.id, err)})
 }

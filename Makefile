@@ -12,7 +12,7 @@ ONLY ?=
 SCALE ?= 0.1
 export CGO_ENABLED = 1
 
-.PHONY: all build s3server fmt check test race logic e2e fuzz torture metamorphic bench tpch arch demo run gen
+.PHONY: all build s3server fmt check test race logic e2e fuzz torture torture-live metamorphic bench tpch arch demo run gen
 
 all: build
 
@@ -26,6 +26,7 @@ logic: $(if $(findstring s3,$(CONFIG)),s3server) ; $(GO) test ./test/logic -coun
 e2e: build ; $(GO) test ./test/e2e ./test/protocol -count=1
 fuzz: ; $(GO) run ./test/runner fuzz -time=$(TIME) -sum=$(SUM) -run='$(ONLY)'
 torture: ; $(GO) run ./test/runner torture -cycles=$(CYCLES) -points=$(POINTS) -operations=$(OPERATIONS) -seed=$(or $(SEED),0)
+torture-live: ; $(GO) test ./test/torture -count=1 -timeout=0 -v -run='^TestLive' -args -live -faults -seed=$(or $(SEED),0)
 metamorphic: ; $(GO) test ./test/metamorphic -count=1 -timeout=0 -v -run=TestPrograms -args $(if $(SEED),-seed=$(SEED),-duration=$(TIME))
 bench: ; $(GO) run ./bench $(if $(ONLY),-only=$(ONLY)) $(ARGS)
 tpch: ; $(GO) run ./bench/tpch -scale=$(SCALE) $(ARGS)

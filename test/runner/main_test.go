@@ -174,8 +174,8 @@ func TestTortureReport(t *testing.T) {
 	}
 	lines = append(lines, "torture: fault=f1 run=kill classes=gap after=2")
 	f(0, true, lines, "crash points                             100\n", "acknowledged writes                      13\n", "gaps                                     3\n",
-		"planted faults caught                    12 of 12\n", "f1: by gap, torn in the memory run, after 1 crash points", "f1: by gap in the kill run, after 2 cycles", "PASS")
+		"planted faults caught                    17 of 17\n", "f1: by gap, torn in the memory run, after 1 crash points", "f1: by gap in the kill run, after 2 cycles", "PASS")
 	f(1, false, lines, "FAIL")
-	f(1, true, lines[:7], "2 of 12", "FAIL")
+	f(1, true, lines[:7], "2 of 17", "FAIL")
 	f(1, true, lines[1:], "FAIL")
 }

@@ -340,7 +340,7 @@ func TestModes(t *testing.T) {
 			if want = `{"type":"subscribe","subscription":{"id":"x","sql":"Q"` + want + `}}`; string(text) != want {
 				t.Errorf("%+v asks for %s, want %s", o, text, want)
 			}
-			s.cursor = 7310449231028224501
+			s.cursor, s.ready = 7310449231028224501, true
 		}
 	}
 	const from = `"from":"7310449231028224501"`
@@ -395,6 +395,31 @@ func TestReplayModes(t *testing.T) {
 	p.send(mark(4))
 	p.send(change("insert", row(2, 5), ""))
 	expectEvents(t, s, `ready  @0 →4`, `insert "2" @5 →5`)
+}
+
+// TestReplayAfterHalfASnapshot: rows of a snapshot that broke off are no state to
+// replay changes upon, for later pages lack what changed meanwhile. What is
+// lacking comes as a difference, and Ready behind it.
+func TestReplayAfterHalfASnapshot(t *testing.T) {
+	p := newPeer(t)
+	_, l := p.connect(Options{})
+	s := subscribe(t, l, SubscribeOptions{Replay: true})
+	p.expect(subscribeWhole)
+	p.send(ack)
+	p.send(page(true, "4", row(1, 4)))
+	p.expect(`{"type":"next_batch","subscription_id":"s1","last_seq_id":4}`)
+	p.send(page(true, "8", row(3, 8))) // row 2 has changed before its page was read
+	expectEvents(t, s, `snapshot "1" @4 →4`, `snapshot "3" @8 →8`)
+	p.cut()
+	p.accept()
+	p.expect(subscribeFrom("8"))
+	p.send(ack)
+	p.send(page(false, "9", row(2, 9)))
+	p.send(mark(10))
+	expectEvents(t, s, `snapshot "2" @9 →8`, `ready  @0 →10`)
+	p.cut()
+	p.accept()
+	p.expect(`{"type":"subscribe","subscription":{"id":"s1","sql":"SELECT * FROM a.b","options":{"from":"10","replay":"changes"}}}`)
 }
 
 // TestCompressedAndPing: large frames come compressed, pings are answered, and a

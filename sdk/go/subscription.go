@@ -62,7 +62,8 @@ type SubscribeOptions struct {
 	// From resumes after a position instead of taking a snapshot; 0 is none.
 	From uint64
 	// Replay asks, whenever the subscription resumes after a position, for each
-	// change since rather than for the difference of the result.
+	// change since rather than for the difference of the result. A snapshot that
+	// broke off before Ready is gone on with as a difference.
 	Replay bool
 	// Params are the values of $1, $2, … in the query: nil, booleans, numbers and
 	// texts.
@@ -114,6 +115,7 @@ type Subscription struct {
 	mode    mode
 	began   bool   // the server has acknowledged it once
 	settled bool   // Ready has been told on this socket
+	ready   bool   // Ready has been told on any
 	cursor  uint64 // all that matched up to here has been told
 	// result is what has been told of a join, an aggregate, DISTINCT or LIMIT;
 	// nil for rows of a table.
@@ -200,7 +202,10 @@ func (s *Subscription) request(resume bool) subscribeMessage {
 	case s.cursor > 0 && (resume || s.options.From > 0):
 		s.mode = difference
 		o.From = strconv.FormatUint(s.cursor, 10)
-		if s.options.Replay {
+		// A snapshot that broke off is gone on with as a difference: its later pages
+		// lack rows that changed meanwhile, so that no single moment stands behind
+		// it from which changes could be told one by one.
+		if s.options.Replay && (s.ready || s.options.From > 0 || s.options.NoSnapshot) {
 			s.mode, o.Replay = changesOnly, "changes"
 		}
 	case s.options.NoSnapshot:
@@ -262,7 +267,7 @@ func (s *Subscription) settle(position uint64) error {
 	if s.settled {
 		return nil
 	}
-	s.settled = true
+	s.settled, s.ready = true, true
 	return s.deliver(Event{Kind: Ready})
 }
 

@@ -306,6 +306,7 @@ func (w *WebSockets) greet(ctx *fasthttp.RequestCtx) hello {
 	}
 	args := ctx.QueryArgs()
 	h.compressed = string(args.Peek("compress")) != "false" && string(args.Peek("compression")) != compressionNone
+	h.wish.Serialization = string(args.Peek("serialization"))
 	if features := string(args.Peek("features")); features != "" {
 		h.wish.Features = strings.Split(features, ",")
 	}

@@ -170,14 +170,19 @@ func socketError(err error) (code, words string) {
 	return w.socket, f.Sentence()
 }
 
-// appendAuthSuccess appends the answer to a successful authentication. The
-// server talks JSON, whatever was asked for.
+// appendAuthSuccess appends the answer to a successful authentication.
 func appendAuthSuccess(dst []byte, user, role string, compressed bool, wish *protocolWish) []byte {
 	dst = append(dst, `{"type":"auth_success","user":`...)
 	dst = appendString(dst, user)
 	dst = append(dst, `,"role":`...)
 	dst = appendString(dst, role)
-	dst = append(dst, `,"protocol":{"serialization":"json","compression":"`...)
+	dst = append(dst, `,"protocol":{"serialization":"`...)
+	if wish.packed() {
+		dst = append(dst, serializationPack...)
+	} else {
+		dst = append(dst, serializationJSON...)
+	}
+	dst = append(dst, `","compression":"`...)
 	if compressed {
 		dst = append(dst, compressionGzip...)
 	} else {

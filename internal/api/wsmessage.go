@@ -50,6 +50,10 @@ type protocolWish struct {
 	Features      []string `json:"features"`
 }
 
+// packed reports whether frames are to be MessagePack; whatever else is asked
+// for, they are JSON.
+func (p *protocolWish) packed() bool { return p.Serialization == serializationPack }
+
 // has reports whether a feature was named.
 func (p *protocolWish) has(feature string) bool {
 	for _, f := range p.Features {

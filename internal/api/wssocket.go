@@ -191,8 +191,12 @@ func (s *socket) hear() {
 
 // talk begins to deliver.
 func (s *socket) talk() {
+	encoder := JSONFrames()
+	if s.hello.wish.packed() {
+		encoder = packedFrames{}
+	}
 	s.live = s.w.o.DB.Hub().Connect(core.LiveConnOptions{
-		ID: s.session.RequestID, Address: s.session.IP, User: s.session.UserID, Encoder: jsonFrames{},
+		ID: s.session.RequestID, Address: s.session.IP, User: s.session.UserID, Encoder: encoder,
 		Lagging: s.hello.wish.has(featureLagging), Commits: s.hello.wish.has(featureCommits),
 		Ready: s.wake,
 	})
@@ -306,19 +310,29 @@ func (s *socket) take(m message) {
 		s.mu.pong = append([]byte{}, m.data...)
 		s.mu.Unlock()
 		s.wake()
-	case opBinary:
-		s.fail(nameProtocol, socketBadData, "Binary not supported")
-	case opText:
-		s.takeText(m.data)
+	case opText, opBinary:
+		s.takeData(m.data, m.op == opBinary)
 	}
 }
 
-// takeText acts on a text message.
-func (s *socket) takeText(data []byte) {
+// takeData acts on a message that is JSON, or MessagePack.
+func (s *socket) takeData(data []byte, binary bool) {
+	if binary && !s.hello.wish.packed() {
+		s.fail(nameProtocol, socketBadData, "Binary not supported")
+		return
+	}
 	s.w.stats.messages.Add(1)
 	if !s.rate.take(s.w.o.MessagesPerSecond, time.Now()) {
 		s.fail(nameRateLimit, socketRateLimit, "Too many messages")
 		return
+	}
+	if binary {
+		text, err := unpacked(data, s.w.o.MaxMessage)
+		if err != nil {
+			s.fail(nameProtocol, socketBadData, "Invalid MessagePack: "+err.Error())
+			return
+		}
+		data = text
 	}
 	m, err := decodeMessage(data)
 	if err != nil {

@@ -238,7 +238,8 @@ func (s *socket) appendData(dst []byte, f *core.LiveFrame) []byte {
 			return appendFrame(dst, opBinary, small)
 		}
 	}
-	return appendFrame(dst, opText, f.Head, f.Body)
+	op, parts := frameParts(f)
+	return appendFrame(dst, op, parts[:]...)
 }
 
 // writeLong writes one long frame.
@@ -246,15 +247,22 @@ func (s *socket) writeLong(f *core.LiveFrame) bool {
 	if s.compresses(f) {
 		return s.writeData(s.appendData(nil, f))
 	}
-	return s.writeData(appendFrameHeader(nil, opText, f.Len())) && s.writeData(f.Head) && s.writeData(f.Body)
+	op, parts := frameParts(f)
+	ok := s.writeData(appendFrameHeader(nil, op, f.Len()))
+	for _, p := range parts {
+		ok = ok && s.writeData(p)
+	}
+	return ok
 }
 
 // squeeze compresses a frame; the bytes are valid until the next call.
 func (z *squeezer) squeeze(f *core.LiveFrame) []byte {
 	z.out.Reset()
 	z.gz.Reset(&z.out)
-	_, _ = z.gz.Write(f.Head) // a bytes.Buffer takes everything
-	_, _ = z.gz.Write(f.Body)
+	_, parts := frameParts(f)
+	for _, p := range parts {
+		_, _ = z.gz.Write(p) // a bytes.Buffer takes everything
+	}
 	_ = z.gz.Close()
 	return z.out.Bytes()
 }

@@ -42,6 +42,7 @@ var homes = map[string][]string{
 	"google.golang.org/api":            {"cold/internal/objstore"},
 	"github.com/valyala/fasthttp":      {"api"},
 	"github.com/gobwas/ws":             {"api", "sdk/go"},
+	"github.com/tinylib/msgp":          {"api"},
 	"github.com/golang-jwt/jwt":        {"auth"},
 	"golang.org/x/crypto":              {"auth"},
 	"github.com/pelletier/go-toml":     {"config"},

@@ -175,8 +175,11 @@ func (s *Socket) Receive() (Received, error) {
 	}
 }
 
-// inflate takes the compression off a message.
+// inflate takes the compression off a binary message that has one.
 func (f Received) inflate() (Received, error) {
+	if !bytes.HasPrefix(f.Payload, []byte{0x1f, 0x8b}) {
+		return f, nil
+	}
 	z, err := gzip.NewReader(bytes.NewReader(f.Payload))
 	if err != nil {
 		return f, fmt.Errorf("inflate a message: %w", err)

@@ -169,7 +169,7 @@ func TestClientSubscription(t *testing.T) {
 	x := newTarget(t, nil)
 	sockets := make([]*wire, 8)
 	for i := range sockets {
-		sockets[i] = x.upgrade(t, "alice", "?serialization=msgpack") // answered in JSON, which the auth_success says
+		sockets[i] = x.upgrade(t, "alice", "?serialization=json")
 	}
 	w := sockets[0]
 	x.must(t, "alice", "DELETE FROM app.mine WHERE id > 0")

@@ -226,6 +226,9 @@ func (w *Writer) Window() schema.Segment {
 	return s
 }
 
+// Key returns the encoded primary key of the last row, valid until the next.
+func (w *Writer) Key() []byte { return w.key }
+
 // Rows returns how many rows have been appended.
 func (w *Writer) Rows() uint64 { return w.info.Rows }
 

@@ -188,6 +188,10 @@ type Adopt struct {
 	From   uint64         // first row number of the slice
 	Rows   []AdoptedRow   // in file order
 	Window schema.Segment // the window once the whole file has been adopted
+	// Sizes are the bytes of the rows where the proposer has read them since the
+	// file was reserved, or nil. They spare looking rows up and change no outcome:
+	// they are not part of the bytes.
+	Sizes []int32
 }
 
 // AdoptedRow names one row of a file by its key and version.

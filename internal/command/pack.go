@@ -15,6 +15,7 @@ type AdoptedPart struct {
 	From   uint64
 	Rows   []AdoptedRow
 	Window schema.Segment // the window once all rows of the scope have been adopted
+	Sizes  []int32        // as those of Adopt
 }
 
 func (AdoptPacked) body() {}

@@ -61,6 +61,7 @@ func (db *DB) compose() error {
 		Now: o.Now, Logger: o.Logger, HistoryAge: o.HistoryAge, HistoryBytes: o.HistoryBytes,
 		DeletedRetention: o.DeletedRetention, JobRetention: o.Jobs.Retention, Flush: o.Flush, Definitions: local.Definitions,
 		Compaction: o.Compaction, Grace: o.ColdGrace, Archive: o.Archive, ExportRetention: o.ExportRetention, EndLive: db.endLive,
+		Statements: db.stats.statements.Load,
 	})
 	db.registerViews()
 	return nil

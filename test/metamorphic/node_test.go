@@ -52,7 +52,7 @@ type hook struct {
 	command.Committer
 	before func(n int) error // called before commit n of an operation, from 1 on
 	n      int
-	synced uint64 // position of the last one that was answered
+	synced atomic.Uint64 // position of the last one that was answered
 }
 
 // Commit asks before, then passes the command on.
@@ -64,7 +64,12 @@ func (h *hook) Commit(ctx context.Context, c *command.Command) (command.Receipt,
 		}
 	}
 	receipt, err := h.Committer.Commit(ctx, c)
-	h.synced = max(h.synced, receipt.Position)
+	for { // slices are answered by several goroutines
+		seen := h.synced.Load()
+		if seen >= receipt.Position || h.synced.CompareAndSwap(seen, receipt.Position) {
+			break
+		}
+	}
 	return receipt, err
 }
 

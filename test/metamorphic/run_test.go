@@ -439,12 +439,14 @@ func (r *runner) within(o op, work func(context.Context) error) error {
 	waiting := o.inner
 	hook, faults := r.node.hook, r.node.faults
 	hook.n = 0
+	synced := uint64(0) // when the disk was cloned, if it was: slices may have been answered since
 	hook.before = func(n int) error {
 		faults.armed = false
 		defer func() { faults.armed = true }()
 		for r.clone == nil && len(waiting) > 0 && waiting[0].at <= n {
 			next := waiting[0]
 			waiting = waiting[1:]
+			synced = hook.synced.Load()
 			r.do(next)
 		}
 		if r.clone != nil {
@@ -460,7 +462,10 @@ func (r *runner) within(o op, work func(context.Context) error) error {
 	}
 	*faults = diskFaults{}
 	hook.before, r.stop = nil, nil
-	r.synced = max(r.synced, hook.synced)
+	if r.clone == nil {
+		synced = hook.synced.Load()
+	}
+	r.synced = max(r.synced, synced)
 	stopped := ctx.Err() != nil
 	if clone := r.clone; clone != nil {
 		r.clone = nil

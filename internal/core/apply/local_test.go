@@ -369,6 +369,54 @@ func TestDroppedTableSharesNothing(t *testing.T) {
 	}
 }
 
+// TestAdoptSeesEveryChange gives sizes with a slice, so that its rows are not
+// looked up, after each kind of change that must make them be.
+func TestAdoptSeesEveryChange(t *testing.T) {
+	for name, change := range map[string]func(*node, *schema.Table, uint64) bool{ // whether the row becomes cold
+		"nothing": func(*node, *schema.Table, uint64) bool { return true },
+		"another row": func(n *node, note *schema.Table, _ uint64) bool {
+			n.must(insert(note, "al", 3, "new"))
+			return true
+		},
+		"an update": func(n *node, note *schema.Table, seq uint64) bool {
+			n.must(update(note, "al", 2, seq, "changed"))
+			return false
+		},
+		"a delete": func(n *node, note *schema.Table, seq uint64) bool {
+			n.must(remove(note, "al", 2, seq, "text"))
+			return false
+		},
+		"a purge": func(n *node, note *schema.Table, _ uint64) bool {
+			n.must(command.PurgeRows{Table: note.ID, Scope: "al", Keys: [][]byte{keyOf(2)}})
+			return false
+		},
+		"another file": func(n *node, note *schema.Table, seq uint64) bool {
+			other := n.must(command.FileBegin{File: schema.File{Table: note.ID, StorageID: "local", Path: "app/note", Scope: "al"}}).File
+			other.Rows = 1
+			n.must(command.Adopt{File: other, Scope: "al", Rows: []command.AdoptedRow{{Key: keyOf(2), Seq: seq}}, Window: schema.Segment{To: 1}})
+			return false
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := openNode(t, options{})
+			defer n.close()
+			note := n.create("note", schema.User)
+			seq := n.must(insert(note, "al", 2, "text")).FirstSeq
+			file := n.must(command.FileBegin{File: schema.File{Table: note.ID, StorageID: "local", Path: "app/note", Scope: "al"}}).File
+			file.Rows = 1
+			want := int64(0)
+			if change(n, note, seq) {
+				want = 1
+			}
+			size := int32(len(rowOf(note, 2, "text")))
+			got := n.must(command.Adopt{File: file, Scope: "al", Rows: []command.AdoptedRow{{Key: keyOf(2), Seq: seq}}, Window: schema.Segment{To: 1}, Sizes: []int32{size}})
+			if got.Rows != want {
+				t.Errorf("%d rows became cold, want %d", got.Rows, want)
+			}
+		})
+	}
+}
+
 // TestRestartRecoversAll compares the state, definitions and next numbers
 // before and after restarts.
 func TestRestartRecoversAll(t *testing.T) {

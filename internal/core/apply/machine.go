@@ -160,6 +160,9 @@ func (m *Machine) next(c *command.Command) uint64 {
 func (m *Machine) alone(c *command.Command, body command.Body) (Outcome, error) {
 	edit := &catalog.Edit{Reader: m.reader, Batch: m.batch, Definitions: m.definitions, Position: m.next(c)}
 	o := Outcome{Receipt: command.Receipt{Position: edit.Position}}
+	if !watchful(body) {
+		m.rows.Unwatch()
+	}
 	var err error
 	switch b := body.(type) {
 	case command.PutNamespace:

@@ -24,7 +24,7 @@ func (m *Machine) adoptPacked(c *command.Command, b *command.AdoptPacked, o *Out
 		parts[i] = table.Adoption{
 			Table: t, File: b.File, Scope: p.Scope, From: p.From, Window: p.Window,
 			Rows: len(p.Rows), Row: func(i int) ([]byte, uint64) { return p.Rows[i].Key, p.Rows[i].Seq },
-			First: schema.SeqAt(first, rows), Floor: m.history.Floor,
+			Sizes: p.Sizes, First: schema.SeqAt(first, rows), Floor: m.history.Floor,
 		}
 		rows += len(p.Rows)
 	}

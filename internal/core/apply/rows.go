@@ -167,6 +167,18 @@ func (m *Machine) beginFile(c *command.Command, f schema.File) (schema.File, err
 	return m.rows.ReserveFile(m.batch, f)
 }
 
+// watchful reports whether a command changes or removes no hot rows but as Write
+// and Adopt do, which tell the files that wait for them.
+func watchful(body command.Body) bool {
+	switch body.(type) {
+	case command.FileBegin, command.Adopt, command.AdoptPacked, command.Move, command.DropFiles, command.DropWindows,
+		command.ForgetHistory, command.ExpireStream, command.RaiseCeiling, command.PutJob, command.DropJobs, command.PutAudit,
+		command.PutUser, command.BeginBlobs, command.DropBlobs, command.AdvanceSequence:
+		return true
+	}
+	return false
+}
+
 // adopt moves a slice of rows to their file. Each row takes a seq, for the
 // marker that may cover it.
 func (m *Machine) adopt(c *command.Command, b *command.Adopt, o *Outcome) error {
@@ -181,7 +193,7 @@ func (m *Machine) adopt(c *command.Command, b *command.Adopt, o *Outcome) error 
 	adopted, err := m.rows.Adopt(&table.Adoption{
 		Table: t, File: b.File, Scope: b.Scope, From: b.From, Window: b.Window,
 		Rows: len(b.Rows), Row: func(i int) ([]byte, uint64) { return b.Rows[i].Key, b.Rows[i].Seq },
-		First: first, Floor: m.history.Floor,
+		Sizes: b.Sizes, First: first, Floor: m.history.Floor,
 	})
 	if err != nil {
 		return err

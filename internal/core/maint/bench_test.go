@@ -4,10 +4,14 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"kalamdb/internal/command"
+	"kalamdb/internal/core/maint"
 	"kalamdb/internal/core/relation"
 	"kalamdb/internal/datum"
 	"kalamdb/internal/disk"
@@ -15,37 +19,97 @@ import (
 	"kalamdb/internal/sql/source"
 )
 
-// benchTable returns a node with a SHARED table of rows.
-func benchTable(b *testing.B, rows int) (*node, *schema.Table) {
+// benchTable returns a node on the disk with a SHARED table of rows.
+func benchTable(b *testing.B, rows int, o maint.Options) (*node, *schema.Table) {
 	b.Helper()
-	n := openNode(b, nodeOptions{})
+	n := openNode(b, nodeOptions{FS: disk.Real(), Dir: b.TempDir(), Maint: o})
 	shared := sharedTable()
 	def := n.Commit(&command.CreateTable{Table: shared}).Table
 	insert(n, def, "", 0, rows)
 	return n, def
 }
 
-// BenchmarkFlush moves 50,000 rows, end to end.
+var flushRows = flag.Int("flush.rows", 50_000, "rows of BenchmarkFlush")
+
+// BenchmarkFlush moves rows, end to end, alone and while others write: its
+// figures are rows per second, and how long synced inserts of single rows take
+// before the flush and beside it, 500 a second.
 func BenchmarkFlush(b *testing.B) {
-	const rows = 50_000
-	for b.Loop() {
-		b.StopTimer()
-		n, def := benchTable(b, rows)
-		b.StartTimer()
-		if _, err := n.Maint.Flush(context.Background(), def.ID); err != nil {
+	ctx := context.Background()
+	flush := func(b *testing.B, n *node, def *schema.Table) (took time.Duration) {
+		begin := time.Now()
+		if _, err := n.Maint.Flush(ctx, def.ID); err != nil {
 			b.Fatal(err)
 		}
-		b.StopTimer()
-		n.Close()
-		b.StartTimer()
+		return time.Since(begin)
 	}
-	b.ReportMetric(float64(rows*b.N)/b.Elapsed().Seconds(), "rows/s")
+	b.Run("alone", func(b *testing.B) {
+		var took time.Duration
+		for b.Loop() {
+			n, def := benchTable(b, *flushRows, maint.Options{})
+			took += flush(b, n, def)
+			n.Close()
+		}
+		b.ReportMetric(float64(*flushRows*b.N)/took.Seconds(), "rows/s")
+	})
+	b.Run("beside", func(b *testing.B) {
+		var took time.Duration
+		var quiet, beside []time.Duration
+		for b.Loop() {
+			var statements atomic.Int64
+			n, def := benchTable(b, *flushRows, maint.Options{Statements: statements.Load})
+			other := sharedTable()
+			other.Name = "others"
+			others := n.Commit(&command.CreateTable{Table: other}).Table
+			next := 0
+			write := func(done <-chan struct{}) (spans []time.Duration) {
+				var g sync.WaitGroup
+				var mu sync.Mutex
+				tick := time.NewTicker(2 * time.Millisecond)
+				defer tick.Stop()
+				for {
+					select {
+					case <-done:
+						g.Wait()
+						return spans
+					case due := <-tick.C:
+						statements.Add(1)
+						from := next
+						next++
+						g.Go(func() {
+							insert(n, others, "", from, from+1)
+							mu.Lock()
+							defer mu.Unlock()
+							spans = append(spans, time.Since(due))
+						})
+					}
+				}
+			}
+			still, cancel := context.WithTimeout(ctx, time.Second)
+			quiet = append(quiet, write(still.Done())...)
+			cancel()
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				took += flush(b, n, def)
+			}()
+			beside = append(beside, write(done)...)
+			n.Close()
+		}
+		b.ReportMetric(float64(*flushRows*b.N)/took.Seconds(), "rows/s")
+		slices.Sort(quiet)
+		slices.Sort(beside)
+		for name, spans := range map[string][]time.Duration{"quiet": quiet, "beside": beside} {
+			b.ReportMetric(float64(spans[len(spans)/2].Microseconds()), "p50-µs-"+name)
+			b.ReportMetric(float64(spans[len(spans)*99/100].Microseconds()), "p99-µs-"+name)
+		}
+	})
 }
 
 // BenchmarkRead reads 50,000 rows, hot and cold, in several ways.
 func BenchmarkRead(b *testing.B) {
 	const rows = 50_000
-	n, def := benchTable(b, rows)
+	n, def := benchTable(b, rows, maint.Options{})
 	read := func(b *testing.B, r source.Request) {
 		view := n.Relations.View()
 		defer view.Release()

@@ -335,7 +335,7 @@ func (m *Maintainer) copyWindow(ctx context.Context, view *catalog.View, t *sche
 	if err != nil {
 		return err
 	}
-	pace, size := stride{limiter: m.pace}, int(s.File.Size/int64(max(s.File.Rows, 1)))
+	pace, size := m.newStride(), int(s.File.Size/int64(max(s.File.Rows, 1)))
 	for read := int64(1); err == nil; read++ {
 		var row []datum.Value
 		var number uint64

@@ -1,7 +1,6 @@
 package maint
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"fmt"
@@ -161,12 +160,14 @@ func (m *Maintainer) flushScope(ctx context.Context, view *catalog.View, t *sche
 	if err != nil {
 		return fmt.Errorf("reserve a file for %s: %w", t.QualifiedName(), err)
 	}
-	f, window, err := m.write(ctx, view, t, st, receipt.File, counts)
+	later, known := m.since(view, t)
+	defer later.Release()
+	f, window, err := m.write(ctx, later, t, st, receipt.File, counts, known)
 	if err != nil || f.Rows == 0 {
 		m.discard(context.WithoutCancel(ctx), receipt.File)
 		return err
 	}
-	moved, err := m.adopt(ctx, t, st, f, window, 0)
+	moved, err := m.adopt(ctx, t, st, f, window, 0, known)
 	result.Rows += moved
 	if err != nil {
 		if !fault.Is(err, fault.ShuttingDown) { // else the next start knows what became of it
@@ -183,12 +184,12 @@ func (m *Maintainer) flushScope(ctx context.Context, view *catalog.View, t *sche
 
 // write writes the newest rows of a scope, as a view shows them, in order of
 // _seq.
-func (m *Maintainer) write(ctx context.Context, view *catalog.View, t *schema.Table, st schema.Storage, f schema.File, counts schema.Counts) (schema.File, schema.Segment, error) {
+func (m *Maintainer) write(ctx context.Context, view *catalog.View, t *schema.Table, st schema.Storage, f schema.File, counts schema.Counts, known *seenRows) (schema.File, schema.Segment, error) {
 	w, err := m.o.Cold.Create(st, f.Path, t, cold.CreateOptions{Compression: t.Options.Compression, Rows: counts.HotRows})
 	if err != nil {
 		return f, schema.Segment{}, err
 	}
-	if err := m.copyRows(ctx, view, t, f.Scope, counts, w); err != nil {
+	if err := m.copyRows(ctx, view, t, f.Scope, counts, w, known); err != nil {
 		w.Abort()
 		return f, schema.Segment{}, fmt.Errorf("write %s: %w", f.Path, err)
 	}
@@ -209,10 +210,13 @@ func finishFile(w *cold.Writer, t *schema.Table, f schema.File) (schema.File, sc
 	}, nil
 }
 
+// roomBytes is how much is allocated at once for rows to be put in order.
+const roomBytes = 64 << 10
+
 // copyRows writes the live hot rows of a scope in order of _seq. Read by key
 // and put in order in memory they cost a step each; read by _seq, a seek.
-func (m *Maintainer) copyRows(ctx context.Context, view *catalog.View, t *schema.Table, scope schema.Scope, counts schema.Counts, w *cold.Writer) error {
-	a := &appender{ctx: ctx, table: t, writer: w, row: make([]datum.Value, len(t.Columns)), seq: t.Column(schema.SeqName), pace: stride{limiter: m.pace}}
+func (m *Maintainer) copyRows(ctx context.Context, view *catalog.View, t *schema.Table, scope schema.Scope, counts schema.Counts, w *cold.Writer, known *seenRows) error {
+	a := &appender{ctx: ctx, table: t, writer: w, row: make([]datum.Value, len(t.Columns)), seq: t.Column(schema.SeqName), pace: m.newStride(), known: known}
 	a.row[t.Column(schema.DeletedName)] = datum.NewBool(false)
 	if counts.Bytes > m.o.SortBytes || counts.HotRows > m.o.SortBytes/64 {
 		err := eachRow(ctx, view, t, scope, table.BySeq, a.append)
@@ -220,9 +224,14 @@ func (m *Maintainer) copyRows(ctx context.Context, view *catalog.View, t *schema
 		return err
 	}
 	rows := make([]table.Version, 0, counts.HotRows)
+	var room []byte // of rows, so that they share what is allocated
 	if err := eachRow(ctx, view, t, scope, table.ByKey, func(v table.Version) error {
-		rows = append(rows, table.Version{Seq: v.Seq, Row: bytes.Clone(v.Row)})
-		return nil
+		if len(room)+len(v.Row) > cap(room) {
+			room = make([]byte, 0, max(roomBytes, len(v.Row)))
+		}
+		room = append(room, v.Row...)
+		rows = append(rows, table.Version{Seq: v.Seq, Row: room[len(room)-len(v.Row) : len(room) : len(room)]})
+		return a.pace.manners.step(ctx)
 	}); err != nil {
 		return err
 	}
@@ -268,6 +277,7 @@ type appender struct {
 	seq    int   // position of _seq
 	steps  int64 // rows so far
 	pace   stride
+	known  *seenRows // what has been written, or nil
 }
 
 func (a *appender) append(v table.Version) error {
@@ -279,53 +289,13 @@ func (a *appender) append(v table.Version) error {
 	}
 	a.row[a.seq] = datum.NewInt(datum.BigInt, int64(v.Seq))
 	_, err := a.writer.Append(a.row)
+	if a.known != nil {
+		a.known.add(a.writer.Key(), v)
+	}
 	if a.steps++; a.steps%sliceRows == 0 {
 		advance(a.ctx, sliceRows)
 	}
 	return err
-}
-
-// adopt moves the rows of a file from a row number on into its window, slice by
-// slice. Keys and versions are read back from the file, so a flush that was cut
-// off goes on in the same way.
-func (m *Maintainer) adopt(ctx context.Context, t *schema.Table, st schema.Storage, f schema.File, window schema.Segment, from uint64) (int64, error) {
-	r, err := m.o.Cold.Open(st, f)
-	if err != nil {
-		return 0, err
-	}
-	defer r.Close()
-	if r.Rows() != f.Rows {
-		return 0, fmt.Errorf("cold file %s has %d rows instead of %d: %w", f.Path, r.Rows(), f.Rows, cold.ErrDamaged)
-	}
-	seq := t.Column(schema.SeqName)
-	scan, err := r.Scan(t, append(t.KeyPositions(), seq), from, f.Rows)
-	if err != nil {
-		return 0, err
-	}
-	defer scan.Close()
-	values := make([]datum.Value, m.o.SliceRows*len(t.Columns))
-	rows := make([][]datum.Value, m.o.SliceRows)
-	for i := range rows {
-		rows[i] = values[i*len(t.Columns) : (i+1)*len(t.Columns)]
-	}
-	var moved int64
-	for {
-		first, n, err := scan.Next(ctx, rows)
-		if err != nil || n == 0 {
-			return moved, err
-		}
-		adopted := make([]command.AdoptedRow, n)
-		for i, row := range rows[:n] {
-			adopted[i] = command.AdoptedRow{Key: t.KeyOf(nil, row), Seq: uint64(row[seq].Int())}
-		}
-		receipt, err := m.commit(ctx, &command.Adopt{File: f, Scope: f.Scope, From: first, Rows: adopted, Window: window})
-		if err != nil {
-			return moved, fmt.Errorf("adopt rows %d to %d of %s: %w", first, first+uint64(n), f.Path, err)
-		}
-		moved += receipt.Rows
-		advance(ctx, int64(n))
-		m.stats.rows.Add(receipt.Rows)
-	}
 }
 
 func firstOf(errs ...error) error {

@@ -2,15 +2,16 @@
 // to the cold tier, removes files that nobody reads any more, forgets history
 // and purges tombstones.
 //
-// It reads views and proposes commands, at most 2,048 rows each, so writers get
-// their turn in between. Every step may be cut off: a file that no window names
+// It reads views and proposes commands, at most 2,048 rows each and fewer while
+// statements come, so writers get their turn in between. Every step may be cut off: a file that no window names
 // is removed at the next start, a window that does not cover its file yet is
 // moved on, and the rest is done again.
 //
 // Goroutines: four in Run, one for what the clock asks for, one that starts
 // flushes by the policies of tables, one that removes files of FILE columns and
-// one that ships commands to the archive; flushes and cleanups run as jobs.
-// Locks: Maintainer.mu, flushes.mu, blobs.mu, holds.mu and archiveFigures.mu, none
+// one that ships commands to the archive; flushes and cleanups run as jobs, and
+// each slice that waits for its fsync has one.
+// Locks: Maintainer.mu, flushes.mu, blobs.mu, holds.mu, archiveFigures.mu and traffic.mu, none
 // held across I/O; Maintainer.shipping, held while one stretch is shipped.
 package maint
 
@@ -82,6 +83,12 @@ type Options struct {
 	// SliceRows is how many rows a flush or a compaction moves with one command,
 	// and at most 2,048, which it is when 0.
 	SliceRows int
+	// SlicesAhead is how many slices may wait for their fsync while the next one
+	// is applied; 3 when 0, none when negative.
+	SlicesAhead int
+	// Statements returns how many statements have come so far: while there are
+	// some, flushes and compactions give way. They never do when it is nil.
+	Statements func() int64
 	// SortBytes is how many bytes of rows a flush puts in order in memory; 64
 	// MiB when 0. Larger scopes are read in order, which is slower.
 	SortBytes int64
@@ -131,6 +138,7 @@ type Maintainer struct {
 	archive   archiveFigures
 	shipping  sync.Mutex    // held by the one who ships
 	pace      *rate.Limiter // nil for no bound
+	traffic   traffic
 	mu        struct {
 		sync.Mutex
 		busy map[schema.TableID]chan struct{} // tables being flushed; closed when done
@@ -174,6 +182,9 @@ func New(o Options) *Maintainer {
 	if o.SliceRows <= 0 || o.SliceRows > command.SliceRows {
 		o.SliceRows = command.SliceRows
 	}
+	if o.SlicesAhead == 0 {
+		o.SlicesAhead = slicesAhead
+	}
 	if o.SortBytes == 0 {
 		o.SortBytes = 64 << 20
 	}
@@ -184,6 +195,7 @@ func New(o Options) *Maintainer {
 		o.Logger = slog.Default()
 	}
 	m := &Maintainer{o: o, flushes: newFlushes(), blobs: newBlobs(), pace: newPace(o.Flush.BytesPerSecond)}
+	m.traffic.statements, m.traffic.now = o.Statements, time.Now
 	m.resumeJobs()
 	m.removable.Store(true)
 	m.mu.busy = map[schema.TableID]chan struct{}{}

@@ -77,25 +77,26 @@ type sourceFile struct {
 // reads keys and versions of the older files and only the versions of the newer
 // one, so a move that was cut off goes on in the same way.
 type mover struct {
-	m       *Maintainer
-	table   *schema.Table
-	scope   schema.Scope
-	file    schema.File // number 0 where no row is left
-	window  schema.Segment
-	rows    *coldRows // of the newer file
-	seq     int       // position of _seq
-	wanted  uint64    // _seq of the newer file's next row
-	more    bool      // there is such a row
-	slice   []command.MoveSource
-	named   int
-	span    uint64
-	from    uint64 // number of the slice's first row in the newer file
-	arrived int64
+	m      *Maintainer
+	table  *schema.Table
+	scope  schema.Scope
+	file   schema.File // number 0 where no row is left
+	window schema.Segment
+	rows   *coldRows // of the newer file
+	seq    int       // position of _seq
+	wanted uint64    // _seq of the newer file's next row
+	more   bool      // there is such a row
+	slice  []command.MoveSource
+	named  int
+	span   uint64
+	from   uint64 // number of the slice's first row in the newer file
+	belt   *belt
+	most   int // rows of the slice at hand
 }
 
 // move moves what is left of the sources to a file, from its row number on.
 func (m *Maintainer) move(ctx context.Context, t *schema.Table, scope schema.Scope, st schema.Storage, f schema.File, window schema.Segment, from uint64, sources []sourceFile) (int64, error) {
-	v := &mover{m: m, table: t, scope: scope, file: f, window: window, seq: t.Column(schema.SeqName), from: from}
+	v := &mover{m: m, table: t, scope: scope, file: f, window: window, seq: t.Column(schema.SeqName), from: from, belt: m.newBelt(false)}
 	if f.Number != 0 {
 		var err error
 		if v.rows, err = m.openRows(st, f, t, []int{v.seq}, from, window.To); err != nil {
@@ -103,18 +104,22 @@ func (m *Maintainer) move(ctx context.Context, t *schema.Table, scope schema.Sco
 		}
 		defer v.rows.close()
 	}
-	if err := v.look(ctx); err != nil {
-		return 0, err
-	}
+	v.most = v.belt.rows()
+	err := v.look(ctx)
 	for i := range sources {
-		if err := v.source(ctx, &sources[i]); err != nil {
-			return v.arrived, err
+		if err == nil {
+			err = v.source(ctx, &sources[i])
 		}
 	}
-	if v.more {
-		return v.arrived, fmt.Errorf("row with _seq %d of cold file %s has no source: %w", v.wanted, f.Path, cold.ErrDamaged)
+	switch {
+	case err != nil:
+	case v.more:
+		err = fmt.Errorf("row with _seq %d of cold file %s has no source: %w", v.wanted, f.Path, cold.ErrDamaged)
+	default:
+		err = v.propose(ctx)
 	}
-	return v.arrived, v.propose(ctx)
+	err = v.belt.end(ctx, err)
+	return v.belt.moved, err
 }
 
 // look reads the version of the newer file's next row.
@@ -145,7 +150,7 @@ func (v *mover) source(ctx context.Context, s *sourceFile) error {
 		if row == nil {
 			break
 		}
-		if v.span == command.MoveSpan || v.named == v.m.o.SliceRows {
+		if v.span == command.MoveSpan || v.named >= v.most {
 			if err := v.propose(ctx); err != nil {
 				return err
 			}
@@ -184,14 +189,12 @@ func (v *mover) propose(ctx context.Context) error {
 	if v.file.Number != 0 {
 		body.File, body.Window = v.file, v.window
 	}
-	receipt, err := v.m.commit(ctx, body)
-	if err != nil {
-		return fmt.Errorf("move rows from %d on to %s: %w", v.from, v.file.Path, err)
+	if err := v.belt.propose(ctx, body, v.named, int(v.span)); err != nil {
+		return fmt.Errorf("move rows to %s: %w", v.file.Path, err)
 	}
-	v.arrived += receipt.Rows
 	v.from += uint64(v.named)
-	advance(ctx, int64(v.span))
 	v.slice, v.named, v.span = nil, 0, 0
+	v.most = v.belt.rows()
 	return nil
 }
 
@@ -216,7 +219,7 @@ func (m *Maintainer) moveOn(ctx context.Context, view *catalog.View, t *schema.T
 			}
 			continue
 		}
-		n, err := m.adopt(ctx, t, *st, w.File, w.Segment, from)
+		n, err := m.adopt(ctx, t, *st, w.File, w.Segment, from, nil)
 		flushed += n
 		if err != nil {
 			return flushed, err

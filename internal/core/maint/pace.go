@@ -35,12 +35,15 @@ func newPace(bytesPerSecond int64) *rate.Limiter {
 // in between.
 type stride struct {
 	limiter *rate.Limiter
+	manners *manners
 	bytes   int
 }
 
+func (m *Maintainer) newStride() stride { return stride{limiter: m.pace, manners: m.newManners()} }
+
 func (s *stride) took(ctx context.Context, n int) error {
-	if s.limiter == nil {
-		return nil
+	if err := s.manners.step(ctx); err != nil || s.limiter == nil {
+		return err
 	}
 	for s.bytes += n; s.bytes >= paceStep; s.bytes -= paceStep {
 		if err := s.limiter.WaitN(ctx, paceStep); err != nil {

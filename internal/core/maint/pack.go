@@ -3,11 +3,9 @@ package maint
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"kalamdb/internal/cold"
 	"kalamdb/internal/command"
-	"kalamdb/internal/datum"
 	"kalamdb/internal/fault"
 	"kalamdb/internal/schema"
 	"kalamdb/internal/store/catalog"
@@ -31,7 +29,9 @@ type packer struct {
 
 	storage schema.Storage
 	file    schema.File
-	writer  *cold.Writer // nil between two files
+	writer  *cold.Writer  // nil between two files
+	later   *catalog.View // what is written, of a moment after the file was reserved
+	known   *seenRows     // of the file
 	windows []schema.Segment
 	files   int
 }
@@ -77,7 +77,7 @@ func (p *packer) add(ctx context.Context, scope schema.Scope, counts schema.Coun
 	if err := p.begin(ctx); err != nil {
 		return err
 	}
-	if err := p.m.copyRows(ctx, p.view, p.table, scope, counts, p.writer); err != nil {
+	if err := p.m.copyRows(ctx, p.later, p.table, scope, counts, p.writer, p.known); err != nil {
 		return fmt.Errorf("write %s: %w", p.file.Path, err)
 	}
 	window := p.writer.Window()
@@ -106,11 +106,21 @@ func (p *packer) begin(ctx context.Context) error {
 		return fmt.Errorf("reserve a packed file for %s: %w", t.QualifiedName(), err)
 	}
 	p.file, p.windows = receipt.File, p.windows[:0]
+	p.release()
+	p.later, p.known = p.m.since(p.view, p.table)
 	p.writer, err = p.m.o.Cold.Create(p.storage, p.file.Path, t, cold.CreateOptions{Compression: t.Options.Compression, Rows: packRows})
 	if err != nil {
 		p.m.discard(context.WithoutCancel(ctx), p.file)
 	}
 	return err
+}
+
+// release gives the view of a file back.
+func (p *packer) release() {
+	if p.later != nil {
+		p.later.Release()
+	}
+	p.later = nil
 }
 
 // end completes the file and moves its rows.
@@ -132,7 +142,7 @@ func (p *packer) end(ctx context.Context) error {
 	}
 	f := p.file
 	f.Size, f.Checksum, f.Rows, f.Statistics, f.State = info.Size, info.Checksum, info.Rows, info.Statistics, schema.FileLive
-	moved, err := p.m.adoptPacked(ctx, p.table, p.storage, f, p.windows)
+	moved, err := p.m.adoptPacked(ctx, p.table, p.storage, f, p.windows, p.known)
 	p.result.Rows += moved
 	if err != nil {
 		if !fault.Is(err, fault.ShuttingDown) { // else the next start knows what became of it
@@ -158,8 +168,10 @@ func (p *packer) close(ctx context.Context) error {
 	return nil
 }
 
-// abort gives up the file that is being written. After close it does nothing.
+// abort gives up the file that is being written. After close it only gives back
+// what is held.
 func (p *packer) abort(ctx context.Context) {
+	p.release()
 	if p.writer != nil {
 		p.writer.Abort()
 		p.writer = nil
@@ -170,48 +182,36 @@ func (p *packer) abort(ctx context.Context) {
 // adoptPacked moves the rows of a packed file into its windows, slice by slice.
 // When it is cut off, scopes that have no window yet stay hot, and so does what
 // is behind a window that was begun: the next flush writes it again.
-func (m *Maintainer) adoptPacked(ctx context.Context, t *schema.Table, st schema.Storage, f schema.File, windows []schema.Segment) (moved int64, err error) {
-	r, err := m.o.Cold.Open(st, f)
+func (m *Maintainer) adoptPacked(ctx context.Context, t *schema.Table, st schema.Storage, f schema.File, windows []schema.Segment, known *seenRows) (moved int64, err error) {
+	keys, err := m.openKeys(t, st, f, 0)
 	if err != nil {
 		return 0, err
 	}
-	defer r.Close()
-	if r.Rows() != f.Rows {
-		return 0, fmt.Errorf("cold file %s has %d rows instead of %d: %w", f.Path, r.Rows(), f.Rows, cold.ErrDamaged)
-	}
-	seq := t.Column(schema.SeqName)
-	scan, err := r.Scan(t, append(t.KeyPositions(), seq), 0, f.Rows)
-	if err != nil {
-		return 0, err
-	}
-	defer scan.Close()
-	values := make([]datum.Value, m.o.SliceRows*len(t.Columns))
-	rows := slices.Collect(slices.Chunk(values, len(t.Columns)))
-	for {
-		first, n, err := scan.Next(ctx, rows)
-		if err != nil || n == 0 {
-			return moved, err
+	defer keys.close()
+	b := m.newBelt(true)
+	for err == nil {
+		var slice []command.AdoptedRow
+		var first uint64
+		if slice, first, err = keys.next(ctx, b.rows()); err != nil || slice == nil {
+			break
 		}
 		var parts []command.AdoptedPart
-		for i := 0; i < n; {
-			for windows[0].To <= first+uint64(i) {
+		n := len(slice)
+		for at, end := first, first+uint64(n); at < end; {
+			for windows[0].To <= at {
 				windows = windows[1:]
 			}
-			end := int(min(uint64(n), windows[0].To-first))
-			part := command.AdoptedPart{Scope: windows[0].Scope, From: first + uint64(i), Window: windows[0], Rows: make([]command.AdoptedRow, 0, end-i)}
-			for ; i < end; i++ {
-				part.Rows = append(part.Rows, command.AdoptedRow{Key: t.KeyOf(nil, rows[i]), Seq: uint64(rows[i][seq].Int())})
-			}
-			parts = append(parts, part)
+			to := min(end, windows[0].To)
+			rows := slice[at-first : to-first]
+			parts = append(parts, command.AdoptedPart{Scope: windows[0].Scope, From: at, Window: windows[0], Rows: rows, Sizes: known.sizes(at, rows)})
+			at = to
 		}
-		receipt, err := m.commit(ctx, &command.AdoptPacked{File: f, Parts: parts})
-		if err != nil {
-			return moved, fmt.Errorf("adopt rows %d to %d of %s: %w", first, first+uint64(n), f.Path, err)
-		}
-		moved += receipt.Rows
-		advance(ctx, int64(n))
-		m.stats.rows.Add(receipt.Rows)
+		err = b.propose(ctx, &command.AdoptPacked{File: f, Parts: parts}, n, n)
 	}
+	if err = b.end(ctx, err); err != nil {
+		err = fmt.Errorf("adopt rows of %s: %w", f.Path, err)
+	}
+	return b.moved, err
 }
 
 // packedText is what the manifest of a folder of packed files should say.

@@ -18,7 +18,7 @@ func TestProgressMoves(t *testing.T) {
 	var running string // the job
 	var seen []int16   // before each slice
 	n = openNode(t, nodeOptions{
-		Maint: maint.Options{SliceRows: 10},
+		Maint: maint.Options{SliceRows: 10, SlicesAhead: -1},
 		Committer: func(to command.Committer) command.Committer {
 			return hooked{to, func(body command.Body) error {
 				switch b := body.(type) {

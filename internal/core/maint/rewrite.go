@@ -141,7 +141,7 @@ func (m *Maintainer) copyStretches(ctx context.Context, t *schema.Table, st sche
 		return 0, err
 	}
 	defer rows.close()
-	pace, size := stride{limiter: m.pace}, int(f.Size/int64(max(f.Rows, 1)))
+	pace, size := m.newStride(), int(f.Size/int64(max(f.Rows, 1)))
 	next := uint64(0)
 	for _, s := range append(kept, rowStretch{f.Rows, f.Rows}) {
 		if s.from < next || s.to > f.Rows {

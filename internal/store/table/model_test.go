@@ -164,32 +164,48 @@ func (m *model) unfile(id int64) {
 }
 
 // adopt flushes the living hot rows as of some commits ago: those that have
-// changed since are marked.
+// changed since are marked. Rows that are read after the file was reserved come
+// with their sizes, mostly.
 func (m *model) adopt() {
 	type row struct {
-		id  int64
-		seq uint64
+		id   int64
+		seq  uint64
+		size int32
 	}
 	var rows []row
-	for id, r := range m.rows {
-		if !r.dead && !m.filed(id) {
-			rows = append(rows, row{id, r.seq})
+	read := func() {
+		for id, r := range m.rows {
+			if !r.dead && !m.filed(id) {
+				rows = append(rows, row{id, r.seq, int32(len(m.w.row(m.t, id, r.text)))})
+			}
+		}
+		slices.SortFunc(rows, func(a, b row) int { return cmp.Compare(a.seq, b.seq) })
+	}
+	var f schema.File
+	reserve := func() {
+		err := m.w.commit(func(b *store.Batch) (err error) {
+			f, err = m.w.writer.ReserveFile(b, schema.File{StorageID: "local", Path: "app/note", Table: m.t.ID, Scope: m.scope})
+			return err
+		})
+		if err != nil {
+			m.w.t.Fatal(err)
 		}
 	}
-	slices.SortFunc(rows, func(a, b row) int { return cmp.Compare(a.seq, b.seq) })
+	sized := m.chance.IntN(2) == 0
+	if sized {
+		reserve()
+		read()
+	} else {
+		read()
+	}
 	for range m.chance.IntN(3) {
 		m.write()
 	}
+	if !sized {
+		reserve()
+	}
 	if len(rows) == 0 {
 		return
-	}
-	var f schema.File
-	err := m.w.commit(func(b *store.Batch) (err error) {
-		f, err = m.w.writer.ReserveFile(b, schema.File{StorageID: "local", Path: "app/note", Table: m.t.ID})
-		return err
-	})
-	if err != nil {
-		m.w.t.Fatal(err)
 	}
 	f.Rows = uint64(len(rows))
 	m.files[f.Number] = map[uint64]int64{}
@@ -200,6 +216,11 @@ func (m *model) adopt() {
 		a := &table.Adoption{Table: m.t, File: f, Scope: m.scope, From: uint64(from), Rows: len(slice), First: first, Floor: m.w.floor,
 			Row:    func(i int) ([]byte, uint64) { return keyOf(slice[i].id), slice[i].seq },
 			Window: schema.Segment{To: f.Rows, MinSeq: rows[0].seq, MaxSeq: rows[len(rows)-1].seq}}
+		if sized && m.chance.IntN(10) > 0 {
+			for _, r := range slice {
+				a.Sizes = append(a.Sizes, r.size)
+			}
+		}
 		if err := m.w.commit(func(*store.Batch) error { _, err := m.w.writer.Adopt(a); return err }); err != nil {
 			m.w.t.Fatal(err)
 		}
@@ -209,6 +230,9 @@ func (m *model) adopt() {
 			}
 		}
 		from += len(slice)
+		if m.chance.IntN(3) == 0 {
+			m.write()
+		}
 	}
 }
 

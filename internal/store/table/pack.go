@@ -35,6 +35,9 @@ func (w *Writer) AdoptPacked(parts []Adoption) (adopted int64, err error) {
 		}
 		adopted += n
 	}
+	if last := &parts[len(parts)-1]; last.From+uint64(last.Rows) == file.Rows {
+		w.watches.end(file.Number)
+	}
 	return adopted, w.putFile(&file)
 }
 

@@ -44,6 +44,9 @@ type Writer struct {
 	priors  []prior
 	later   []laterRow // versions to be written by Done
 	counts  countDeltas
+	watches watches
+	adopted []adoptee // of the slice at hand
+	order   []int32   // of its keys
 	windows []WindowUse
 	key     []byte
 	value   []byte
@@ -341,6 +344,9 @@ func (w *Writer) Write(t *schema.Table, c *RowChange, i int, seq, position uint6
 	p := &w.priors[i]
 	if t.Kind == schema.Stream {
 		return w.writeEvent(t, c, p, seq, position)
+	}
+	if len(w.watches.list) > 0 && c.Op != Insert { // what is inserted was in no file
+		w.watches.note(t.ID, c.Scope, c.Key)
 	}
 	delta := w.counts.of(t.ID, c.Scope)
 	kind := rowLive

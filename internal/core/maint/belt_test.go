@@ -1,0 +1,48 @@
+package maint_test
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+
+	"kalamdb/internal/command"
+	"kalamdb/internal/core/maint"
+)
+
+// TestFlushGivesWay counts the rows of slices: many while no statement comes,
+// few while there are many, and every row is moved once in both.
+func TestFlushGivesWay(t *testing.T) {
+	const rows = 3000
+	for _, busy := range []bool{false, true} {
+		var statements atomic.Int64
+		var moved, largest int
+		n := openNode(t, nodeOptions{
+			Maint: maint.Options{Statements: func() int64 {
+				if busy {
+					return statements.Add(1_000_000) // with each look
+				}
+				return 0
+			}},
+			Committer: func(to command.Committer) command.Committer {
+				return hooked{to, func(body command.Body) error {
+					if a, ok := body.(*command.Adopt); ok {
+						moved, largest = moved+len(a.Rows), max(largest, len(a.Rows))
+					}
+					return nil
+				}}
+			},
+		})
+		def := n.Commit(&command.CreateTable{Table: sharedTable()}).Table
+		insert(n, def, "", 0, rows)
+		result, err := n.Maint.Flush(context.Background(), def.ID)
+		if err != nil || result.Rows != rows || moved != rows {
+			t.Fatalf("busy %t: %+v, %d rows moved, %v", busy, result, moved, err)
+		}
+		if !busy && largest != command.SliceRows {
+			t.Errorf("quiet: a slice has up to %d rows", largest)
+		}
+		if got := bodies(t, n, def, ""); len(got) != rows {
+			t.Errorf("busy %t: %d rows", busy, len(got))
+		}
+	}
+}

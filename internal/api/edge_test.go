@@ -450,7 +450,7 @@ func TestMask(t *testing.T) {
 	row := []datum.Value{datum.NewText("bob"), datum.NewText("$2b$…"), datum.NullValue}
 	f := func(admin bool, want string) {
 		t.Helper()
-		got, err := appendRow(nil, row, maskOf(columns, admin))
+		got, err := appendRow(nil, row, maskOf(columns, admin), false)
 		if err != nil || string(got) != want {
 			t.Errorf("got %s, %v, want %s", got, err, want)
 		}

@@ -155,7 +155,7 @@ func (r *reply) appendRows(ctx context.Context, want int) error {
 			r.buf = append(r.buf, ',')
 		}
 		var err error
-		if r.buf, err = appendRow(r.buf, r.batch[0], r.mask); err != nil {
+		if r.buf, err = appendRow(r.buf, r.batch[0], r.mask, result.Objects); err != nil {
 			return err
 		}
 		r.rows++
@@ -187,7 +187,8 @@ func maskOf(columns []core.Column, admin bool) []bool {
 	return mask
 }
 
-func appendRow(dst []byte, row []datum.Value, mask []bool) ([]byte, error) {
+// appendRow appends a row; objects says that cells of JSON stand as they are.
+func appendRow(dst []byte, row []datum.Value, mask []bool, objects bool) ([]byte, error) {
 	dst = append(dst, '[')
 	for i := range row {
 		if i > 0 {
@@ -195,6 +196,10 @@ func appendRow(dst []byte, row []datum.Value, mask []bool) ([]byte, error) {
 		}
 		if mask != nil && mask[i] && !row[i].IsNull() {
 			dst = append(dst, maskedText...)
+			continue
+		}
+		if objects && row[i].Kind() == datum.JSON {
+			dst = append(dst, row[i].Text()...)
 			continue
 		}
 		var err error

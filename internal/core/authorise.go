@@ -326,6 +326,8 @@ func classOf(stmt parse.Statement) auth.Action {
 		return auth.Restore
 	case *parse.Begin, *parse.SetTransaction, *parse.Commit, *parse.Rollback, *parse.Savepoint, *parse.RollbackTo, *parse.Release:
 		return auth.Transact
+	case *parse.Subscribe:
+		return auth.Subscribe
 	case *parse.NotYet:
 		return areaOf(stmt.Area)
 	}
@@ -351,8 +353,6 @@ func areaOf(area string) auth.Action {
 		return auth.ManageViews
 	case "schedule":
 		return auth.ManageSchedules
-	case "subscribe":
-		return auth.Subscribe
 	case "job":
 		return auth.ManageJobs
 	case "namespace":

@@ -320,7 +320,7 @@ func (c *Conversation) allows(stmt parse.Statement) error {
 	}
 	switch stmt := stmt.(type) {
 	case *parse.ShowNamespaces, *parse.ShowTables, *parse.ShowStorages, *parse.ShowStats, *parse.ShowColumns, *parse.ShowIndexes, *parse.Show, *parse.ShowBackup,
-		*parse.Describe, *parse.Explain, *parse.Use, *parse.SetOption, *parse.ResetOption, *parse.ExecuteAs, *parse.NotYet,
+		*parse.Describe, *parse.Explain, *parse.Use, *parse.SetOption, *parse.ResetOption, *parse.ExecuteAs, *parse.Subscribe, *parse.NotYet,
 		*parse.Select, *parse.Insert, *parse.Update, *parse.Delete:
 		return nil
 	case *parse.Cluster:

@@ -64,6 +64,9 @@ type Options struct {
 	// It never returns; nil panics.
 	Fatal func(format string, args ...any)
 
+	// Origin is how clients reach the server, as http: or https: with host and
+	// port; nil is http://localhost.
+	Origin func() string
 	// AuditEntries is how many of the newest entries system.audit_log keeps; 0 is
 	// 100,000.
 	AuditEntries int

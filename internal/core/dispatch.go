@@ -64,6 +64,8 @@ func (db *DB) dispatch(ctx context.Context, c *Conversation, p *prepared, view *
 		return done(db.setOption(c, stmt))
 	case *parse.ResetOption:
 		return done(db.resetOption(c, stmt))
+	case *parse.Subscribe:
+		return db.subscribeTo(ctx, s, stmt, view, in)
 	case *parse.ExportUser:
 		return db.export(ctx, s)
 	case *parse.EraseUser:

@@ -39,6 +39,8 @@ type Result struct {
 	Buffered bool
 	Message  string
 	AsUser   schema.UserID
+	// Objects says that cells of JSON are sent as what they are, not as texts.
+	Objects bool
 
 	analytic bool // it comes from DuckDB
 

@@ -201,7 +201,7 @@ func (s *Server) coreOptions(passwords *auth.Passwords) core.Options {
 	c := &s.o.Config
 	return core.Options{
 		Store: s.store, Cold: s.cold, Passwords: passwords,
-		NodeID: uint16(c.Server.NodeID), Now: s.o.Now, Logger: s.log, Fatal: s.o.Fatal,
+		NodeID: uint16(c.Server.NodeID), Now: s.o.Now, Logger: s.log, Fatal: s.o.Fatal, Origin: s.origin,
 		Commit: core.CommitOptions{
 			Durability: schema.Durability(c.Commit.Durability), MaxRows: c.Commit.MaxRows,
 			MaxBytes: c.Commit.MaxBytes, QueueCommands: c.Commit.QueueCommands, QueueBytes: c.Commit.QueueBytes,

@@ -163,6 +163,29 @@ func TestClientSetup(t *testing.T) {
 	f("login", `{"user":"root","password":"Root-secret-1"}`, remote, 200, "")
 }
 
+// TestSubscribeTo sends over a WebSocket what SUBSCRIBE TO has answered over HTTP.
+func TestSubscribeTo(t *testing.T) {
+	x := newTarget(t, nil)
+	x.must(t, "alice", "DELETE FROM app.mine WHERE id > 0")
+	x.must(t, "alice", "INSERT INTO app.mine (id, s) VALUES (1, 'x'), (2, 'y')")
+	row := x.must(t, "alice", "SUBSCRIBE TO app.mine WHERE s = 'x' OPTIONS (batch_size = 10)").rows(t)[0]
+	if address, _ := row[1].(string); address != "ws"+strings.TrimPrefix(x.url, "http")+"/v1/ws" {
+		t.Errorf("ws_url is %v, the server is at %s", row[1], x.url)
+	}
+	subscription, err := json.Marshal(row[2])
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := x.upgrade(t, "alice", "")
+	w.say(t, `{"type":"subscribe","subscription":`+string(subscription)+`}`)
+	if m := w.message(t); m.Type != "subscription_ack" {
+		t.Fatalf("received %+v", m)
+	}
+	if m := w.message(t); len(m.Rows) != 1 || m.Rows[0]["id"] != "1" {
+		t.Errorf("the snapshot is %+v", m.Rows)
+	}
+}
+
 // TestClientSubscription is what clients rely on from the upgrade to the end of
 // a subscription.
 func TestClientSubscription(t *testing.T) {

@@ -16,10 +16,15 @@ func (c *Conn) Check(r *Request) error {
 	if !again && c.hub.subscriptions(c.o.User) >= c.hub.o.MaxPerUser {
 		return errUserLimit
 	}
-	o := r.Options
-	switch {
-	case o == nil:
+	if r.Options == nil {
 		return nil
+	}
+	return r.Options.Check()
+}
+
+// Check refuses options that contradict each other.
+func (o *Snapshot) Check() error {
+	switch {
 	case o.HasLastRows && o.LastRows > o.batch():
 		return fault.New(fault.LimitExceeded, "last_rows (%d) cannot exceed batch_size (%d); paginated last_rows replay is not supported", o.LastRows, o.batch())
 	case o.Replay && !o.HasFrom:

@@ -13,7 +13,6 @@ var known = []struct{ words, area string }{
 	{"RESET CONSUMER GROUP", "consumer group"},
 	{"CONSUME", "consume"},
 	{"ACK", "consume"},
-	{"SUBSCRIBE", "subscribe"},
 	{"CREATE POLICY", "policy"},
 	{"ALTER POLICY", "policy"},
 	{"DROP POLICY", "policy"},
@@ -55,11 +54,7 @@ func (p *statementParser) notYet() (Statement, error) {
 		if !p.at(words...) {
 			continue
 		}
-		st := &NotYet{Words: k.words, Area: k.area}
-		if k.words == "SUBSCRIBE" {
-			st.Words = "SUBSCRIBE TO"
-		}
-		return st, nil
+		return &NotYet{Words: k.words, Area: k.area}, nil
 	}
 	return nil, syntaxError(p.src, p.offset(), "Unsupported statement type '%s'", p.leading())
 }

@@ -58,6 +58,8 @@ func (p *statementParser) statement() (Statement, error) {
 		return p.restore()
 	case "BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "SAVEPOINT", "RELEASE":
 		return p.transaction()
+	case "SUBSCRIBE":
+		return p.subscribe()
 	case "RESET":
 		return p.reset()
 	case "CLUSTER":

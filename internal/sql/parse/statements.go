@@ -271,7 +271,7 @@ type (
 	// NotYet is a statement that KalamDB knows and this version does not run.
 	// Words is how it begins, in upper case ("CREATE TOPIC"); Area is whose
 	// rights it needs: "storage", "maintenance", "cluster", "topic", "consumer
-	// group", "consume", "subscribe", "export", "policy",
+	// group", "consume", "export", "policy",
 	// "view", "routine", "table", "namespace", "transaction", "setting", "write".
 	NotYet struct {
 		Words string

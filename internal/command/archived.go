@@ -6,7 +6,7 @@ package command
 func Archived(c *Command) *Command {
 	switch Plain(c.Body).(type) {
 	case FileBegin, Adopt, AdoptPacked, Move, SwapBytes, DropFiles, DropWindows, // the cold tier
-		ForgetHistory, ExpireStream, // what time ends
+		ForgetHistory, ExpireStream, CutStream, // what time and the bounds of streams end
 		RaiseCeiling, LosePositions, // this node's positions
 		PutJob, DropJobs: // its jobs
 	default:

@@ -49,6 +49,7 @@ const (
 	kindDropBlobs     = 25
 	kindEraseScope    = 26
 	kindSwapBytes     = 27
+	kindCutStream     = 28
 )
 
 // The durabilities as stored.
@@ -161,6 +162,8 @@ func Plain(b Body) Body {
 	case *PurgeRows:
 		return *b
 	case *ExpireStream:
+		return *b
+	case *CutStream:
 		return *b
 	case *DropWindows:
 		return *b

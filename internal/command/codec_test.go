@@ -71,6 +71,7 @@ func samples() map[string]*command.Command {
 		command.DropBlobs{Keys: []schema.BlobKey{{Table: 7, Scope: "al", ID: 1 << 40}, {Table: 7, ID: 9}}, Deleted: true},
 		command.EraseScope{Table: 7, Scope: "al"},
 		command.SwapBytes{File: file, By: 9},
+		command.CutStream{Table: 7, Scope: "al", Before: 77},
 	}
 	all := map[string]*command.Command{}
 	for i, body := range bodies {

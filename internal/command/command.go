@@ -235,6 +235,15 @@ type ExpireStream struct {
 	Before uint64
 }
 
+// CutStream removes the events of a STREAM table before a position though their
+// time is not over: of one partition, or with an empty scope of all. The place is
+// marked, so that nobody resumes before it.
+type CutStream struct {
+	Table  schema.TableID
+	Scope  schema.Scope
+	Before uint64
+}
+
 // DropWindows removes the windows of a scope of which no row is cold any more;
 // files that no window names then are removed at its position. It is refused
 // with CONFLICT while a row is cold or a window is still being filled.
@@ -270,6 +279,7 @@ func (DropFiles) body()     {}
 func (ForgetHistory) body() {}
 func (PurgeRows) body()     {}
 func (ExpireStream) body()  {}
+func (CutStream) body()     {}
 func (DropWindows) body()   {}
 func (PutAudit) body()      {}
 func (RaiseCeiling) body()  {}

@@ -195,6 +195,8 @@ func (r *reader) maintenance(kind byte) Body {
 		return r.purge()
 	case kindExpireStream:
 		return ExpireStream{Table: schema.TableID(r.uint32()), Before: r.uvarint()}
+	case kindCutStream:
+		return CutStream{Table: schema.TableID(r.uint32()), Scope: schema.Scope(r.string()), Before: r.uvarint()}
 	case kindDropWindows:
 		return DropWindows{Table: schema.TableID(r.uint32()), Scope: schema.Scope(r.string())}
 	case kindPutAudit:

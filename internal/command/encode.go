@@ -159,6 +159,11 @@ func (w *writer) maintenance(b Body) byte {
 		w.uvarint(uint64(b.Table))
 		w.uvarint(b.Before)
 		return kindExpireStream
+	case CutStream:
+		w.uvarint(uint64(b.Table))
+		w.string(string(b.Scope))
+		w.uvarint(b.Before)
+		return kindCutStream
 	case DropWindows:
 		w.uvarint(uint64(b.Table))
 		w.string(string(b.Scope))

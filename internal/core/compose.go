@@ -44,7 +44,7 @@ func (db *DB) compose() error {
 	db.hub = live.NewHub(o.Live)
 	db.writer = write.New(write.Options{
 		Relations: db.relations, Committer: auditor{proposer}, MaxRows: o.Commit.MaxRows, MaxBytes: o.Commit.MaxBytes,
-		Durability: o.Commit.Durability, Limits: db.execLimits(), Analytics: db.analytics,
+		Durability: o.Commit.Durability, Limits: db.execLimits(), Analytics: db.analytics, Listens: db.hub.Listens,
 	})
 	db.transactions = newTransactions(o.Transactions, o.Now, db.writer)
 	db.definer = ddl.New(ddl.Options{

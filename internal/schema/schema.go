@@ -254,6 +254,15 @@ type Table struct {
 	CreatedSeq uint64 `json:"created_seq"`
 }
 
+// EventDurability is how commits to a table without a DURABILITY of its own are
+// made when it is a STREAM: its events are lost rather than waited for.
+func (t *Table) EventDurability() Durability {
+	if t.Options.Durability == DurabilityDefault {
+		return Relaxed
+	}
+	return t.Options.Durability
+}
+
 // QualifiedName returns namespace.table.
 func (t *Table) QualifiedName() string { return t.Namespace + "." + t.Name }
 

@@ -245,6 +245,8 @@ func (m *Machine) maintain(c *command.Command, body command.Body, o *Outcome) (e
 		err = m.purge(&b, o)
 	case command.ExpireStream:
 		err = m.expire(&b)
+	case command.CutStream:
+		err = m.cutStream(&b, o)
 	case command.DropWindows:
 		err = m.dropWindows(&b, o)
 	case command.RaiseCeiling:

@@ -233,6 +233,20 @@ func (m *Machine) expire(b *command.ExpireStream) error {
 	return err
 }
 
+// cutStream drops the events of a stream that do not fit into its bounds.
+func (m *Machine) cutStream(b *command.CutStream, o *Outcome) error {
+	t, ok := m.definitions.TableByID(b.Table)
+	if !ok {
+		return command.ErrStaleSchema
+	}
+	if t.Kind != schema.Stream {
+		return fault.New(fault.InvalidOperation, "%s is not a STREAM table", t.QualifiedName())
+	}
+	more, err := m.rows.CutStream(t, b.Scope, b.Before)
+	o.Receipt.More = more
+	return err
+}
+
 // dropWindows forgets the windows of a scope without cold rows.
 func (m *Machine) dropWindows(b *command.DropWindows, o *Outcome) error {
 	t, ok := m.definitions.TableByID(b.Table)

@@ -49,7 +49,7 @@ func (s *space) written(bytes int) { s.since += bytes }
 func frees(body command.Body) bool {
 	switch b := command.Plain(body).(type) {
 	case command.DropFiles, command.DropTable, command.DropNamespace, command.DropJobs, command.ForgetHistory,
-		command.PurgeRows, command.ExpireStream, command.DropBlobs, command.DropWindows, command.RaiseCeiling, command.LosePositions:
+		command.PurgeRows, command.ExpireStream, command.CutStream, command.DropBlobs, command.DropWindows, command.RaiseCeiling, command.LosePositions:
 		return true
 	case command.PutJob:
 		return !b.Create

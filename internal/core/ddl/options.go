@@ -47,11 +47,11 @@ var knownOptions = map[string]tableOption{
 	"TTL_SECONDS":             {streaming, setTTL, keepTTL},
 	"RETENTION":               {streaming, setTTL, keepTTL},
 	"COMPRESSION":             {stored, setWord("none, snappy or zstd", func(o *schema.Options) *string { return &o.Compression }, "none", "snappy", "zstd"), keepCompression},
-	"EVICTION_STRATEGY":       {streaming, setEviction, keepEviction},
-	"MAX_STREAM_SIZE_BYTES":   {streaming, setMaxStream, keepNothing},
+	"EVICTION_STRATEGY":       {streaming, setWord("time_based, size_based or hybrid", func(o *schema.Options) *string { return &o.EvictionStrategy }, "time_based", "size_based", "hybrid"), keepEviction},
+	"MAX_STREAM_SIZE_BYTES":   {streaming, setSize("a number of bytes", func(o *schema.Options) *int64 { return &o.MaxStreamSizeBytes }), keepMaxStream},
 	"DURABILITY":              {allKinds, setDurability, keepDurability},
-	"EPHEMERAL":               {streaming, setEphemeral, keepNothing},
-	"MAX_BUFFER":              {streaming, setMaxBuffer, keepNothing},
+	"EPHEMERAL":               {streaming, setBool(func(o *schema.Options) *bool { return &o.Ephemeral }), keepEphemeral},
+	"MAX_BUFFER":              {kinds: streaming, set: setSize("a number of rows", func(o *schema.Options) *int64 { return &o.MaxBuffer })},
 	"LOCATION":                {kinds: stored, set: setLocation},
 }
 
@@ -65,8 +65,10 @@ func keepCompression(to, from *schema.Options) { to.Compression = from.Compressi
 func keepEviction(to, from *schema.Options)    { to.EvictionStrategy = from.EvictionStrategy }
 func keepDurability(to, from *schema.Options)  { to.Durability = from.Durability }
 
-// keepNothing is for options of which only the default is taken so far.
-func keepNothing(_, _ *schema.Options) {}
+func keepEphemeral(to, from *schema.Options) { to.Ephemeral = from.Ephemeral }
+func keepMaxStream(to, from *schema.Options) {
+	to.MaxStreamSizeBytes = from.MaxStreamSizeBytes
+}
 
 // tableOptions reads the WITH clause of a table of the given kind.
 func (d *Definer) tableOptions(kind schema.Kind, written []parse.Option) (schema.Options, error) {
@@ -99,6 +101,9 @@ func (d *Definer) tableOptions(kind schema.Kind, written []parse.Option) (schema
 		if err := known.set(&out, o); err != nil {
 			return out, err
 		}
+	}
+	if err := checkEviction(&out); err != nil {
+		return out, err
 	}
 	if kind != schema.Stream {
 		if out.StorageID == "" {
@@ -268,22 +273,22 @@ func secondsOf(o parse.Option) (int64, bool) {
 	return seconds, seconds > 0 && seconds <= most
 }
 
-func setEviction(out *schema.Options, o parse.Option) error {
-	switch {
-	case strings.EqualFold(o.Value, "time_based"):
-		out.EvictionStrategy = "time_based"
+// setSize reads a number of bytes or rows, 0 for no limit.
+func setSize(want string, field func(*schema.Options) *int64) func(*schema.Options, parse.Option) error {
+	return func(out *schema.Options, o parse.Option) error {
+		n, err := strconv.ParseInt(o.Value, 10, 64)
+		if err != nil || n < 0 {
+			return invalidOption(o, want+", 0 for no limit")
+		}
+		*field(out) = n
 		return nil
-	case strings.EqualFold(o.Value, "size_based"), strings.EqualFold(o.Value, "hybrid"):
-		return fault.At(fault.NotImplemented, o.Offset, "EVICTION_STRATEGY '%s' is not supported yet; 'time_based' is", o.Value)
 	}
-	return invalidOption(o, "time_based")
 }
 
-func setMaxStream(out *schema.Options, o parse.Option) error {
-	if n, err := strconv.ParseInt(o.Value, 10, 64); err != nil || n < 0 {
-		return invalidOption(o, "0 for no limit")
-	} else if n > 0 {
-		return fault.At(fault.NotImplemented, o.Offset, "MAX_STREAM_SIZE_BYTES is not supported yet; 0, no limit, is")
+// checkEviction refuses a bound that its strategy would not keep.
+func checkEviction(o *schema.Options) error {
+	if o.MaxStreamSizeBytes > 0 && o.EvictionStrategy == "time_based" {
+		return fault.New(fault.InvalidDefinition, "EVICTION_STRATEGY 'time_based' keeps no MAX_STREAM_SIZE_BYTES; use 'size_based' or 'hybrid'")
 	}
 	return nil
 }
@@ -295,26 +300,6 @@ func setDurability(out *schema.Options, o parse.Option) error {
 		return nil
 	}
 	return invalidOption(o, "sync or relaxed")
-}
-
-func setEphemeral(_ *schema.Options, o parse.Option) error {
-	b, ok := boolOf(o)
-	if !ok {
-		return invalidOption(o, "TRUE or FALSE")
-	}
-	if b {
-		return fault.At(fault.NotImplemented, o.Offset, "EPHEMERAL = TRUE is not supported yet; FALSE is")
-	}
-	return nil
-}
-
-func setMaxBuffer(_ *schema.Options, o parse.Option) error {
-	if n, err := strconv.ParseInt(o.Value, 10, 64); err != nil || n < 0 {
-		return invalidOption(o, "0 for no limit")
-	} else if n > 0 {
-		return fault.At(fault.NotImplemented, o.Offset, "MAX_BUFFER is not supported yet; 0, no limit, is")
-	}
-	return nil
 }
 
 // setLocation keeps a path template below the table's storage. A leading slash
@@ -360,7 +345,7 @@ func (a *alteration) setProperties() error {
 		a.what = "SET TBLPROPERTIES (" + strings.Join(names, ", ") + ")"
 	}
 	a.changed = *o != a.old.Options
-	return nil
+	return checkEviction(o)
 }
 
 // setProperty changes one option of a table that is there.

@@ -122,7 +122,7 @@ func (s *shard) endLive(f *feed, err error) {
 func (h *Hub) slice(ctx context.Context, t *schema.Table, scope schema.Scope, from, to uint64) ([]command.Change, uint64, error) {
 	v := h.o.Relations.View()
 	defer v.Release()
-	if err := h.replayable(v, t, from); err != nil {
+	if err := h.replayable(v, t, scope, from); err != nil {
 		return nil, from, err
 	}
 	var changes []command.Change

@@ -102,7 +102,7 @@ func (a *advancing) read(ctx context.Context) (more bool, err error) {
 	if a.q, err = a.c.settle(a.sub, v); err != nil {
 		return false, err
 	}
-	if err := h.replayable(v, a.q.table, a.sub.cursor); err != nil {
+	if err := h.replayable(v, a.q.table, a.q.o.Scope, a.sub.cursor); err != nil {
 		return false, err
 	}
 	to := v.Position()
@@ -278,10 +278,14 @@ func (s *shard) replayed(sub *subscription, ch *command.Change) (Frame, error) {
 
 // replayable refuses to read the changes after a position when some of them may
 // have been forgotten.
-func (h *Hub) replayable(v *relation.View, t *schema.Table, from uint64) error {
+func (h *Hub) replayable(v *relation.View, t *schema.Table, scope schema.Scope, from uint64) error {
 	floor := v.HistoryFloor()
 	if t.Kind == schema.Stream {
-		floor = h.streamFloor(t)
+		kept, err := v.StreamFloor(t, scope)
+		if err != nil {
+			return err
+		}
+		floor = max(kept, h.streamFloor(t))
 	}
 	if from < floor {
 		return expired(from, floor, "changes after it are no longer kept")

@@ -205,6 +205,12 @@ func (h *Hub) Committed(commits []command.Commit) {
 	h.results.signal()
 }
 
+// Listens reports whether somebody is subscribed to a partition of a table. An
+// event that is proposed afterwards reaches whoever was subscribed before.
+func (h *Hub) Listens(t schema.TableID, scope schema.Scope) bool {
+	return h.ring.hears(feedKey{t, scope})
+}
+
 // Stats returns the figures of the hub.
 func (h *Hub) Stats() Stats {
 	h.mu.Lock()

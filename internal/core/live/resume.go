@@ -31,15 +31,18 @@ func (h *Hub) reach(v *relation.View, q *Query, o *Snapshot) error {
 		return expired(from, t.CreatedSeq, "the table is younger")
 	}
 	if o.Replay {
-		return h.replayable(v, t, from)
+		return h.replayable(v, t, q.o.Scope, from)
 	}
-	return deletesKnown(v, t, from)
+	return deletesKnown(v, t, q.o.Scope, from)
 }
 
 // deletesKnown refuses a position above which a tombstone of the table had been
-// purged by the moment of a view.
-func deletesKnown(v *relation.View, t *schema.Table, from uint64) error {
+// purged, or an event removed before its time, by the moment of a view.
+func deletesKnown(v *relation.View, t *schema.Table, scope schema.Scope, from uint64) error {
 	purged, err := v.PurgedTo(t)
+	if err == nil && t.Kind == schema.Stream {
+		purged, err = v.StreamFloor(t, scope)
+	}
 	if err == nil && from < purged {
 		err = expired(from, purged, "deletes before that are no longer known")
 	}
@@ -168,7 +171,7 @@ func (r *removal) next(ctx context.Context) (more bool, err error) {
 		return r.stream(ctx, v)
 	}
 	// Pages may have taken long, and a purge may have been faster.
-	if err := deletesKnown(v, r.q.table, r.gap.from); err != nil {
+	if err := deletesKnown(v, r.q.table, r.q.o.Scope, r.gap.from); err != nil {
 		return false, err
 	}
 	return r.chunk(ctx, v)

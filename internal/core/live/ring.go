@@ -210,6 +210,13 @@ func (r *ring) run(changes []command.Change, from int) int {
 	return to
 }
 
+// hears reports whether somebody wants the changes of a feed.
+func (r *ring) hears(k feedKey) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.mu.feeds[k] > 0
+}
+
 func (r *ring) wants(ch *command.Change) bool {
 	return r.mu.tables[ch.Table] > 0 && r.mu.feeds[feedKey{ch.Table, ch.Scope}] > 0
 }

@@ -192,7 +192,7 @@ func (c *Conn) NextBatch(ctx context.Context, id string, last uint64, hasLast bo
 	if err != nil {
 		return c.fail(sub, err)
 	}
-	if err := c.hub.replayable(v, q.table, sub.page.upTo); err != nil {
+	if err := c.hub.replayable(v, q.table, q.o.Scope, sub.page.upTo); err != nil {
 		return c.fail(sub, err)
 	}
 	b, err := c.batch(ctx, v, sub, q, last)

@@ -46,30 +46,6 @@ func (m *Maintainer) repeat(ctx context.Context, body command.Body) error {
 	}
 }
 
-// ExpireStreams drops the windows of streams whose events have all outlived
-// their TTL. Readers hide them since.
-func (m *Maintainer) ExpireStreams(ctx context.Context) error {
-	view := m.o.View()
-	defer view.Release()
-	for t := range view.Definitions().AllTables() {
-		if t.Kind != schema.Stream || t.Options.TTLSeconds <= 0 {
-			continue
-		}
-		before := schema.SeqFloor(m.o.Now().Add(-time.Duration(t.Options.TTLSeconds) * time.Second).UnixMicro())
-		some, err := table.StreamExpired(view.Reader(), t, before)
-		if err != nil {
-			return err
-		}
-		if !some {
-			continue
-		}
-		if _, err := m.commit(ctx, &command.ExpireStream{Table: t.ID, Before: before}); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // Purge removes tombstones that are older than the retention of their table,
 // with every version of their key. A version that can still be replayed stays.
 func (m *Maintainer) Purge(ctx context.Context) error {

@@ -7,11 +7,12 @@
 // is removed at the next start, a window that does not cover its file yet is
 // moved on, and the rest is done again.
 //
-// Goroutines: four in Run, one for what the clock asks for, one that starts
-// flushes by the policies of tables, one that removes files of FILE columns and
-// one that ships commands to the archive; flushes and cleanups run as jobs, and
-// each slice that waits for its fsync has one.
-// Locks: Maintainer.mu, flushes.mu, blobs.mu, holds.mu, archiveFigures.mu and traffic.mu, none
+// Goroutines: five in Run, one for what the clock asks for, one that removes
+// events of streams, one that starts flushes by the policies of tables, one that
+// removes files of FILE columns and one that ships commands to the archive;
+// flushes and cleanups run as jobs, and each slice that waits for its fsync has
+// one.
+// Locks: Maintainer.mu, flushes.mu, streams.mu, blobs.mu, holds.mu, archiveFigures.mu and traffic.mu, none
 // held across I/O; Maintainer.shipping, held while one stretch is shipped.
 package maint
 
@@ -101,10 +102,12 @@ type Options struct {
 	EndLive func(user schema.UserID, because error)
 	// Archive says where commands are shipped to; Store keeps them.
 	Archive ArchiveOptions
-	// Tick is the time between two looks at history, streams and files; 10 s
-	// when 0. PurgeEvery is the time between two looks for tombstones and old
+	// Tick is the time between two looks at history and files; 10 s when 0. PurgeEvery is the time between two looks for tombstones and old
 	// jobs; 1 h when 0.
 	Tick, PurgeEvery time.Duration
+	// StreamTick is the time between two looks for events of streams whose time is
+	// over, or that do not fit any more; 100 ms when 0.
+	StreamTick time.Duration
 }
 
 // FlushOptions say when and how rows move to the cold tier.
@@ -133,6 +136,7 @@ type Maintainer struct {
 	removable atomic.Bool // files may wait for their removal
 	stats     struct{ rows, files, removed, purged atomic.Int64 }
 	flushes   *flushes // what the schedule knows
+	streams   *streams // what is known of STREAM tables
 	blobs     *blobs
 	holds     holds
 	archive   archiveFigures
@@ -160,6 +164,7 @@ func New(o Options) *Maintainer {
 	set(&o.ExportRetention, DefaultExportRetention)
 	set(&o.Tick, 10*time.Second)
 	set(&o.PurgeEvery, time.Hour)
+	set(&o.StreamTick, 100*time.Millisecond)
 	set(&o.Flush.Every, time.Minute)
 	o.Archive = o.Archive.withDefaults()
 	if o.Flush.PackScopes == 0 {
@@ -194,7 +199,7 @@ func New(o Options) *Maintainer {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	m := &Maintainer{o: o, flushes: newFlushes(), blobs: newBlobs(), pace: newPace(o.Flush.BytesPerSecond)}
+	m := &Maintainer{o: o, flushes: newFlushes(), streams: newStreams(), blobs: newBlobs(), pace: newPace(o.Flush.BytesPerSecond)}
 	m.traffic.statements, m.traffic.now = o.Statements, time.Now
 	m.resumeJobs()
 	m.removable.Store(true)
@@ -231,6 +236,7 @@ func (m *Maintainer) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { m.schedule(ctx); return nil })
 	g.Go(func() error { m.keepOrder(ctx); return nil })
+	g.Go(func() error { m.keepStreams(ctx); return nil })
 	g.Go(func() error { m.collect(ctx); return nil })
 	g.Go(func() error { m.keepArchive(ctx); return nil })
 	return g.Wait()
@@ -249,7 +255,6 @@ func (m *Maintainer) keepOrder(ctx context.Context) {
 			return
 		case <-tick.C:
 			m.try(ctx, "forget history", m.ForgetHistory)
-			m.try(ctx, "expire streams", m.ExpireStreams)
 			m.try(ctx, "remove files", m.RemoveFiles)
 			if now := m.o.Now(); now.Sub(looked) >= m.o.Compaction.Every {
 				looked = now

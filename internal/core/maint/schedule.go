@@ -89,9 +89,6 @@ func (m *Maintainer) Committed(commits []command.Commit) {
 			m.blobs.signal()
 		}
 	}
-	if m.o.Flush.Every < 0 {
-		return
-	}
 	definitions := m.o.Definitions()
 	wake := false
 	for i := range commits {
@@ -108,13 +105,16 @@ func (m *Maintainer) Committed(commits []command.Commit) {
 				n++
 			}
 			t, ok := definitions.TableByID(rest[0].Table)
+			if ok && t.Kind == schema.Stream {
+				m.streams.note(t, rest[:n], c.Position)
+			}
 			if ok && t.Options.FlushPolicy != (schema.FlushPolicy{}) && m.written(t, rest[:n]) {
 				wake = true
 			}
 			rest = rest[n:]
 		}
 	}
-	if wake {
+	if wake && m.o.Flush.Every >= 0 {
 		m.flushes.signal()
 	}
 }

@@ -71,6 +71,12 @@ func (v *View) ValueAt(ctx context.Context, t *schema.Table, scope schema.Scope,
 // table.
 func (v *View) PurgedTo(t *schema.Table) (uint64, error) { return table.PurgedTo(v.reader(), t.ID) }
 
+// StreamFloor returns the position up to which events of a partition were removed
+// before their time.
+func (v *View) StreamFloor(t *schema.Table, scope schema.Scope) (uint64, error) {
+	return table.StreamFloor(v.reader(), t, scope)
+}
+
 // Changes hands the changes of a partition with from < position <= to to each,
 // in commit order; a to of 0 is open. It does not judge whether history reaches
 // back to from: CheckCursor does. The change and its slices are fresh copies.

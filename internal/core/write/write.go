@@ -42,6 +42,9 @@ type Options struct {
 	MaxBytes int64
 	// Durability is what tables without a DURABILITY of their own get.
 	Durability schema.Durability
+	// Listens reports whether somebody is subscribed to a partition of a table; nil
+	// stands for nobody.
+	Listens func(schema.TableID, schema.Scope) bool
 	// Limits bound what finding the rows may hold in memory, and what RETURNING
 	// may give.
 	Limits exec.Limits
@@ -262,7 +265,10 @@ func (w *Writer) find(ctx context.Context, m *exec.Matcher, to Target, env *exec
 
 // durability returns how commits to a table are made.
 func (w *Writer) durability(t *schema.Table) schema.Durability {
-	if t.Options.Durability == schema.DurabilityDefault {
+	switch {
+	case t.Kind == schema.Stream:
+		return t.EventDurability()
+	case t.Options.Durability == schema.DurabilityDefault:
 		return w.o.Durability
 	}
 	return t.Options.Durability
@@ -287,6 +293,9 @@ func (w *Writer) commit(ctx context.Context, c *composer, release func()) (Outco
 		}
 		return c.outcome(n, func(i int) uint64 { return c.to.In.seqOf(c.table, &c.rows[i]) })
 	}
+	if w.unheard(c) {
+		return c.outcome(int64(len(c.rows)), func(i int) uint64 { return schema.SeqAt(schema.SeqFloor(c.env.Now), i) })
+	}
 	receipt, err := w.o.Committer.Commit(ctx, &command.Command{
 		Time:       c.env.Now,
 		Durability: w.durability(c.table),
@@ -302,6 +311,13 @@ func (w *Writer) commit(ctx context.Context, c *composer, release func()) (Outco
 		return Outcome{}, err
 	}
 	return c.outcome(receipt.Rows, func(i int) uint64 { return schema.SeqAt(receipt.FirstSeq, i) })
+}
+
+// unheard reports whether the rows of a statement are events of an ephemeral
+// stream that nobody listens to: they are accepted and never come to be.
+func (w *Writer) unheard(c *composer) bool {
+	return c.table.Options.Ephemeral && c.rows[0].Op == command.Insert &&
+		(w.o.Listens == nil || !w.o.Listens(c.table.ID, c.to.Scope))
 }
 
 func (w *Writer) tooManyRows(n string) error {

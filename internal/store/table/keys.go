@@ -49,11 +49,15 @@ func StreamWindowSeconds(ttlSeconds int64) int64 {
 
 // streamWindow returns the window of a stream that an event falls in.
 func streamWindow(t *schema.Table, seq uint64) uint32 {
-	seconds := t.Options.StreamWindowSeconds
-	if seconds <= 0 {
-		seconds = StreamWindowSeconds(t.Options.TTLSeconds)
+	return uint32((schema.SeqMillis(seq) - schema.SeqEpochMillis) / (windowSeconds(t) * 1000))
+}
+
+// windowSeconds is how long the windows of a stream are.
+func windowSeconds(t *schema.Table) int64 {
+	if t.Options.StreamWindowSeconds > 0 {
+		return t.Options.StreamWindowSeconds
 	}
-	return uint32((schema.SeqMillis(seq) - schema.SeqEpochMillis) / (seconds * 1000))
+	return StreamWindowSeconds(t.Options.TTLSeconds)
 }
 
 func appendScope(dst []byte, scope schema.Scope) []byte {

@@ -40,6 +40,13 @@ func newStreamScan(r store.Reader, t *schema.Table, scope schema.Scope, o ScanOp
 	if o.UpToSeq == 0 {
 		o.UpToSeq = newest
 	}
+	if o.Now != 0 && t.Options.MaxBuffer > 0 && !o.Deleted {
+		cut, _, err := StreamCut(r, t, scope, t.Options.MaxBuffer)
+		if err != nil {
+			return nil, err
+		}
+		o.AfterSeq = max(o.AfterSeq, cut)
+	}
 	prefix := appendTable(nil, engine.KeyspaceStr, t.ID)
 	it, err := engine.NewIter(r, prefix, engine.PrefixEnd(prefix))
 	if err != nil {
@@ -69,6 +76,9 @@ func (s *streamScan) Next(ctx context.Context) bool {
 		}
 		if s.err = err; err != nil {
 			return false
+		}
+		if s.event.kind == eventCut {
+			continue
 		}
 		if s.raw || s.event.kind == eventLive || s.event.kind == eventHidden && s.event.other > s.o.UpToSeq {
 			s.version = Version{Seq: seq, Row: s.event.body}

@@ -21,6 +21,7 @@ const (
 	eventLive   byte = 1 // commit position; the row
 	eventDelete byte = 2 // commit position, seq of the event that it hides; that row
 	eventHidden byte = 3 // commit position, seq of the delete record; the row
+	eventCut    byte = 4 // nothing follows: this event and all before it were cut off
 )
 
 // versionSeg begins the value of a segment, versionFile that of a file.
@@ -130,10 +131,12 @@ func appendEvent(dst []byte, seq uint64, e event) []byte {
 }
 
 func decodeEvent(seq uint64, value []byte) (e event, err error) {
-	if len(value) == 0 || value[0] < eventLive || value[0] > eventHidden {
+	if len(value) == 0 || value[0] < eventLive || value[0] > eventCut {
 		return e, fmt.Errorf("read event: %w", errValue)
 	}
-	e.kind = value[0]
+	if e.kind = value[0]; e.kind == eventCut {
+		return event{kind: eventCut, position: seq}, nil
+	}
 	count := 2
 	if e.kind == eventLive {
 		count = 1

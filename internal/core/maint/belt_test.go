@@ -46,3 +46,31 @@ func TestFlushGivesWay(t *testing.T) {
 		}
 	}
 }
+
+// TestFlushBehindColdRows flushes the few rows that have been written since many
+// became cold, changed and deleted ones among them, which are read by _seq.
+func TestFlushBehindColdRows(t *testing.T) {
+	const rows = 100
+	ctx := context.Background()
+	n := openNode(t, nodeOptions{})
+	def := n.Commit(&command.CreateTable{Table: sharedTable()}).Table
+	flush := func(want int64) {
+		t.Helper()
+		if result, err := n.Maint.Flush(ctx, def.ID); err != nil || result.Rows != want {
+			t.Fatalf("%+v, want %d rows, %v", result, want, err)
+		}
+	}
+	insert(n, def, "", 0, rows)
+	flush(rows)
+	for i := range 5 {
+		insert(n, def, "", rows+2*i, rows+2*i+2)
+		change(t, n, def, "", i, "changed")
+		change(t, n, def, "", 50+i, "")
+		change(t, n, def, "", rows+2*i, "changed before it was flushed")
+		flush(3)
+		flush(0)
+		if got := bodies(t, n, def, ""); len(got) != rows+i+1 {
+			t.Errorf("round %d: %d rows", i, len(got))
+		}
+	}
+}

@@ -213,29 +213,19 @@ func finishFile(w *cold.Writer, t *schema.Table, f schema.File) (schema.File, sc
 // roomBytes is how much is allocated at once for rows to be put in order.
 const roomBytes = 64 << 10
 
-// copyRows writes the live hot rows of a scope in order of _seq. Read by key
-// and put in order in memory they cost a step each; read by _seq, a seek.
+// copyRows writes the live hot rows of a scope in order of _seq.
 func (m *Maintainer) copyRows(ctx context.Context, view *catalog.View, t *schema.Table, scope schema.Scope, counts schema.Counts, w *cold.Writer, known *seenRows) error {
 	a := &appender{ctx: ctx, table: t, writer: w, row: make([]datum.Value, len(t.Columns)), seq: t.Column(schema.SeqName), pace: m.newStride(), known: known}
 	a.row[t.Column(schema.DeletedName)] = datum.NewBool(false)
 	if counts.Bytes > m.o.SortBytes || counts.HotRows > m.o.SortBytes/64 {
-		err := eachRow(ctx, view, t, scope, table.BySeq, a.append)
+		err := eachRow(ctx, view, t, scope, table.ScanOptions{Order: table.BySeq}, a.append)
 		advance(ctx, a.steps%sliceRows)
 		return err
 	}
-	rows := make([]table.Version, 0, counts.HotRows)
-	var room []byte // of rows, so that they share what is allocated
-	if err := eachRow(ctx, view, t, scope, table.ByKey, func(v table.Version) error {
-		if len(room)+len(v.Row) > cap(room) {
-			room = make([]byte, 0, max(roomBytes, len(v.Row)))
-		}
-		room = append(room, v.Row...)
-		rows = append(rows, table.Version{Seq: v.Seq, Row: room[len(room)-len(v.Row) : len(room) : len(room)]})
-		return a.pace.manners.step(ctx)
-	}); err != nil {
+	rows, err := m.sortedRows(ctx, view, t, scope, a.pace.manners)
+	if err != nil {
 		return err
 	}
-	slices.SortFunc(rows, func(a, b table.Version) int { return cmp.Compare(a.Seq, b.Seq) })
 	for _, v := range rows {
 		if err := a.append(v); err != nil {
 			return err
@@ -245,9 +235,57 @@ func (m *Maintainer) copyRows(ctx context.Context, view *catalog.View, t *schema
 	return nil
 }
 
+// crowd is how many keys of cold rows a flush may pass by for a hot one: looking
+// a row up costs as much as so many steps.
+const crowd = 4
+
+// sortedRows reads the live hot rows of a scope in order of _seq. Read by key and
+// put in order in memory they cost a step each, and so does what history keeps of
+// rows that flushes took before. Where there may be many of those, rows are read
+// by _seq from the newest cold row on, behind which all hot rows should be; when
+// one is missing they are read by key after all.
+func (m *Maintainer) sortedRows(ctx context.Context, view *catalog.View, t *schema.Table, scope schema.Scope, c *manners) ([]table.Version, error) {
+	counts, err := table.Counts(view.Reader(), t, scope)
+	if err != nil {
+		return nil, err
+	}
+	if counts.ColdRows/crowd > counts.HotRows {
+		segments, err := table.Segments(view.Reader(), t.ID, scope)
+		if err != nil {
+			return nil, err
+		}
+		o := table.ScanOptions{Order: table.BySeq}
+		for i := range segments {
+			o.AfterSeq = max(o.AfterSeq, segments[i].MaxSeq)
+		}
+		rows, err := heldRows(ctx, view, t, scope, o, counts.HotRows, c)
+		if err != nil || int64(len(rows)) == counts.HotRows {
+			return rows, err
+		}
+	}
+	rows, err := heldRows(ctx, view, t, scope, table.ScanOptions{Order: table.ByKey}, counts.HotRows, c)
+	slices.SortFunc(rows, func(a, b table.Version) int { return cmp.Compare(a.Seq, b.Seq) })
+	return rows, err
+}
+
+// heldRows reads rows, about so many, into memory.
+func heldRows(ctx context.Context, view *catalog.View, t *schema.Table, scope schema.Scope, o table.ScanOptions, about int64, c *manners) ([]table.Version, error) {
+	rows := make([]table.Version, 0, about)
+	var room []byte // of rows, so that they share what is allocated
+	err := eachRow(ctx, view, t, scope, o, func(v table.Version) error {
+		if len(room)+len(v.Row) > cap(room) {
+			room = make([]byte, 0, max(roomBytes, len(v.Row)))
+		}
+		room = append(room, v.Row...)
+		rows = append(rows, table.Version{Seq: v.Seq, Row: room[len(room)-len(v.Row) : len(room) : len(room)]})
+		return c.step(ctx)
+	})
+	return rows, err
+}
+
 // eachRow visits the live hot rows of a scope.
-func eachRow(ctx context.Context, view *catalog.View, t *schema.Table, scope schema.Scope, order table.Order, visit func(table.Version) error) error {
-	scan, err := table.NewScan(view.Reader(), t, scope, table.ScanOptions{Order: order})
+func eachRow(ctx context.Context, view *catalog.View, t *schema.Table, scope schema.Scope, o table.ScanOptions, visit func(table.Version) error) error {
+	scan, err := table.NewScan(view.Reader(), t, scope, o)
 	if err != nil {
 		return err
 	}

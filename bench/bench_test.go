@@ -10,28 +10,29 @@ import (
 
 // TestMain lets this program be the processes that it starts.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && (os.Args[1] == "load" || os.Args[1] == "ceiling" || os.Args[1] == "fsync") {
+	if len(os.Args) > 1 && (os.Args[1] == "load" || os.Args[1] == "ceiling" || os.Args[1] == "fsync" || os.Args[1] == "live") {
 		os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 	}
 	os.Exit(m.Run())
 }
 
 // TestShortRun measures inserts with the real binary, and compares what it
-// acknowledged with what it counts.
+// acknowledged with what it counts; then what subscribers get.
 func TestShortRun(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds and starts the server")
 	}
 	path := filepath.Join(t.TempDir(), "report.txt")
 	var stdout, stderr bytes.Buffer
-	if code := run([]string{"-short", "-only", "insert,size", "-dir", t.TempDir(), "-out", path}, nil, &stdout, &stderr); code != 0 {
+	if code := run([]string{"-short", "-only", "insert,size,fanout,routing,snapshots,streams", "-dir", t.TempDir(), "-out", path}, nil, &stdout, &stderr); code != 0 {
 		t.Fatalf("exit code %d: %s", code, stderr.String())
 	}
 	text, err := os.ReadFile(path)
 	if err != nil || string(text) != stdout.String() {
 		t.Fatalf("the report is not what was printed: %v", err)
 	}
-	for _, want := range []string{"insert        sync", "c2", "echo", "kalamdb, bench.relaxed: ", "MB as built here", "insert, sync, 16 in flight, of C2"} {
+	for _, want := range []string{"insert        sync", "c2", "echo", "kalamdb, bench.relaxed: ", "MB as built here", "insert, sync, 16 in flight, of C2",
+		"fan-out, kalamdb, bench.flow, of the ceiling", "bytes per subscription", "resume, every change", "STREAM tables"} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("the report lacks %q:\n%s", want, text)
 		}

@@ -26,6 +26,8 @@
 //   - a statement that PostgreSQL is told too is a line in statements.go.
 //   - a peer is a load.Dialect in package target, a line in target.New, and a
 //     start in peers.go.
+//   - a peer of deliveries is that, a feed in package live, and a kind of the
+//     program in peers/fanout.
 //
 // Goroutines: those of package proc. Locks: none.
 package main

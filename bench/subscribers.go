@@ -53,8 +53,17 @@ func (s *server) audience(ctx context.Context) error {
 // listen runs one job of the live client in a process of its own, on keys that
 // no other job has had.
 func (b *bench) listen(ctx context.Context, s *server, job live.Job) (live.Result, error) {
+	job.Target = target.KalamDB
+	return b.listenTo(ctx, s, job)
+}
+
+// listenTo is listen for a job that names its target: KalamDB, or a peer with its
+// address.
+func (b *bench) listenTo(ctx context.Context, s *server, job live.Job) (live.Result, error) {
 	const keysOfJob = 1_000_000
-	job.Target, job.Addr, job.Token, job.ServerPID = target.KalamDB, s.Addr, s.Token, s.PID
+	if job.Target == target.KalamDB {
+		job.Addr, job.Token, job.ServerPID = s.Addr, s.Token, s.PID
+	}
 	job.First = load.FirstKey + b.listened*keysOfJob
 	b.listened++
 	return pinned(b.pin, 1, func() (live.Result, error) {
@@ -167,7 +176,7 @@ func runBroadcast(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	shapes := []shape{{1, 1, false}, {10, 100, true}, {1000, 1, true}, {100, 100, false}}
+	shapes := []shape{{1, 1, false}, {10, 100, true}, {1000, 1, true}, {100, 100, false}, {1000, 100, false}}
 	rows := broadcasts
 	if b.short {
 		shapes, rows = []shape{{1, 1, false}, {5, 20, true}}, 5

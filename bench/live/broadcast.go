@@ -174,24 +174,48 @@ func (r *run) ceiling() (*ceilingClient, error) {
 		c.total += r.job.PerSocket
 	}
 	c.at.key = r.job.First + r.next - 1
-	ready := false
 	var err error
-	c.trigger, err = r.loop.dial(r.job.Ceiling, func(data []byte) (int, error) { ready = true; return len(data), nil })
+	if c.trigger, err = r.trigger(len(c.request), len(c.conns)); err != nil {
+		return nil, err
+	}
+	_, err = c.round() // warms
+	return c, err
+}
+
+// trigger opens the connection whose requests set the ceiling going.
+func (r *run) trigger(request, sockets int) (*conn, error) {
+	ready := false
+	c, err := r.loop.dial(r.job.Ceiling, func(data []byte) (int, error) { ready = true; return len(data), nil })
 	if err != nil {
 		return nil, err
 	}
 	hello := binary.BigEndian.AppendUint32(nil, 0)
 	hello = append(hello, []byte(strconv.FormatBool(r.job.Synced))[0])
-	hello = binary.BigEndian.AppendUint32(hello, uint32(len(c.request)))
-	hello = binary.BigEndian.AppendUint32(hello, uint32(len(c.conns)))
-	if err := r.loop.write(c.trigger, hello); err != nil {
+	hello = binary.BigEndian.AppendUint32(hello, uint32(request))
+	hello = binary.BigEndian.AppendUint32(hello, uint32(sockets))
+	if err := r.loop.write(c, hello); err != nil {
 		return nil, err
 	}
-	if err := r.loop.await("the ceiling", func() bool { return ready }); err != nil {
-		return nil, err
+	return c, r.loop.await("the ceiling", func() bool { return ready })
+}
+
+// countedRequest is how long a request of a ceiling is whose bytes are counted.
+const countedRequest = 128
+
+// counted opens sockets of the ceiling that get the bytes in raw whenever a
+// request comes on the connection that is returned; got counts them.
+func (r *run) counted(raw [][]byte, got *int64) (*conn, error) {
+	for _, bytes := range raw {
+		c, err := r.loop.dial(r.job.Ceiling, func(data []byte) (int, error) { *got += int64(len(data)); return len(data), nil })
+		if err != nil {
+			return nil, err
+		}
+		hello := binary.BigEndian.AppendUint32(nil, uint32(len(bytes)))
+		if err := r.loop.write(c, append(hello, bytes...)); err != nil {
+			return nil, err
+		}
 	}
-	_, err = c.round() // warms
-	return c, err
+	return r.trigger(countedRequest, len(raw))
 }
 
 // round lets the ceiling write to everybody and returns the time until all had

@@ -8,6 +8,10 @@
 //	broadcast  one row to many subscriptions, beside the ceiling program
 //	idle       memory of connections that wait
 //	crowd      what an INSERT costs when many subscriptions do not want it
+//	sustained  rows to everybody without a rest, of KalamDB and of message servers
+//	routing    the event of a row that one subscription of a million selects
+//	snapshot   subscribing to rows that are there
+//	resume     coming back to rows that were missed
 //
 // Every delivery is judged: the right row, to the right subscription, exactly
 // once. One that is missing, doubled or wrong ends the run with an error.

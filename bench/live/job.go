@@ -22,6 +22,14 @@ const (
 	Idle Scenario = "idle"
 	// Crowd inserts rows beside subscriptions that select none of them.
 	Crowd Scenario = "crowd"
+	// Sustained publishes rows without a rest, to followers of any server.
+	Sustained Scenario = "sustained"
+	// Routing inserts rows that one subscription of many selects.
+	Routing Scenario = "routing"
+	// Snapshot subscribes to rows that are there.
+	Snapshot Scenario = "snapshot"
+	// Resume comes back to rows that were missed.
+	Resume Scenario = "resume"
 )
 
 // Job is one run of the live client. Target, Addr, Token, Table, First, Conns,
@@ -36,8 +44,13 @@ type Job struct {
 	Ceiling string
 	// Synced says that the ceiling syncs before it writes.
 	Synced bool
-	// Rounds is how many rows are broadcast.
+	// Rounds is how many rows are broadcast, or how often something is done.
 	Rounds int
+	// Flight is how many requests of a sustained run are under way.
+	Flight int64
+	// Tables and Steps are where a routing run inserts, and how many
+	// subscriptions each has that do not want the row.
+	Tables []string
 	// Steps are the numbers of connections at which memory is read.
 	Steps []int
 	// Settle is how long the server is left alone before its memory is read.
@@ -69,6 +82,13 @@ type Result struct {
 	Deliveries           int   // per round
 	Bytes                int   // per round
 	Verified             int64 // deliveries judged
+	// EventsPerSecond are deliveries.
+	EventsPerSecond float64
+	// Routes hold the quantiles by table and round of a routing run.
+	Routes [][]Quantiles
+	// Took is in milliseconds, by round; PageTook, of a snapshot, is until its
+	// first page.
+	Took, PageTook []float64
 	// Memory holds one entry per step.
 	Memory []Memory
 	// CPU time per operation in microseconds: an insert, or a broadcast row.

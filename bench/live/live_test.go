@@ -160,3 +160,70 @@ func TestCeiling(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestFeeds: deliveries are found in what each server says, wherever it is cut,
+// and whatever else comes is refused.
+func TestFeeds(t *testing.T) {
+	text := func(payload string) string {
+		if len(payload) <= smallLength {
+			return string([]byte{final | opText, byte(len(payload))}) + payload
+		}
+		return string(binary.BigEndian.AppendUint16([]byte{final | opText, length16}, uint16(len(payload)))) + payload
+	}
+	const upgrade = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n"
+	push := func(data string) string { return `{"push":{"channel":"bench","pub":{"data":` + data + `}}}` }
+	r := &run{job: Job{PerSocket: 2}}
+	f := func(name string, feed feed, want, stream string) {
+		t.Helper()
+		for cut := range len(stream) {
+			s, got := &follower{r: r}, ""
+			take := func(data string) (string, error) {
+				used, err := feed.take(s, []byte(data), func(i int, body []byte) error { got += fmt.Sprint(i, " ", string(body), ";"); return nil })
+				return data[used:], err
+			}
+			rest, err := take(stream[:cut])
+			if err == nil {
+				rest, err = take(rest + stream[cut:])
+			}
+			if err != nil {
+				got = "refused"
+			}
+			if got += fmt.Sprint(s.acked); err != nil {
+				got = "refused"
+			}
+			if got != want || err == nil && rest != "" {
+				t.Fatalf("%s, cut at %d: %q with %q left, want %q", name, cut, got, rest, want)
+			}
+		}
+	}
+	f("kalamdb", kalamFeed{r}, `1 ","change_type":7};1`, upgrade+text(`{"type":"auth_success",}`)+text(`{"type":"subscription_ack",}`)+text(`{"type":"change","subscription_id":"s1","change_type":7}`))
+	f("kalamdb, an error", kalamFeed{r}, "refused", upgrade+text(`{"type":"error"}`))
+	f("centrifuge", centrifugeFeed{r}, `0 {"id":"1"};0 {"id":"2"};1`, upgrade+text(`{"id":1,"connect":{}}`+"\n"+`{"id":2,"subscribe":{}}`+"\n"+push(`{"id":"1"}`)+"\n"+push(`{"id":"2"}`)))
+	f("centrifuge, an error", centrifugeFeed{r}, "refused", upgrade+text(`{"id":2,"error":{"code":103}}`))
+	f("nats", natsFeed{}, `1 {"id":"1"};2`, "INFO {}\r\nPONG\r\nMSG bench 1 10\r\n{\"id\":\"1\"}\r\n")
+	f("nats, an error", natsFeed{}, "refused", "-ERR 'Slow Consumer'\r\n")
+}
+
+// TestTorrentsAreJudged: a row that comes twice, differs, or is not known does
+// not pass.
+func TestTorrentsAreJudged(t *testing.T) {
+	f := func(want string, bodies ...string) {
+		t.Helper()
+		r := &run{job: Job{Sockets: 1, PerSocket: 2}}
+		x := &torrent{r: r, flights: map[int64]*flying{7: {}}}
+		s, got := &follower{told: make([]int64, 2)}, ""
+		for i, b := range bodies {
+			if err := x.take(s, i%2, []byte(b)); err != nil {
+				got = err.Error()
+			}
+		}
+		if !strings.HasPrefix(got, want) || want == "" && (got != "" || x.arrived != 1) {
+			t.Errorf("%q: %s with %d rows, want %q", bodies, got, x.arrived, want)
+		}
+	}
+	f("", `{"id":"7"}`, `{"id":"7"}`)
+	f(`row "7" came once too often`, `{"id":"7"}`, `{"id":"7"}`, `{"id":"7"}`)
+	f(`row "8" came once too often`, `{"id":"8"}`)
+	f("row 7 is", `{"id":"7"}`, `{"id":"7","n":1}`)
+	f("delivery", `{}`)
+}

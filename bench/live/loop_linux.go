@@ -78,6 +78,12 @@ func (l *loop) dial(addr string, take func([]byte) (int, error)) (*conn, error) 
 	return c, nil
 }
 
+// drop closes a connection.
+func (l *loop) drop(c *conn) {
+	delete(l.conns, c.fd)
+	_ = syscall.Close(c.fd) // nothing is expected of it any more
+}
+
 // turn waits at most d for something to read and hands it on.
 func (l *loop) turn(d time.Duration) error {
 	ts := syscall.NsecToTimespec(max(d, 0).Nanoseconds())
@@ -89,7 +95,11 @@ func (l *loop) turn(d time.Duration) error {
 		return fmt.Errorf("wait for events: %w", e)
 	}
 	for i := range int(n) {
-		if err := l.read(l.conns[int(l.events[i].Fd)]); err != nil {
+		c := l.conns[int(l.events[i].Fd)]
+		if c == nil {
+			continue // it has just been dropped
+		}
+		if err := l.read(c); err != nil {
 			return err
 		}
 	}

@@ -14,7 +14,8 @@ type conn struct{}
 
 func newLoop() (*loop, error) { return nil, errors.New("the live client needs Linux") }
 
-func (*loop) close() {}
+func (*loop) close()     {}
+func (*loop) drop(*conn) {}
 func (*loop) dial(string, func([]byte) (int, error)) (*conn, error) {
 	return nil, errors.ErrUnsupported
 }

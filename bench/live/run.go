@@ -2,6 +2,7 @@ package live
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"runtime"
@@ -49,6 +50,14 @@ func Run(job Job, d load.Dialect) (Result, error) {
 		err = r.memory()
 	case Crowd:
 		err = r.crowd()
+	case Sustained:
+		err = r.sustained()
+	case Routing:
+		err = r.routing()
+	case Snapshot:
+		err = r.snapshot()
+	case Resume:
+		err = r.resume()
 	default:
 		err = fmt.Errorf("there is no scenario %q", job.Scenario)
 	}
@@ -87,13 +96,19 @@ func (r *run) connect() error {
 	return nil
 }
 
+// verb is how rows are inserted.
+func (r *run) verb() load.Verb { return cmp.Or(r.job.Verb, load.Insert) }
+
+// keysOf is how many rows one request inserts.
+func (r *run) keysOf() int64 { return r.verb().Keys() }
+
 // insert sends the next row on a connection that has nothing in flight.
 func (r *run) insert() (key int64, err error) {
 	w := r.idle[len(r.idle)-1]
 	r.idle = r.idle[:len(r.idle)-1]
 	w.key = r.job.First + r.next
-	r.next++
-	w.out = r.dialect.Append(w.out[:0], load.Insert, w.key, load.Number(w.key))
+	r.next += r.keysOf()
+	w.out = r.dialect.Append(w.out[:0], r.verb(), w.key, load.Number(w.key))
 	w.sent = time.Now()
 	return w.key, r.loop.write(w.c, w.out)
 }
@@ -104,7 +119,7 @@ func (w *writer) take(data []byte) (int, error) {
 	if err != nil || size == 0 {
 		return 0, err
 	}
-	if err := w.r.dialect.Check(load.Insert, w.key, load.Number(w.key), status, body); err != nil {
+	if err := w.r.dialect.Check(w.r.verb(), w.key, load.Number(w.key), status, body); err != nil {
 		return size, fmt.Errorf("answer for key %d: %w", w.key, err)
 	}
 	w.r.answers.Record(time.Since(w.sent))

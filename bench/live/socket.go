@@ -3,9 +3,7 @@ package live
 import (
 	"bytes"
 	"encoding/binary"
-	"encoding/json"
 	"fmt"
-	"strconv"
 )
 
 const (
@@ -83,15 +81,9 @@ func (r *run) open(n int, sql func(i int) string, event func(*socket, []byte) er
 		return nil, err
 	}
 	r.sockets = append(r.sockets, s)
-	hello := "GET /v1/ws?compress=false HTTP/1.1\r\nHost: " + r.job.Addr + "\r\nAuthorization: Bearer " + r.job.Token +
-		"\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: a2FsYW1kYiBiZW5jaCBrZQ==\r\n\r\n"
-	out := []byte(hello)
+	out := r.upgrade("/v1/ws?compress=false", "Authorization: Bearer "+r.job.Token+"\r\n")
 	for i := range n {
-		text, err := json.Marshal(map[string]any{"type": "subscribe", "subscription": map[string]string{"id": "s" + strconv.Itoa(i), "sql": sql(i)}})
-		if err != nil {
-			return nil, err
-		}
-		out = appendMasked(out, opText, text)
+		out = appendMasked(out, opText, subscribeMessage(i, sql(i), nil))
 	}
 	if err := r.loop.write(s.c, out); err != nil {
 		return nil, err
@@ -104,14 +96,10 @@ var headEnd = []byte("\r\n\r\n")
 // take acts on what has come: the answer to the upgrade, then frames.
 func (s *socket) take(data []byte) (used int, err error) {
 	if !s.upgraded {
-		end := bytes.Index(data, headEnd)
-		if end < 0 {
-			return 0, nil
+		if used, err = upgraded(data); used == 0 || err != nil {
+			return 0, err
 		}
-		if !bytes.HasPrefix(data, []byte("HTTP/1.1 101 ")) {
-			return 0, fmt.Errorf("upgrade was answered %.200q", data)
-		}
-		s.upgraded, used = true, end+len(headEnd)
+		s.upgraded = true
 	}
 	for {
 		op, payload, size := frame(data[used:])

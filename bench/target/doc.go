@@ -19,6 +19,8 @@ const (
 	Ceiling    = "ceiling"
 	EmptyHTTP  = "empty"
 	PocketBase = "pocketbase"
+	Centrifuge = "centrifuge"
+	NATS       = "nats"
 )
 
 // New returns the dialect that a job names.
@@ -32,6 +34,10 @@ func New(job load.Job) (load.Dialect, error) {
 		return newEmpty(job), nil
 	case PocketBase:
 		return newPocket(job), nil
+	case Centrifuge:
+		return &centrifuge{head: head("POST", "/publish", job.Addr, "")}, nil
+	case NATS:
+		return &nats{}, nil
 	}
 	return nil, fmt.Errorf("no dialect of target %q", job.Target)
 }

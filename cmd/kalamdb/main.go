@@ -45,7 +45,7 @@ func main() {
 
 const usage = `kalamdb [flags] [config.toml]
 kalamdb restore BACKUP --data-dir DIR [--archive PLACE [--until MOMENT]]
-kalamdb check --data-dir DIR
+kalamdb check --data-dir DIR [--rebuild [--yes]]
 
 The server of KalamDB. Without a file, server.toml is looked for in the working
 directory and beside the program.
@@ -60,7 +60,9 @@ directory and beside the program.
 restore copies a backup, a folder or a .tar.gz archive, to an empty data directory;
 the first start with that directory puts it in place. --archive brings it up to the
 end of an archive, or up to a MOMENT: a position, or a time as 2026-11-23T21:05:00Z. check reads all of a data
-directory that no server uses, and exits with 3 when something is wrong.
+directory that no server uses, and exits with 3 when something is wrong. --rebuild
+makes the list of its cold files anew from those files, says what it has found, and
+asks before it puts that list in place; --yes answers for you.
 `
 
 // flags are the command line.

@@ -36,9 +36,12 @@ func offline(args []string, stdout, stderr io.Writer) (code int, ran bool) {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if args[0] == commandRestore {
+	switch {
+	case args[0] == commandRestore:
 		err = server.Restore(ctx, o.restore, stdout)
-	} else {
+	case o.rebuild:
+		err = server.Rebuild(ctx, server.RebuildOptions{DataDir: o.restore.DataDir, Yes: o.yes, In: os.Stdin}, stdout)
+	default:
 		err = server.Check(ctx, o.restore.DataDir, stdout)
 	}
 	switch {
@@ -53,7 +56,10 @@ func offline(args []string, stdout, stderr io.Writer) (code int, ran bool) {
 }
 
 // offlineFlags are the command line of an offline command.
-type offlineFlags struct{ restore server.RestoreOptions }
+type offlineFlags struct {
+	restore      server.RestoreOptions
+	rebuild, yes bool
+}
 
 // parseOffline reads flags before and behind the place of the backup.
 func parseOffline(args []string) (o offlineFlags, err error) {
@@ -65,6 +71,10 @@ func parseOffline(args []string) (o offlineFlags, err error) {
 	if command == commandRestore {
 		set.StringVar(&o.restore.Archive, "archive", "", "")
 		set.StringVar(&until, "until", "", "")
+	}
+	if command == commandCheck {
+		set.BoolVar(&o.rebuild, "rebuild", false, "")
+		set.BoolVar(&o.yes, "yes", false, "")
 	}
 	for args = args[1:]; ; {
 		if err := set.Parse(args); err != nil {
@@ -80,6 +90,9 @@ func parseOffline(args []string) (o offlineFlags, err error) {
 	}
 	if o.restore.DataDir == "" {
 		return o, fmt.Errorf("%s: --data-dir is missing", command)
+	}
+	if o.yes && !o.rebuild {
+		return o, errors.New("check: --yes needs --rebuild")
 	}
 	if command == commandRestore && o.restore.From == "" {
 		return o, errors.New("restore: the place of the backup is missing")

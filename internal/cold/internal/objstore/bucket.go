@@ -20,6 +20,7 @@ import (
 	"io"
 	"path"
 	"strings"
+	"time"
 )
 
 // Bucket is the objects of one storage. It is safe for concurrent use.
@@ -36,11 +37,21 @@ type Bucket interface {
 	Remove(name string) error
 	// List returns the names in a folder in order, those of the base for ".".
 	List(folder string) ([]string, error)
+	// Walk visits all objects below a folder, "." for all of them, until visit
+	// returns an error. Folders come in no promised order.
+	Walk(folder string, visit func(Entry) error) error
 	// Usage returns free and total bytes of the place; 0 when it has no such
 	// figures.
 	Usage() (free, total uint64, err error)
 	// MakeBase makes the place of the objects, if that is for us to make.
 	MakeBase() error
+}
+
+// Entry is what a walk tells of an object.
+type Entry struct {
+	Name     string
+	Size     int64
+	Modified time.Time
 }
 
 // Upload is an object being written. Write is called by one goroutine; then

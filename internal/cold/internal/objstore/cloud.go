@@ -332,6 +332,34 @@ func (c *Cloud) List(folder string) ([]string, error) {
 	return slices.Compact(names), nil
 }
 
+// Walk visits all objects below a folder.
+func (c *Cloud) Walk(folder string, visit func(Entry) error) error {
+	prefix := ""
+	if folder != "." {
+		if err := checkName(folder); err != nil {
+			return err
+		}
+		prefix = folder + "/"
+	}
+	for token := blob.FirstPageToken; len(token) > 0; {
+		var page []*blob.ListObject
+		var next []byte
+		if err := c.try("list", folder, c.o.Deadline, func(ctx context.Context) (err error) {
+			page, next, err = c.bucket.ListPage(ctx, token, 1000, &blob.ListOptions{Prefix: prefix})
+			return err
+		}); err != nil {
+			return err
+		}
+		for _, o := range page {
+			if err := visit(Entry{Name: o.Key, Size: o.Size, Modified: o.ModTime}); err != nil {
+				return err
+			}
+		}
+		token = next
+	}
+	return nil
+}
+
 // Usage knows nothing: an object store has no end.
 func (c *Cloud) Usage() (free, total uint64, err error) { return 0, 0, nil }
 

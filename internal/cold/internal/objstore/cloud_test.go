@@ -91,6 +91,15 @@ func roundTrip(t *testing.T, c *Cloud) {
 	if err != nil || len(names) != 4 || names[0] != "batch-0.parquet" {
 		t.Errorf("the folder holds %q, %v", names, err)
 	}
+	for _, folder := range []string{".", "app"} {
+		walked := map[string]int64{}
+		if err := c.Walk(folder, func(e Entry) error { walked[e.Name] = e.Size; return nil }); err != nil || len(walked) != 4 || walked["app/t%41/batch-0.parquet"] < 0 {
+			t.Errorf("a walk of %s met %v, %v", folder, walked, err)
+		}
+	}
+	if err := c.Walk("ap", func(e Entry) error { return fmt.Errorf("met %s", e.Name) }); err != nil {
+		t.Errorf("a walk of a folder that is not there: %v", err)
+	}
 	for _, name := range names {
 		if err := c.Remove("app/t%41/" + name); err != nil {
 			t.Error(err)

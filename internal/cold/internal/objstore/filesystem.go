@@ -184,6 +184,31 @@ func (s *Filesystem) List(folder string) ([]string, error) {
 	return names, err
 }
 
+// Walk visits all objects below a folder. What goes away meanwhile is passed over.
+func (s *Filesystem) Walk(folder string, visit func(Entry) error) error {
+	names, err := s.List(folder)
+	if err != nil {
+		return fmt.Errorf("list folder %s: %w", folder, err)
+	}
+	for _, name := range names {
+		name = path.Join(folder, name)
+		info, err := s.fs.Stat(path.Join(s.base, name))
+		switch {
+		case disk.IsNotExist(err):
+		case err != nil:
+			return fmt.Errorf("look at %s: %w", name, err)
+		case info.IsDir():
+			err = s.Walk(name, visit)
+		default:
+			err = visit(Entry{Name: name, Size: info.Size(), Modified: info.ModTime()})
+		}
+		if err != nil && !disk.IsNotExist(err) {
+			return err
+		}
+	}
+	return nil
+}
+
 // Usage returns the free and the total bytes under the base.
 func (s *Filesystem) Usage() (free, total uint64, err error) { return s.fs.Usage(s.base) }
 

@@ -13,7 +13,13 @@ import (
 // openOn opens a database on a disk.
 func openOn(t testing.TB, mem *disk.Mem) (*core.DB, *core.DB) {
 	t.Helper()
-	db, err := testkit.Open(mem, testkit.NewClock(), nil)
+	return openWith(t, mem, nil)
+}
+
+// openWith is openOn with options.
+func openWith(t testing.TB, mem *disk.Mem, change func(*core.Options)) (*core.DB, *core.DB) {
+	t.Helper()
+	db, err := testkit.Open(mem, testkit.NewClock(), change)
 	if err != nil {
 		t.Fatal(err)
 	}

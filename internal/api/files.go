@@ -168,6 +168,8 @@ func (s *Server) flat(ctx *fasthttp.RequestCtx, err error) {
 	if !known || code == fault.Internal {
 		w, message = wires[fault.Internal], "Failed to read file"
 		s.o.Logger.Error("download failed", "path", string(ctx.Path()), "error", err)
+	} else if code == fault.ServerBusy {
+		s.o.Logger.Warn("download refused", "path", string(ctx.Path()), "error", err)
 	}
 	s.stats.failed(code)
 	isJSON(ctx, w.status)
@@ -242,9 +244,10 @@ func (s *Server) send(ctx *fasthttp.RequestCtx, d download) {
 	}
 	ctx.SetStatusCode(status)
 	ctx.SetContentType(d.kind)
+	where := string(ctx.Path()) // ctx is another's when the body has been sent
 	ctx.Response.SetBodyStream(&sending{from: body, extend: func() error {
 		return ctx.SetWriteDeadline(time.Now().Add(writeTimeout))
-	}}, int(n))
+	}, failed: func(err error) { s.o.Logger.Error("a download broke off", "path", where, "error", err) }}, int(n))
 }
 
 // rangeOf reads a Range of one stretch; any other form is not obeyed.
@@ -287,6 +290,7 @@ func rangeOf(header string, size int64) (from, n int64, status int) {
 type sending struct {
 	from   io.ReadCloser
 	extend func() error // gives the next piece its time to be written
+	failed func(error)  // hears why bytes could not be read
 }
 
 // Read implements io.Reader.
@@ -294,7 +298,11 @@ func (b *sending) Read(p []byte) (int, error) {
 	if err := b.extend(); err != nil {
 		return 0, err
 	}
-	return b.from.Read(p)
+	n, err := b.from.Read(p)
+	if err != nil && err != io.EOF {
+		b.failed(err)
+	}
+	return n, err
 }
 
 // Close ends the download.

@@ -19,6 +19,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"kalamdb/internal/auth"
+	"kalamdb/internal/core"
 	"kalamdb/internal/disk"
 )
 
@@ -41,6 +42,12 @@ func serve(t testing.TB, change func(*Options)) *edge {
 	t.Helper()
 	mem := disk.NewMem()
 	db, accounts := openOn(t, mem)
+	return serveDB(t, mem, db, accounts, change)
+}
+
+// serveDB is serve for a database that is open.
+func serveDB(t testing.TB, mem *disk.Mem, db, accounts *core.DB, change func(*Options)) *edge {
+	t.Helper()
 	passwords, err := auth.NewPasswords(auth.PasswordOptions{Cost: 4})
 	if err != nil {
 		t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"path"
 	"strconv"
@@ -13,6 +14,7 @@ import (
 
 	"kalamdb/internal/cold/internal/objstore"
 	"kalamdb/internal/disk"
+	"kalamdb/internal/fault"
 	"kalamdb/internal/schema"
 )
 
@@ -78,7 +80,7 @@ func (t *Tier) PutBlob(st schema.Storage, b *schema.Blob, from *Staged) error {
 	defer f.Close()
 	u, err := bucket.Create(b.Path)
 	if err != nil {
-		return err
+		return unreachable(st, err)
 	}
 	sum := sha256.New()
 	n, err := io.Copy(u, io.TeeReader(f, sum))
@@ -87,12 +89,23 @@ func (t *Tier) PutBlob(st schema.Storage, b *schema.Blob, from *Staged) error {
 	}
 	if err != nil {
 		u.Abort()
-		return fmt.Errorf("write %s: %w", b.Path, err)
+		return unreachable(st, fmt.Errorf("write %s: %w", b.Path, err))
 	}
-	return u.Finish()
+	return unreachable(st, u.Finish())
 }
 
-// OpenBlob opens the bytes of a blob from an offset on, n of them.
+// unreachable makes an error of an object store that does not answer, or that
+// has too much to do, one that a user may read and try again after.
+func unreachable(st schema.Storage, err error) error {
+	var refused *objstore.Refused
+	if !errors.As(err, &refused) || !refused.Passing {
+		return err
+	}
+	return fault.Wrap(fault.ServerBusy, err, "the storage '%s' does not answer; try again in a moment", st.ID)
+}
+
+// OpenBlob opens the bytes of a blob from an offset on, n of them. All of them are
+// held against their checksum: when it is another, the last piece is ErrDamaged.
 func (t *Tier) OpenBlob(st schema.Storage, b *schema.Blob, offset, n int64) (io.ReadCloser, error) {
 	bucket, err := t.storage(st)
 	if err != nil {
@@ -100,20 +113,40 @@ func (t *Tier) OpenBlob(st schema.Storage, b *schema.Blob, offset, n int64) (io.
 	}
 	object, size, err := bucket.Open(b.Path)
 	if err != nil {
-		return nil, err
+		return nil, unreachable(st, err)
 	}
 	if size != b.Size {
 		_ = object.Close() // the length is the error to report
 		return nil, fmt.Errorf("%s has %d bytes instead of %d: %w", b.Path, size, b.Size, ErrDamaged)
 	}
 	section := io.NewSectionReader(object, offset, n)
-	return &blobReader{bufio.NewReaderSize(section, int(min(max(n, 16), blobPiece))), object}, nil
+	r := &blobReader{from: bufio.NewReaderSize(section, int(min(max(n, 16), blobPiece))), object: object, blob: b}
+	if offset == 0 && n == b.Size {
+		r.sum = sha256.New()
+	}
+	return r, nil
 }
 
 // blobReader reads a blob from the beginning of its section to the end.
 type blobReader struct {
-	*bufio.Reader
+	from   *bufio.Reader
 	object objstore.Object
+	blob   *schema.Blob
+	sum    hash.Hash // of what was read; nil for a part
+	read   int64
+}
+
+// Read implements io.Reader.
+func (r *blobReader) Read(p []byte) (int, error) {
+	n, err := r.from.Read(p)
+	if r.sum == nil {
+		return n, err
+	}
+	r.sum.Write(p[:n])
+	if r.read += int64(n); n > 0 && r.read == r.blob.Size && hex.EncodeToString(r.sum.Sum(nil)) != r.blob.SHA256 {
+		return 0, fmt.Errorf("%s does not have the bytes that were stored: %w", r.blob.Path, ErrDamaged)
+	}
+	return n, err
 }
 
 // Close ends the reading.

@@ -143,6 +143,7 @@ func (m *Maintainer) StoreBlobs(ctx context.Context, t *schema.Table, scope sche
 	}
 	if err != nil {
 		u.Release(context.WithoutCancel(ctx))
+		m.o.Logger.Warn("files could not be stored", "table", t.QualifiedName(), "storage", st.ID, "error", err)
 		return nil, err
 	}
 	m.blobs.stats.stored.Add(int64(len(u.Blobs)))

@@ -35,6 +35,8 @@ type Refused struct {
 	Attempts int
 	// Missing says that the object is not there.
 	Missing bool
+	// Passing says that it may succeed later: the store was tried often enough.
+	Passing bool
 }
 
 // Error returns the sentence.
@@ -65,7 +67,7 @@ func (c *Cloud) try(operation, name string, deadline time.Duration, run func(con
 		}
 		if attempt >= c.o.Attempts || permanent(err) {
 			return &Refused{
-				Bucket: c.o.Bucket, Operation: operation, Name: name, Reason: c.describe(err, deadline), Attempts: attempt, Missing: missing(err),
+				Bucket: c.o.Bucket, Operation: operation, Name: name, Reason: c.describe(err, deadline), Attempts: attempt, Missing: missing(err), Passing: !permanent(err),
 			}
 		}
 		c.retry.Add(1)

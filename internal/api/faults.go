@@ -206,6 +206,8 @@ func (s *Server) fail(ctx *fasthttp.RequestCtx, q *sqlRequest, err error) {
 	s.stats.failed(fault.CodeOf(err))
 	if r.status == fasthttp.StatusInternalServerError {
 		s.o.Logger.Error("request failed", "request", id, "user", q.user(), "error", err)
+	} else if fault.Is(err, fault.ServerBusy) && fault.Of(err).Unwrap() != nil {
+		s.o.Logger.Warn("request refused", "request", id, "user", q.user(), "error", err) // the cause is for operators
 	}
 	isJSON(ctx, r.status)
 	if r.retry != "" {

@@ -64,7 +64,6 @@ func serveBucket(t *testing.T) (*edge, *objectStore) {
 	e.sql(t, "root", "system", fmt.Sprintf(`CREATE NAMESPACE app;
 		CREATE STORAGE far TYPE s3 BUCKET '%s' REGION 'us-east-1' CREDENTIALS '{"access_key_id":"%s","secret_access_key":"%s"}' CONFIG '{"endpoint":"%s","path_style":true}';
 		CREATE TABLE app.note (id BIGINT PRIMARY KEY, body TEXT, f FILE) WITH (TYPE='USER', STORAGE_ID='far');
-		CREATE TABLE app.doc (id BIGINT PRIMARY KEY, f FILE) WITH (TYPE='SHARED', ACCESS_LEVEL='public', STORAGE_ID='far');
 		CREATE USER 'al' WITH PASSWORD 'Secret-123' ROLE user`, name, s3.Access, s3.Secret, front.URL))
 	return e, b
 }

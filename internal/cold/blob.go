@@ -80,7 +80,7 @@ func (t *Tier) PutBlob(st schema.Storage, b *schema.Blob, from *Staged) error {
 	defer f.Close()
 	u, err := bucket.Create(b.Path)
 	if err != nil {
-		return unreachable(st, err)
+		return unreachable(st.ID, err)
 	}
 	sum := sha256.New()
 	n, err := io.Copy(u, io.TeeReader(f, sum))
@@ -89,19 +89,19 @@ func (t *Tier) PutBlob(st schema.Storage, b *schema.Blob, from *Staged) error {
 	}
 	if err != nil {
 		u.Abort()
-		return unreachable(st, fmt.Errorf("write %s: %w", b.Path, err))
+		return unreachable(st.ID, fmt.Errorf("write %s: %w", b.Path, err))
 	}
-	return unreachable(st, u.Finish())
+	return unreachable(st.ID, u.Finish())
 }
 
 // unreachable makes an error of an object store that does not answer, or that
 // has too much to do, one that a user may read and try again after.
-func unreachable(st schema.Storage, err error) error {
+func unreachable(storage string, err error) error {
 	var refused *objstore.Refused
 	if !errors.As(err, &refused) || !refused.Passing {
 		return err
 	}
-	return fault.Wrap(fault.ServerBusy, err, "the storage '%s' does not answer; try again in a moment", st.ID)
+	return fault.Wrap(fault.ServerBusy, err, "the storage '%s' does not answer; try again in a moment", storage)
 }
 
 // OpenBlob opens the bytes of a blob from an offset on, n of them. All of them are
@@ -113,7 +113,7 @@ func (t *Tier) OpenBlob(st schema.Storage, b *schema.Blob, offset, n int64) (io.
 	}
 	object, size, err := bucket.Open(b.Path)
 	if err != nil {
-		return nil, unreachable(st, err)
+		return nil, unreachable(st.ID, err)
 	}
 	if size != b.Size {
 		_ = object.Close() // the length is the error to report

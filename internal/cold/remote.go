@@ -283,7 +283,7 @@ func (c *copies) forget(number uint64) {
 func (c *copies) fetch(l *localCopy, f schema.File, bucket objstore.Bucket) error {
 	object, size, err := bucket.Open(f.Path)
 	if err != nil {
-		return err
+		return unreachable(f.StorageID, err)
 	}
 	defer func() { _ = object.Close() }() // it was only read
 	if size != f.Size {
@@ -307,7 +307,7 @@ func (c *copies) fetch(l *localCopy, f schema.File, bucket objstore.Bucket) erro
 		c.fetched.bytes += size
 		c.mu.Unlock()
 	}
-	return err
+	return unreachable(f.StorageID, err)
 }
 
 func copyParts(to io.Writer, from io.ReaderAt, size int64) error {

@@ -23,6 +23,7 @@ type objectStore struct {
 	mu      sync.Mutex
 	objects map[string][]byte
 	asked   int
+	busy    bool // answers nothing else
 }
 
 // ServeHTTP implements http.Handler.
@@ -30,7 +31,12 @@ func (s *objectStore) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	data, ok := s.objects[strings.TrimPrefix(r.URL.Path, "/bucket/")]
 	s.asked++
+	busy := s.busy
 	s.mu.Unlock()
+	if busy {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		return
+	}
 	if !ok {
 		w.WriteHeader(http.StatusNotFound)
 		return
@@ -106,6 +112,34 @@ func TestCopies(t *testing.T) {
 	}
 	if s := tier.Stats(); s.CopyBytes > 80 {
 		t.Errorf("at the end: %+v", s)
+	}
+}
+
+// A file of a store that does not answer is SERVER_BUSY, without what the store
+// said, and it comes when the store answers again; one that is not there is not.
+func TestCopiesOfABusyStore(t *testing.T) {
+	tier, store, st := farTier(t, 100)
+	bucket, err := tier.storage(st)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := store.put(1, 40)
+	f.StorageID = st.ID
+	for _, busy := range []bool{true, false} {
+		store.mu.Lock()
+		store.busy = busy
+		store.mu.Unlock()
+		o, _, err := tier.object(bucket, f)
+		if busy && (!fault.Is(err, fault.ServerBusy) || fault.Of(err).Message != "the storage 'far' does not answer; try again in a moment") || !busy && err != nil {
+			t.Errorf("busy %t: %v", busy, err)
+		}
+		if err == nil {
+			_ = o.Close()
+		}
+	}
+	f.Number, f.Path = 2, "t/other.parquet"
+	if _, _, err := tier.object(bucket, f); err == nil || fault.Is(err, fault.ServerBusy) {
+		t.Errorf("a missing file: %v", err)
 	}
 }
 

@@ -30,9 +30,6 @@ func passed(table string, i int) string {
 // routing gives each table its crowd, then inserts into them in turn, one row at
 // a time, and times the event at the one subscription that selects it.
 func (r *run) routing() error {
-	if err := r.connect(); err != nil {
-		return err
-	}
 	memory := func(step int) error {
 		if err := r.rest(r.job.Settle); err != nil {
 			return err
@@ -52,7 +49,7 @@ func (r *run) routing() error {
 			return err
 		}
 		key, err := inserted(body)
-		if err != nil || at == nil || key != r.writers[0].key {
+		if err != nil || at == nil || key != r.job.First+r.next-1 {
 			return fmt.Errorf("row %d came twice, or was never inserted: %w", key, err)
 		}
 		events.Record(time.Since(at.sent))
@@ -72,6 +69,9 @@ func (r *run) routing() error {
 		if err := memory(r.job.Steps[i]); err != nil {
 			return err
 		}
+	}
+	if err := r.connect(); err != nil {
+		return err
 	}
 	r.result.Routes = make([][]Quantiles, len(r.job.Tables))
 	for round := range r.job.Rounds {

@@ -29,5 +29,8 @@
 //   - a peer of deliveries is that, a feed in package live, and a kind of the
 //     program in peers/fanout.
 //
+// Where deliveries stand beside what was aimed at is said in
+// docs/decisions/027-deliveries-beside-peers.md.
+//
 // Goroutines: those of package proc. Locks: none.
 package main

@@ -33,6 +33,7 @@ type options struct {
 	out     string // report; "" is one of bench/results for a full run
 	peers   bool
 	pin     bool
+	crowd   int // most subscriptions of the scenario "routing"
 }
 
 func main() {
@@ -92,6 +93,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	set.StringVar(&o.out, "out", "", "file of the report, - for none; when empty, a file of bench/results if everything is run")
 	set.BoolVar(&o.peers, "peers", true, "measure PocketBase and PostgreSQL too; clients are built by go build, which may fetch what they need, PostgreSQL 15 is that of Debian's package postgresql-15")
 	set.BoolVar(&o.pin, "pin", false, "run servers on CPU 0 and the load client on CPU 1")
+	set.IntVar(&o.crowd, "crowd", 1_000_000, "most subscriptions beside which rows are routed; a million takes minutes and some GB")
 	if err := set.Parse(args); err != nil {
 		return o, err
 	}
@@ -101,8 +103,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	if o.short {
 		o.rounds, o.seconds, o.rows = 1, 0.15, 2000
 	}
-	if o.rounds < 1 || o.seconds <= 0 || o.rows < 1 {
-		return o, errors.New("rounds, seconds and rows must be positive")
+	if o.rounds < 1 || o.seconds <= 0 || o.rows < 1 || o.crowd < 1 {
+		return o, errors.New("rounds, seconds, rows and crowd must be positive")
 	}
 	return o, o.checkOnly()
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"kalamdb/bench/live"
@@ -38,6 +39,7 @@ func runRouting(ctx context.Context, b *bench) error {
 	if b.short {
 		steps, settle = []int{1, 100}, 200*time.Millisecond
 	}
+	steps = slices.DeleteFunc(steps, func(n int) bool { return n > b.crowd })
 	job := live.Job{Scenario: live.Routing, Steps: steps, Rounds: b.rounds, Settle: settle, Job: load.Job{Conns: 1, Warm: b.warm(), Measure: b.window()}}
 	for _, n := range steps {
 		t := fmt.Sprintf("bench.crowd_%d", n)

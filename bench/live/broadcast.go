@@ -23,9 +23,6 @@ type round struct {
 // broadcast inserts one row at a time and times the last of its deliveries,
 // every second time through the ceiling program.
 func (r *run) broadcast() error {
-	if err := r.connect(); err != nil {
-		return err
-	}
 	at := &round{number: 1}
 	event := func(s *socket, payload []byte) error { return at.take(s, payload) }
 	for range r.job.Sockets {
@@ -35,6 +32,9 @@ func (r *run) broadcast() error {
 		}
 		s.keep = true
 		at.seen = append(at.seen, make([]int, r.job.PerSocket))
+	}
+	if err := r.connect(); err != nil {
+		return err
 	}
 	total := r.job.Sockets * r.job.PerSocket
 	// The first round warms and gives the bytes for the ceiling.

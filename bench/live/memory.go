@@ -48,14 +48,14 @@ func (r *Result) Slope() (anonymous, rss float64) {
 
 // crowd inserts rows, one at a time, that no subscription selects.
 func (r *run) crowd() error {
-	if err := r.connect(); err != nil {
-		return err
-	}
 	for len(r.sockets) < r.job.Sockets {
 		n := len(r.sockets) * r.job.PerSocket
 		if _, err := r.open(r.job.PerSocket, func(i int) string { return r.rare(n + i) }, nothing); err != nil {
 			return err
 		}
+	}
+	if err := r.connect(); err != nil {
+		return err
 	}
 	start := time.Now()
 	from := start.Add(r.job.Warm)

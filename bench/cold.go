@@ -270,7 +270,7 @@ func (s *server) job(ctx context.Context, text string) (wall, cpu float64, err e
 			break
 		}
 		select {
-		case <-time.After(10 * time.Millisecond):
+		case <-time.After(100 * time.Millisecond): // seldom, for a flush gives way to statements
 		case <-ctx.Done():
 			return 0, 0, ctx.Err()
 		}

@@ -152,6 +152,7 @@ func (s *Compaction) keys() []key {
 func (s *Cold) keys() []key {
 	return []key{
 		{"cold.grace", &s.Grace, "10m", "How long a file stays after a compacted one has taken its place, for those who have read a manifest.", limits{}},
+		{"cold.orphan_age", &s.OrphanAge, "24h", "How old a cold file that nobody names is before it is removed; 0 keeps them all.", limits{}},
 		{"cold.pack_scopes", &s.PackScopes, "64", "When one flush of a USER table meets more users than these with few rows each, they share files.", positive},
 		{"cold.min_file_rows", &s.MinFileRows, "10000", "Hot rows from which on a user has a file of his own in such a flush.", limits{min: 1, max: math.MaxInt32}},
 		{"cold.cache_bytes", &s.CacheBytes, "1GiB", "Bytes on disk that local copies of files of object storages may take; a statement that needs more at once is refused.", limits{min: 1 << 20}},

@@ -128,6 +128,7 @@ type Exports struct {
 // Cold is section [cold].
 type Cold struct {
 	Grace       time.Duration
+	OrphanAge   time.Duration
 	PackScopes  int
 	MinFileRows int64
 	CacheBytes  int64

@@ -60,7 +60,7 @@ func (db *DB) compose() error {
 		Committer: proposer, View: local.View, OldestView: local.OldestView, Jobs: db.jobs, Cold: o.Cold, Store: o.Store, Version: o.Version, Relations: db.relations,
 		Now: o.Now, Logger: o.Logger, HistoryAge: o.HistoryAge, HistoryBytes: o.HistoryBytes,
 		DeletedRetention: o.DeletedRetention, JobRetention: o.Jobs.Retention, Flush: o.Flush, Definitions: local.Definitions,
-		Compaction: o.Compaction, Grace: o.ColdGrace, Archive: o.Archive, ExportRetention: o.ExportRetention, EndLive: db.endLive,
+		Compaction: o.Compaction, Grace: o.ColdGrace, OrphanAge: o.OrphanAge, Archive: o.Archive, ExportRetention: o.ExportRetention, EndLive: db.endLive,
 		Statements: db.stats.statements.Load,
 	})
 	db.registerViews()

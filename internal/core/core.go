@@ -101,6 +101,9 @@ type Options struct {
 	Compaction maint.Compaction
 	// ColdGrace is how long replaced cold files stay; see maint.Options.Grace.
 	ColdGrace time.Duration
+	// OrphanAge is how old cold files that nobody names are before they are removed;
+	// see maint.Options.OrphanAge.
+	OrphanAge time.Duration
 	// Archive says where the commands of commits are shipped to; the Store keeps
 	// them when its ArchiveBytes are set.
 	Archive maint.ArchiveOptions

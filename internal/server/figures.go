@@ -100,6 +100,8 @@ func (s *Server) coreFigures() []figure {
 		counter("flush_rows_total", "Rows moved to cold files.", d.Maint.FlushedRows),
 		counter("flush_files_total", "Cold files adopted.", d.Maint.FlushedFiles),
 		counter("cold_purged_rows_total", "Deleted rows purged.", d.Maint.PurgedRows),
+		counter("cold_orphans_removed_total", "Cold files removed that nobody named.", d.Maint.Orphans),
+		counter("cold_orphans_removed_bytes_total", "Their bytes.", d.Maint.OrphanBytes),
 		counter("files_stored_total", "Files of FILE columns stored.", d.Files.Stored),
 		counter("files_stored_bytes_total", "Their bytes.", d.Files.StoredBytes),
 		counter("files_removed_total", "Files of FILE columns removed, as no row refers to them.", d.Files.Removed),

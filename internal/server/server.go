@@ -234,7 +234,7 @@ func (s *Server) coreOptions(passwords *auth.Passwords) core.Options {
 			MaxBytes: c.Files.MaxSize, MaxFiles: c.Files.MaxFiles, Types: c.Files.AllowedTypes, Uploads: c.Files.MaxUploads,
 		},
 		Jobs:       core.JobOptions{Workers: c.Jobs.MaxConcurrent, Queue: c.Jobs.Queue, Retention: c.Jobs.Retention},
-		HistoryAge: c.Live.HistoryAge, HistoryBytes: c.Live.HistoryBytes, Flush: s.flushOptions(), Compaction: s.compaction(), ColdGrace: cmp.Or(c.Cold.Grace, -1),
+		HistoryAge: c.Live.HistoryAge, HistoryBytes: c.Live.HistoryBytes, Flush: s.flushOptions(), Compaction: s.compaction(), ColdGrace: cmp.Or(c.Cold.Grace, -1), OrphanAge: cmp.Or(c.Cold.OrphanAge, -1),
 		Archive:             maint.ArchiveOptions{Storage: c.Archive.Storage, Folder: c.Archive.Folder, Every: c.Archive.Interval, SegmentBytes: c.Archive.SegmentBytes},
 		IgnoreForeignKeys:   c.SQL.IgnoreForeignKeys,
 		DropWithSubscribers: c.DDL.DropWithSubscribers, DropNonemptyNamespace: c.DDL.DropNonemptyNamespace,

@@ -81,6 +81,9 @@ type Options struct {
 	// Grace is how long a file stays after a compacted one has taken its place, for
 	// readers of manifests; DefaultGrace when 0, none when negative.
 	Grace time.Duration
+	// OrphanAge is how old a file that nobody names must be to be removed;
+	// DefaultOrphanAge when 0, never when negative. It is looked for as often.
+	OrphanAge time.Duration
 	// SliceRows is how many rows a flush or a compaction moves with one command,
 	// and at most 2,048, which it is when 0.
 	SliceRows int
@@ -134,7 +137,7 @@ type Maintainer struct {
 		err    error
 	}
 	removable atomic.Bool // files may wait for their removal
-	stats     struct{ rows, files, removed, purged atomic.Int64 }
+	stats     struct{ rows, files, removed, purged, orphans, orphanBytes atomic.Int64 }
 	flushes   *flushes // what the schedule knows
 	streams   *streams // what is known of STREAM tables
 	blobs     *blobs
@@ -161,6 +164,7 @@ func New(o Options) *Maintainer {
 	set(&o.DeletedRetention, 7*24*time.Hour)
 	set(&o.JobRetention, 30*24*time.Hour)
 	set(&o.Grace, DefaultGrace)
+	set(&o.OrphanAge, DefaultOrphanAge)
 	set(&o.ExportRetention, DefaultExportRetention)
 	set(&o.Tick, 10*time.Second)
 	set(&o.PurgeEvery, time.Hour)
@@ -213,6 +217,9 @@ func New(o Options) *Maintainer {
 // Stats are figures since the start.
 type Stats struct {
 	FlushedRows, FlushedFiles, RemovedFiles, PurgedRows int64
+	// Orphans are files that nobody named and that were removed, OrphanBytes their
+	// bytes.
+	Orphans, OrphanBytes int64
 
 	Archive ArchiveStats
 }
@@ -221,6 +228,7 @@ type Stats struct {
 func (m *Maintainer) Stats() Stats {
 	return Stats{
 		FlushedRows: m.stats.rows.Load(), FlushedFiles: m.stats.files.Load(), RemovedFiles: m.stats.removed.Load(), PurgedRows: m.stats.purged.Load(),
+		Orphans: m.stats.orphans.Load(), OrphanBytes: m.stats.orphanBytes.Load(),
 		Archive: m.ArchiveStats(),
 	}
 }
@@ -248,7 +256,8 @@ func (m *Maintainer) keepOrder(ctx context.Context) {
 	defer tick.Stop()
 	purge := time.NewTicker(m.o.PurgeEvery)
 	defer purge.Stop()
-	looked := m.o.Now() // for files to compact
+	looked := m.o.Now()  // for files to compact
+	var walked time.Time // for orphans
 	for {
 		select {
 		case <-ctx.Done():
@@ -264,6 +273,10 @@ func (m *Maintainer) keepOrder(ctx context.Context) {
 			m.try(ctx, "purge tombstones", m.Purge)
 			m.try(ctx, "prune jobs", m.PruneJobs)
 			m.try(ctx, "remove exports", m.RemoveExports)
+			if now := m.o.Now(); now.Sub(walked) >= m.o.OrphanAge {
+				walked = now
+				m.try(ctx, "remove orphans", m.RemoveOrphans)
+			}
 		}
 	}
 }

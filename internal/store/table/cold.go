@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path"
 	"strconv"
+	"strings"
 
 	"kalamdb/internal/fault"
 	"kalamdb/internal/schema"
@@ -166,6 +167,18 @@ func (w *Writer) ReserveFile(b *store.Batch, f schema.File) (schema.File, error)
 	store.SetNextNumber(b, folder, next+1)
 	w.watches.begin(&f)
 	return f, w.putFile(&f)
+}
+
+// GaveName reports whether ReserveFile has given out the path of a file, numbered
+// as it numbers them, for a storage.
+func GaveName(r store.Reader, storage, file string) (bool, error) {
+	_, digits, _ := strings.Cut(strings.TrimSuffix(path.Base(file), ".parquet"), "-")
+	n, err := strconv.ParseUint(digits, 10, 64)
+	if err != nil {
+		return false, nil
+	}
+	next, err := store.NextNumber(r, store.Number("folder/"+storage+"/"+path.Dir(file)))
+	return next > 1 && n < next-1, err
 }
 
 func (w *Writer) putFile(f *schema.File) error {

@@ -26,7 +26,7 @@ func (p *statementParser) statement() (Statement, error) {
 		return p.grammar()
 	}
 	switch p.word() {
-	case "SELECT", "WITH", "VALUES", "UPDATE", "DELETE":
+	case "SELECT", "WITH", "VALUES", "TABLE", "UPDATE", "DELETE":
 		return p.grammar()
 	case "INSERT":
 		return p.insert()
@@ -109,7 +109,7 @@ func (p *statementParser) insert() (Statement, error) {
 func (p *statementParser) explain() (Statement, error) {
 	p.i++
 	e := &Explain{Format: "text"}
-	if p.punct('(') && !p.atFrom(p.i+1, "SELECT") && !p.atFrom(p.i+1, "WITH") && !p.atFrom(p.i+1, "VALUES") && !p.punctAt(p.i+1, '(') {
+	if p.punct('(') && !p.atFrom(p.i+1, "SELECT") && !p.atFrom(p.i+1, "WITH") && !p.atFrom(p.i+1, "VALUES") && !p.atFrom(p.i+1, "TABLE") && !p.punctAt(p.i+1, '(') {
 		if err := p.explainOptions(e); err != nil {
 			return nil, err
 		}
@@ -118,7 +118,7 @@ func (p *statementParser) explain() (Statement, error) {
 		e.Verbose = p.accept("VERBOSE")
 	}
 	switch p.word() {
-	case "SELECT", "WITH", "VALUES", "UPDATE", "DELETE", "INSERT":
+	case "SELECT", "WITH", "VALUES", "TABLE", "UPDATE", "DELETE", "INSERT":
 	default:
 		if !p.punct('(') {
 			return nil, p.unexpected()

@@ -34,7 +34,7 @@ func (p *statementParser) createView(replace bool) (Statement, error) {
 	from := p.offset()
 	p.slots = nil // what is stored has no automatic parameters
 	switch p.word() {
-	case "SELECT", "WITH", "VALUES":
+	case "SELECT", "WITH", "VALUES", "TABLE":
 	default:
 		if !p.punct('(') {
 			return nil, p.unexpected()

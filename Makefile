@@ -12,15 +12,17 @@ ONLY ?=
 SCALE ?= 0.1
 export CGO_ENABLED = 1
 
-.PHONY: all build s3server fmt check test race logic e2e fuzz torture torture-live metamorphic bench tpch arch demo run gen
+.PHONY: all build s3server pyiceberg fmt check test race logic e2e fuzz torture torture-live metamorphic bench tpch arch demo run gen
 
 all: build
 
 build: ; $(GO) build -o bin/ ./cmd/kalamdb ./cmd/kalam
 s3server: ; cd test/s3server && $(GO) build -o ../../bin/versitygw github.com/versity/versitygw/cmd/versitygw
+pyiceberg: bin/pyiceberg/ready
+bin/pyiceberg/ready: test/e2e/testdata/pyiceberg/requirements.txt ; python3 -m venv --clear bin/pyiceberg && bin/pyiceberg/bin/pip install -q --disable-pip-version-check --no-deps -r $< && touch $@
 fmt: ; gofmt -w bench cmd examples internal sdk test
 check: ; $(GO) run ./test/runner check
-test: s3server ; $(GO) run ./test/runner test
+test: s3server pyiceberg ; $(GO) run ./test/runner test
 race: ; $(GO) test -race ./internal/core/... ./internal/api/...
 logic: $(if $(findstring s3,$(CONFIG)),s3server) ; $(GO) test ./test/logic -count=1 -args -config=$(CONFIG) -files='$(FILES)' $(if $(REWRITE),-rewrite)
 e2e: build ; $(GO) test ./test/e2e ./test/protocol -count=1

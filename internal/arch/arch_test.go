@@ -36,6 +36,7 @@ var homes = map[string][]string{
 	"github.com/pganalyze/pg_query_go": {"sql/parse"},
 	"github.com/parquet-go":            {"cold/internal/parquet"},
 	"github.com/apache/arrow-go":       {"cold/internal/parquet"},
+	"github.com/apache/iceberg-go":     {"cold/internal/iceberg"},
 	"gocloud.dev":                      {"cold/internal/objstore"},
 	"github.com/aws":                   {"cold/internal/objstore"},
 	"github.com/Azure":                 {"cold/internal/objstore"},

@@ -2,6 +2,7 @@ package core
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"kalamdb/internal/auth"
@@ -153,6 +154,23 @@ func accessOf(options []parse.Option) schema.Access {
 	return ""
 }
 
+// icebergOption publishes the cold rows of a table, of all its users, to whoever
+// reads its storage.
+const icebergOption = "ICEBERG"
+
+// allowPublishing lets only those name the option who decide about storages.
+func allowPublishing(s *auth.Session, options []parse.Option) error {
+	if !optionOf(options, icebergOption) {
+		return nil
+	}
+	return auth.Allow(s, auth.ManageStorages, 0, "")
+}
+
+// optionOf reports whether an option is written.
+func optionOf(options []parse.Option, name string) bool {
+	return slices.ContainsFunc(options, func(o parse.Option) bool { return o.Name == name })
+}
+
 // authorise decides whether a session may run a statement against the catalog
 // that o shows. SQL, live queries and every other door call it before anything
 // runs, and once more when the statement is bound.
@@ -182,8 +200,14 @@ func authorise(s *auth.Session, stmt parse.Statement, o *overlay) error {
 		if err != nil {
 			return err
 		}
+		if err := allowPublishing(s, stmt.Options); err != nil {
+			return err
+		}
 		return auth.Allow(s, auth.CreateTable, kind, accessOf(stmt.Options))
 	case *parse.AlterTable:
+		if err := allowPublishing(s, stmt.Properties); err != nil {
+			return err
+		}
 		return authoriseTables(s, auth.Modify, auth.AlterTable, []parse.Name{stmt.Table}, o)
 	case *parse.Comment:
 		return authoriseComment(s, stmt, o)

@@ -113,12 +113,23 @@ func (db *DB) define(ctx context.Context, s *auth.Session, stmt parse.Statement,
 		}
 		return message, nil
 	case *parse.CreateTable:
-		return db.definer.CreateTable(ctx, s.UserID, in(stmt.Table), stmt)
+		message, err := db.definer.CreateTable(ctx, s.UserID, in(stmt.Table), stmt)
+		if t, ok := db.apply.Definitions().Table(in(stmt.Table), stmt.Table.Name); err == nil && ok && optionOf(stmt.Options, icebergOption) {
+			db.maint.Redefined(ctx, s.UserID, nil, t)
+		}
+		return message, err
 	case *parse.AlterTable:
 		if ddl.IsSystemNamespace(in(stmt.Table)) {
 			return "", fault.New(fault.InvalidOperation, "system table '%s.%s' cannot be altered", in(stmt.Table), stmt.Table.Name)
 		}
-		return db.definer.AlterTable(ctx, s.UserID, in(stmt.Table), stmt)
+		old, known := db.apply.Definitions().Table(in(stmt.Table), stmt.Table.Name)
+		message, err := db.definer.AlterTable(ctx, s.UserID, in(stmt.Table), stmt)
+		if err == nil && known {
+			if t, lives := db.apply.Definitions().TableByID(old.ID); lives {
+				db.maint.Redefined(ctx, s.UserID, old, t)
+			}
+		}
+		return message, err
 	case *parse.CreateIndex, *parse.DropIndex:
 		return db.defineIndex(ctx, s, stmt, in)
 	case *parse.DropTable:

@@ -224,6 +224,9 @@ type Options struct {
 	// Pinned says that nobody has written Location: the table had another name
 	// when its folder was chosen.
 	Pinned bool `json:"pinned,omitempty"`
+	// Iceberg says that other engines find the cold rows as an Apache Iceberg
+	// table beside them.
+	Iceberg bool `json:"iceberg,omitempty"`
 }
 
 // Table is one version of a table's definition.

@@ -53,9 +53,11 @@ var knownOptions = map[string]tableOption{
 	"EPHEMERAL":               {streaming, setBool(func(o *schema.Options) *bool { return &o.Ephemeral }), keepEphemeral},
 	"MAX_BUFFER":              {kinds: streaming, set: setSize("a number of rows", func(o *schema.Options) *int64 { return &o.MaxBuffer })},
 	"LOCATION":                {kinds: stored, set: setLocation},
+	"ICEBERG":                 {stored, setBool(func(o *schema.Options) *bool { return &o.Iceberg }), keepIceberg},
 }
 
 func keepUserStorage(to, from *schema.Options) { to.UseUserStorage = from.UseUserStorage }
+func keepIceberg(to, from *schema.Options)     { to.Iceberg = from.Iceberg }
 func keepFlushPolicy(to, from *schema.Options) { to.FlushPolicy = from.FlushPolicy }
 func keepRetention(to, from *schema.Options) {
 	to.DeletedRetentionSeconds = from.DeletedRetentionSeconds

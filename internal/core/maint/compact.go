@@ -18,7 +18,7 @@ import (
 
 // Bounds of one compacted file.
 const (
-	compactFiles = 1024      // files that are made one
+	compactMost  = 1024      // files that are made one
 	compactBytes = 128 << 20 // their bytes together, but for a single one
 )
 
@@ -81,7 +81,16 @@ type compactRule struct {
 	dead        bool // also files that have lost many rows
 }
 
+// compact does what a rule asks for, and shows other engines where rows are now.
 func (m *Maintainer) compact(ctx context.Context, id schema.TableID, rule compactRule) (CompactResult, error) {
+	result, err := m.compactFiles(ctx, id, rule)
+	if err == nil {
+		m.refresh(ctx, id)
+	}
+	return result, err
+}
+
+func (m *Maintainer) compactFiles(ctx context.Context, id schema.TableID, rule compactRule) (CompactResult, error) {
 	var result CompactResult
 	if m.first.err != nil {
 		return result, m.first.err

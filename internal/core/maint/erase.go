@@ -221,6 +221,9 @@ func (e *eraser) erase(ctx context.Context) error {
 		if t.Kind == schema.User {
 			n, err := e.m.rewritePacked(ctx, t.ID)
 			e.done.Rewritten += n
+			if err == nil {
+				err = e.m.erasePublished(ctx, t.ID)
+			}
 			if err != nil {
 				return err
 			}

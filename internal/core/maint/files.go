@@ -94,11 +94,12 @@ func (m *Maintainer) removeFiles(ctx context.Context, of schema.TableID) (remova
 		return found, err
 	}
 	var errs []error
+	looked := map[folderOf]struct{}{}
 	for _, f := range found.ready {
 		if err := ctx.Err(); err != nil {
 			return found, err
 		}
-		if err := m.removeFile(ctx, f, kept); err != nil {
+		if err := m.removeFile(ctx, f, kept, looked); err != nil {
 			errs = append(errs, err)
 		}
 	}
@@ -161,21 +162,32 @@ func (m *Maintainer) inGrace(view *catalog.View, f schema.File) (bool, error) {
 	if f.State != schema.FileRemoved || m.o.Grace < 0 || m.o.Now().UnixMicro() >= schema.SeqTime(f.RemovedAt)+m.o.Grace.Microseconds() {
 		return false, nil
 	}
-	if _, lives := view.Definitions().TableByID(f.Table); !lives {
+	t, lives := view.Definitions().TableByID(f.Table)
+	if !lives {
 		return false, nil
+	}
+	if t.Options.Iceberg && !m.shows(t.ID, f.RemovedAt) {
+		return true, nil // what is published of the table may name it until it is published anew
 	}
 	segments, err := table.Segments(view.Reader(), f.Table, f.Scope)
 	return len(segments) > 0, err
 }
 
-// removeFile deletes one file and forgets it.
-func (m *Maintainer) removeFile(ctx context.Context, f schema.File, kept map[folderOf]struct{}) error {
+// removeFile deletes one file and forgets it, and what other engines were shown of
+// a dropped table before.
+func (m *Maintainer) removeFile(ctx context.Context, f schema.File, kept, looked map[folderOf]struct{}) error {
 	view := m.o.View()
 	st, ok := view.Definitions().Storage(f.StorageID)
-	if _, lives := view.Definitions().TableByID(f.Table); lives {
+	_, lives := view.Definitions().TableByID(f.Table)
+	if lives {
 		kept[folderOf{f.StorageID, path.Dir(f.Path)}] = struct{}{} // its manifest says what is there now
 	}
 	view.Release()
+	if ok && !lives {
+		if err := m.withdrawAbove(ctx, f, looked); err != nil {
+			return err
+		}
+	}
 	if !ok {
 		m.o.Logger.Warn("a cold file stays, for its storage was dropped", "file", f.Number, "path", f.Path, "storage", f.StorageID)
 	} else if err := m.removeObjects(*st, f, kept); err != nil {

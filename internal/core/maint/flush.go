@@ -42,8 +42,18 @@ func (m *Maintainer) FlushScopes(ctx context.Context, id schema.TableID, scopes 
 	return m.flush(ctx, id, slices.Compact(once)) // one moment is written to one file only
 }
 
-// flush moves the hot rows of some partitions, of all when scopes is nil.
-func (m *Maintainer) flush(ctx context.Context, id schema.TableID, scopes []schema.Scope) (result FlushResult, err error) {
+// flush moves the hot rows of some partitions, of all when scopes is nil, and
+// shows other engines what has moved.
+func (m *Maintainer) flush(ctx context.Context, id schema.TableID, scopes []schema.Scope) (FlushResult, error) {
+	result, err := m.flushRows(ctx, id, scopes)
+	if err == nil {
+		m.refresh(ctx, id)
+	}
+	return result, err
+}
+
+// flushRows moves the rows.
+func (m *Maintainer) flushRows(ctx context.Context, id schema.TableID, scopes []schema.Scope) (result FlushResult, err error) {
 	if m.first.err != nil {
 		return result, m.first.err
 	}

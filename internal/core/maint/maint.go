@@ -12,8 +12,8 @@
 // removes files of FILE columns and one that ships commands to the archive;
 // flushes and cleanups run as jobs, and each slice that waits for its fsync has
 // one.
-// Locks: Maintainer.mu, flushes.mu, streams.mu, blobs.mu, holds.mu, archiveFigures.mu and traffic.mu, none
-// held across I/O; Maintainer.shipping, held while one stretch is shipped.
+// Locks: Maintainer.mu, flushes.mu, streams.mu, blobs.mu, holds.mu, publishing.mu, archiveFigures.mu
+// and traffic.mu, none held across I/O; Maintainer.shipping, held while one stretch is shipped.
 package maint
 
 import (
@@ -143,6 +143,7 @@ type Maintainer struct {
 	blobs     *blobs
 	holds     holds
 	archive   archiveFigures
+	published publishing
 	shipping  sync.Mutex    // held by the one who ships
 	pace      *rate.Limiter // nil for no bound
 	traffic   traffic
@@ -208,6 +209,7 @@ func New(o Options) *Maintainer {
 	m.resumeJobs()
 	m.removable.Store(true)
 	m.mu.busy = map[schema.TableID]chan struct{}{}
+	m.published.busy, m.published.due, m.published.at = map[folderOf]chan struct{}{}, map[schema.TableID]time.Time{}, map[schema.TableID]uint64{}
 	view := o.View()
 	defer view.Release()
 	m.first.number, m.first.err = store.NextNumber(view.Reader(), store.NumberFile)
@@ -241,6 +243,7 @@ func (m *Maintainer) Run(ctx context.Context) error {
 	}
 	m.try(ctx, "recover cold files", m.Recover)
 	m.try(ctx, "mend manifests", m.MendManifests)
+	m.publishAll()
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { m.schedule(ctx); return nil })
 	g.Go(func() error { m.keepOrder(ctx); return nil })
@@ -265,6 +268,7 @@ func (m *Maintainer) keepOrder(ctx context.Context) {
 		case <-tick.C:
 			m.try(ctx, "forget history", m.ForgetHistory)
 			m.try(ctx, "remove files", m.RemoveFiles)
+			m.try(ctx, "publish tables", m.PublishDue)
 			if now := m.o.Now(); now.Sub(looked) >= m.o.Compaction.Every {
 				looked = now
 				m.try(ctx, "start compactions", m.CompactByRule)

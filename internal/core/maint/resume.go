@@ -2,6 +2,7 @@ package maint
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
@@ -42,7 +43,18 @@ func (m *Maintainer) resumeJobs() {
 		}
 		t := &schema.Table{ID: id}
 		t.Namespace, t.Name, _ = strings.Cut(name, ".")
-		return m.cleanupJob(t), true
+		var told shown
+		if json.Unmarshal([]byte(j.Parameters), &told) != nil {
+			told.Published = nil
+		}
+		return m.cleanupJob(t, told.Published), true
+	})
+	m.o.Jobs.Resume("publish", func(j schema.Job) (job.Spec, bool) {
+		t, ok := m.tableOf(&j, "publish:", "PU:")
+		if !ok {
+			return job.Spec{}, false
+		}
+		return m.publishJob(j.Actor, t), true
 	})
 	m.o.Jobs.Resume("user_export", m.resumeExport)
 	m.o.Jobs.Resume("user_erase", m.resumeErase)

@@ -61,6 +61,8 @@ type shown struct {
 	// FlushThreshold its number of rows.
 	Reason         string `json:"reason,omitempty"`
 	FlushThreshold int64  `json:"flush_threshold,omitempty"`
+	// Published is what the cleanup of a dropped table takes away from other engines.
+	Published *publishedPlace `json:"published,omitempty"`
 }
 
 // cleanupKey is the idempotency key of the cleanup of a dropped table.
@@ -154,8 +156,12 @@ func (m *Maintainer) StartFlushAll(ctx context.Context, actor schema.UserID, nam
 	return fmt.Sprintf("Storage flush started for %d table(s)%s. Job IDs: [%s]", len(ids), where, strings.Join(ids, ", ")), nil
 }
 
-// pending reports whether a flush of a table would find anything.
+// pending reports whether a flush of a table would find anything: of one that is
+// published also cold rows that were updated or deleted since.
 func (m *Maintainer) pending(t *schema.Table) (bool, error) {
+	if t.Options.Iceberg {
+		return true, nil
+	}
 	view := m.o.View()
 	defer view.Release()
 	counts, err := table.TotalCounts(view.Reader(), t)
@@ -205,8 +211,10 @@ func (m *Maintainer) Dropped(t *schema.Table) string {
 		m.o.Jobs.CancelKey(ctx, key)
 	}
 	m.o.Jobs.CancelKey(ctx, flushRowsKey(t))
-	spec := m.cleanupJob(t)
-	spec.Prefix, spec.Key, spec.Parameters, spec.Retries = "CL", cleanupKey(t), parameters(t, "drop_table"), job.MaxRetries
+	told := shownOf(t, "drop_table")
+	told.Published = m.placeOf(t)
+	spec := m.cleanupJob(t, told.Published)
+	spec.Prefix, spec.Key, spec.Parameters, spec.Retries = "CL", cleanupKey(t), told.text(), job.MaxRetries
 	j, _, err := m.o.Jobs.Submit(ctx, spec)
 	if err != nil {
 		m.o.Logger.Error("the cleanup of a dropped table could not be started", "table", t.QualifiedName(), "error", err)
@@ -217,19 +225,25 @@ func (m *Maintainer) Dropped(t *schema.Table) string {
 
 // cleanupJob removes the files of a dropped table. A crash may take its row back,
 // so that DROP TABLE waits for one fsync only: every start of the server looks for
-// such files itself.
-func (m *Maintainer) cleanupJob(t *schema.Table) job.Spec {
-	return job.Spec{Type: "cleanup", Relaxed: true, Run: func(ctx context.Context) (string, error) { return m.cleanup(ctx, t) }}
+// such files itself. It does not look for what is published of a table without
+// files, so that one waits for its row.
+func (m *Maintainer) cleanupJob(t *schema.Table, published *publishedPlace) job.Spec {
+	return job.Spec{Type: "cleanup", Relaxed: published == nil, Run: func(ctx context.Context) (string, error) { return m.cleanup(ctx, t, published) }}
 }
 
 // cleanup removes the files of a dropped table, and waits a while for views
 // that may read them.
-func (m *Maintainer) cleanup(ctx context.Context, t *schema.Table) (string, error) {
+func (m *Maintainer) cleanup(ctx context.Context, t *schema.Table, published *publishedPlace) (string, error) {
 	end := time.NewTimer(cleanupWait)
 	defer end.Stop()
 	look := time.NewTicker(cleanupLook)
 	defer look.Stop()
 	files, bytes, late := 0, int64(0), false
+	if published != nil {
+		if err := m.withdraw(ctx, t.ID, *published); err != nil {
+			return "", err
+		}
+	}
 	for {
 		found, err := m.removeFiles(ctx, t.ID)
 		if err != nil {

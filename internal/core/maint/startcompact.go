@@ -63,7 +63,7 @@ func (m *Maintainer) StartCompactAll(ctx context.Context, actor schema.UserID, n
 
 // byStatement is what a statement compacts, and so does a job that goes on after
 // a restart.
-func byStatement() compactRule { return compactRule{least: 2, most: compactFiles, dead: true} }
+func byStatement() compactRule { return compactRule{least: 2, most: compactMost, dead: true} }
 
 func (m *Maintainer) submitCompact(ctx context.Context, actor schema.UserID, t *schema.Table, rule compactRule) (schema.Job, bool, error) {
 	if j, ok := m.active("CO", compactKey(t), t); ok {

@@ -280,6 +280,7 @@ type tableOptions struct {
 	Ephemeral        bool          `json:"ephemeral,omitempty"`
 	MaxBuffer        int64         `json:"max_buffer,omitempty"`
 	Location         string        `json:"location,omitempty"`
+	Iceberg          bool          `json:"iceberg,omitempty"`
 }
 
 func optionsJSON(t *schema.Table) (datum.Value, error) {
@@ -287,7 +288,7 @@ func optionsJSON(t *schema.Table) (datum.Value, error) {
 	out := tableOptions{
 		Type: strings.ToUpper(t.Kind.String()), StorageID: o.StorageID, TTL: o.TTLSeconds, Compression: o.Compression,
 		EvictionStrategy: o.EvictionStrategy, MaxStreamBytes: o.MaxStreamSizeBytes, Durability: string(o.Durability),
-		Ephemeral: o.Ephemeral, MaxBuffer: o.MaxBuffer, Location: o.Location,
+		Ephemeral: o.Ephemeral, MaxBuffer: o.MaxBuffer, Location: o.Location, Iceberg: o.Iceberg,
 	}
 	if text := flushPolicyText(o.FlushPolicy); text != "" {
 		out.FlushPolicy = &text

@@ -90,6 +90,8 @@ func nodeOf(c *Column) (parquet.Node, error) {
 		return nil, fmt.Errorf("column %q: %w", c.Name, err)
 	}
 	switch {
+	case c.Type.Kind == datum.Embedding:
+		node = parquet.List(parquet.FieldID(parquet.Leaf(parquet.FloatType), elementID+int(c.ID)))
 	case c.System == schema.SeqColumn:
 		node = parquet.Encoded(node, &parquet.DeltaBinaryPacked)
 	case c.Type.Kind.IsString() || c.Type.Kind == datum.Bytes || c.Type.Kind == datum.Array:
@@ -100,6 +102,10 @@ func nodeOf(c *Column) (parquet.Node, error) {
 	}
 	return parquet.FieldID(node, int(c.ID)), nil
 }
+
+// elementID is what is added to a column id for the field id of its elements:
+// readers that match by id ask for one everywhere.
+const elementID = 1_000_000_000
 
 // physicalOf returns how values of a type stand in a file.
 func physicalOf(t datum.Type) (parquet.Node, error) {

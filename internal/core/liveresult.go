@@ -78,6 +78,20 @@ func (db *DB) resultOptions(s *auth.Session, r live.Request, sel *parse.Select, 
 		env := db.environment(s, &parse.Normalized{}, r.Params, len(r.Params), sc.path)
 		return db.runResult(ctx, s, p, v, env, each)
 	}
+	if p.analytic == nil && p.query.Foldable() {
+		o.Fold = func(ctx context.Context, v *relation.View, most int64) (live.Fold, error) {
+			env := db.environment(s, &parse.Normalized{}, r.Params, len(r.Params), sc.path)
+			t, err := opened(s, v, env)(p.query.Query().Table)
+			if err != nil {
+				return nil, err
+			}
+			f, err := p.query.Fold(ctx, t, env, db.execLimits(), most)
+			if err != nil {
+				return nil, err
+			}
+			return f, nil
+		}
+	}
 	return o, nil
 }
 

@@ -154,6 +154,8 @@ func (s *Server) liveFigures() []figure {
 		counter("live_resumed_total", "Times a subscription caught up.", l.Resumed),
 		counter("live_missed_total", "Times changes were read from disk because memory had moved on.", l.Missed),
 		counter("live_expired_total", "Subscriptions ended because their position cannot be replayed.", l.Expired),
+		counter("live_result_runs_total", "Times a live join, aggregate, DISTINCT or LIMIT was run again.", l.Runs),
+		counter("live_result_folds_total", "Times a live aggregate or DISTINCT was moved on by the rows that had changed.", l.Folds),
 		gauge("live_ring_bytes", "Bytes of recent changes in memory.", l.RingBytes),
 	}
 }

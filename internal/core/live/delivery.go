@@ -32,6 +32,8 @@ type Delivery struct {
 	// Slow says that its outbox has overflowed and it has not caught up since,
 	// or that it has stalled for five seconds.
 	Slow bool
+	// Upkeep is how it is kept: rows, folded or run.
+	Upkeep string
 }
 
 var deliveryNames = [...]string{"loading", "lagging", "live", "gone"}
@@ -62,7 +64,7 @@ func (c *Conn) outbox(now time.Time) outbox {
 func (sub *subscription) delivery(now time.Time, head uint64, waiting *outbox) Delivery {
 	d := Delivery{
 		Queued: waiting.bytes[sub], Delivered: sub.delivered.Load(), State: deliveryNames[sub.state],
-		Idle: max(0, now.Sub(time.UnixMicro(sub.conn.seen.Load()))), Stalled: waiting.stalled,
+		Idle: max(0, now.Sub(time.UnixMicro(sub.conn.seen.Load()))), Stalled: waiting.stalled, Upkeep: sub.upkeep(),
 	}
 	d.Slow = sub.overflowed || d.Stalled >= slowAfter
 	behind := true

@@ -105,4 +105,12 @@ func TestResultDelivery(t *testing.T) {
 		after.State != "live" || after.Lag != 0 || after.Delivered != 1 || after.Position <= before.Position {
 		t.Errorf("%+v, then %+v", before.Delivery, after.Delivery)
 	}
+	for id, sql := range map[string]string{"rows": "SELECT id FROM app.t", "run": "SELECT id FROM app.t ORDER BY id LIMIT 2", "folded": "SELECT id % 2 AS k, MIN(id) AS l FROM app.t GROUP BY id % 2"} {
+		if err := c.subscribe(id, sql, nil); err != nil {
+			t.Fatal(err)
+		}
+		if got := db.rows("root", "SELECT upkeep FROM system.live WHERE subscription_id = '"+id+"'")[0][0]; got != id {
+			t.Errorf("%s is kept as %s, not as %s", sql, got, id)
+		}
+	}
 }

@@ -273,7 +273,7 @@ func (d *dialogue) stats(td *datadriven.TestData) string {
 	s := d.db.Hub().Stats()
 	all := map[string]int64{
 		"evaluations": s.Evaluations, "encodings": s.Encodings, "lagged": s.Lagged, "resumed": s.Resumed,
-		"missed": s.Missed, "expired": s.Expired, "runs": s.Runs, "touched": s.Touched, "subscriptions": s.Subscriptions, "commits": s.Commits,
+		"missed": s.Missed, "expired": s.Expired, "runs": s.Runs, "folds": s.Folds, "touched": s.Touched, "subscriptions": s.Subscriptions, "commits": s.Commits,
 	}
 	var parts []string
 	for _, a := range td.CmdArgs {

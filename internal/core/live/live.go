@@ -17,7 +17,8 @@
 //
 // Results of joins, aggregates, DISTINCT and LIMIT are run again when a commit
 // touches what they read, in the newest view, and differences are sent; see
-// results.
+// results. Groupings and DISTINCT over one table are not run again but moved on
+// by the rows that have changed; see folding.
 // A connection that wants commits whole gets the rows of such a commit together
 // with what it did to the results; see shard.settle.
 //
@@ -146,7 +147,7 @@ type Hub struct {
 type counters struct {
 	commits, evaluations, encodings, changes atomic.Int64
 	lagged, resumed, missed, expired         atomic.Int64
-	touched, runs                            atomic.Int64
+	touched, runs, folds                     atomic.Int64
 }
 
 // Stats counts what a Hub has done since the start, and what it holds.
@@ -163,6 +164,7 @@ type Stats struct {
 	Expired       int64 // subscriptions ended with CURSOR_EXPIRED
 	Touched       int64 // times a commit touched what a result reads
 	Runs          int64 // times the statement of a result was run
+	Folds         int64 // times a result was found from the one before and what had changed
 	RingBytes     int64
 }
 
@@ -224,6 +226,6 @@ func (h *Hub) Stats() Stats {
 		Connections: int64(connections), Subscriptions: int64(subscriptions),
 		Commits: c.commits.Load(), Evaluations: c.evaluations.Load(), Encodings: c.encodings.Load(),
 		Changes: c.changes.Load(), Lagged: c.lagged.Load(), Resumed: c.resumed.Load(),
-		Missed: c.missed.Load(), Expired: c.expired.Load(), Touched: c.touched.Load(), Runs: c.runs.Load(), RingBytes: h.ring.size(),
+		Missed: c.missed.Load(), Expired: c.expired.Load(), Touched: c.touched.Load(), Runs: c.runs.Load(), Folds: c.folds.Load(), RingBytes: h.ring.size(),
 	}
 }

@@ -272,7 +272,7 @@ func (h *Hub) Rows(context.Context, relation.Caller) ([][]datum.Value, error) {
 	list := h.List()
 	rows := make([][]datum.Value, len(list))
 	for i, s := range list {
-		row := make([]datum.Value, 0, 22)
+		row := make([]datum.Value, 0, 23)
 		for _, text := range []string{s.LiveID, s.ConnectionID, s.ID, s.Namespace, s.Table, string(s.UserID), s.Query} {
 			row = append(row, datum.NewText(text))
 		}
@@ -287,7 +287,7 @@ func (h *Hub) Rows(context.Context, relation.Caller) ([][]datum.Value, error) {
 		rows[i] = append(row, options, datum.NewText(s.Status), at(s.CreatedAt), at(s.ChangedAt),
 			whole(s.Changes), whole(int64(h.o.NodeID)), at(s.SeenAt),
 			position, lag, whole(s.Queued), whole(s.Delivered), datum.NewText(s.State),
-			whole(s.Idle.Milliseconds()), whole(s.Stalled.Milliseconds()), datum.NewBool(s.Slow))
+			whole(s.Idle.Milliseconds()), whole(s.Stalled.Milliseconds()), datum.NewBool(s.Slow), datum.NewText(s.Upkeep))
 	}
 	return rows, nil
 }

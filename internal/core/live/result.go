@@ -41,9 +41,24 @@ type ResultOptions struct {
 	// Run gives the rows of the result in a view, in their order; they are valid
 	// until each returns. It must be safe for concurrent use.
 	Run func(ctx context.Context, v *relation.View, each func(row []datum.Value) error) error
+	// Fold reads what the result is made of in a view, so that changes of the one
+	// Read lead from there to the result at later commits; it takes so many bytes
+	// at most. nil means that the statement has to be run.
+	Fold func(ctx context.Context, v *relation.View, most int64) (Fold, error)
 	// Rebind authorises and binds the statement again after a definition has
 	// changed; its fault ends the subscription. It must not call the hub.
 	Rebind func(*relation.View) (*ResultOptions, error)
+}
+
+// Fold is what a result is made of at one moment. It is used by one goroutine at
+// a time, and no more after Change has given an error.
+type Fold interface {
+	// Change takes a row of the table out and puts another in; nil is none.
+	Change(was, row []datum.Value) error
+	// Each gives the rows of the result as Run does.
+	Each(ctx context.Context, each func(row []datum.Value) error) error
+	// Bytes is about what it takes.
+	Bytes() int64
 }
 
 // Read is one partition of one table that a result is made of.

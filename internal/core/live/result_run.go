@@ -48,7 +48,9 @@ type results struct {
 		bound   map[*Conn]map[*result]int
 		running int
 		next    uint64 // how many of the ring's entries have been noted
+		newest  uint64 // the position of the last of them
 		bytes   int64  // of all states that somebody holds
+		folded  int64  // of all folds
 	}
 	resultEvent
 }
@@ -72,6 +74,7 @@ type result struct {
 	again  bool // it was touched while it ran
 	// waiters want to know of the next run that begins.
 	waiters []chan error
+	folding
 	// definitions is the version of the definitions that it is bound under.
 	definitions uint64
 }
@@ -204,17 +207,24 @@ func (w *results) family(r *result) []*result {
 	return all
 }
 
-// run brings results to the newest view and their subscribers with them.
+// run brings results to a newer position and their subscribers with them.
 func (w *results) run(ctx context.Context, round []*result) {
 	v := w.hub.o.Relations.View()
+	defer v.Release()
+	position, waiting := w.begin(round, v)
 	told := make([]shownResult, 0, len(round))
-	for _, r := range round {
-		if shown := w.runOne(ctx, r, v); shown.r != nil {
-			told = append(told, shown)
+	for i, r := range round {
+		var err error
+		if w.wanted(r) {
+			var shown shownResult
+			if shown, err = w.refresh(ctx, r, v, position); shown.r != nil {
+				told = append(told, shown)
+			}
+		}
+		for _, c := range waiting[i] {
+			c <- err
 		}
 	}
-	position := v.Position()
-	v.Release()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.show(position, told)
@@ -231,26 +241,16 @@ func (w *results) run(ctx context.Context, round []*result) {
 	}
 }
 
-// runOne brings one result to a view and returns what its subscribers are to be
-// told; who waits for a run knows of its end.
-func (w *results) runOne(ctx context.Context, r *result, v *relation.View) (shown shownResult) {
+// wanted reports whether somebody subscribes to a result.
+func (w *results) wanted(r *result) bool {
 	w.mu.Lock()
-	waiters := r.waiters
-	r.waiters, r.viewed = nil, v.Position()
-	wanted := len(r.subs) > 0
-	w.mu.Unlock()
-	var err error
-	if wanted {
-		shown, err = w.refresh(ctx, r, v)
-	}
-	for _, c := range waiters {
-		c <- err
-	}
-	return shown
+	defer w.mu.Unlock()
+	return len(r.subs) > 0
 }
 
-// refresh runs the statement of a result in a view.
-func (w *results) refresh(ctx context.Context, r *result, v *relation.View) (shownResult, error) {
+// refresh brings one result to a position and returns what its subscribers are to
+// be told.
+func (w *results) refresh(ctx context.Context, r *result, v *relation.View, position uint64) (shownResult, error) {
 	if err := w.rebind(r, v); err != nil {
 		w.endAll(r, err)
 		return shownResult{}, err
@@ -258,8 +258,10 @@ func (w *results) refresh(ctx context.Context, r *result, v *relation.View) (sho
 	w.mu.Lock()
 	o, shape, old := r.o, r.shape, r.state
 	w.mu.Unlock()
-	next, err := w.compute(ctx, v, o)
+	next, err := w.compute(ctx, r, o, v, position)
 	switch {
+	case errors.Is(err, errAgain):
+		return shownResult{}, err
 	case err != nil && ctx.Err() != nil:
 		return shownResult{}, err
 	case fault.Is(err, fault.ServerBusy):
@@ -277,14 +279,13 @@ func (w *results) refresh(ctx context.Context, r *result, v *relation.View) (sho
 	return shownResult{r, next, shape}, nil
 }
 
-// compute reads the result in a view; the caller holds it once.
-func (w *results) compute(ctx context.Context, v *relation.View, o *ResultOptions) (*resultState, error) {
+// compute finds the result at a position; the caller holds it once.
+func (w *results) compute(ctx context.Context, r *result, o *ResultOptions, v *relation.View, position uint64) (*resultState, error) {
 	limit := w.hub.o.ReadTimeout
 	run, cancel := context.WithTimeoutCause(ctx, limit, fault.New(fault.Timeout, "Handler execution timeout: exceeded %s", limit))
 	defer cancel()
-	c := collecting{state: &resultState{position: v.Position(), at: make(map[string]int)}, o: o, most: w.limits}
-	w.hub.counters.runs.Add(1)
-	if err := o.Run(run, v, c.row); err != nil {
+	c := collecting{state: &resultState{position: position, at: make(map[string]int)}, o: o, most: w.limits}
+	if err := w.collect(run, r, v, &c); err != nil {
 		if cause := context.Cause(run); cause != nil && errors.Is(err, context.DeadlineExceeded) {
 			err = cause
 		}
@@ -292,6 +293,7 @@ func (w *results) compute(ctx context.Context, v *relation.View, o *ResultOption
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.yield(c.state.bytes)
 	if w.mu.bytes+c.state.bytes > w.memory {
 		return nil, fault.New(fault.LimitExceeded, "the results of live joins, aggregates, DISTINCT and LIMIT take more than %d bytes together (live.result_memory)", w.memory)
 	}
@@ -378,6 +380,9 @@ func (w *results) rebind(r *result, v *relation.View) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	r.o, r.definitions = q.result, version
+	w.unfold(r)
+	r.unfoldable = false
+	r.lose(w.mu.newest) // some of what it changed may not have been kept
 	r.shape = newResultShape(q.result)
 	w.untap(r)
 	for _, x := range q.watches {

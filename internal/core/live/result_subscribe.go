@@ -58,6 +58,7 @@ func (s *shard) removeResult(sub *subscription) {
 	if w.mu.all[r.share] == r {
 		delete(w.mu.all, r.share)
 	}
+	w.unfold(r)
 	if r.state != nil {
 		w.letGo(r.state)
 		r.state = nil

@@ -130,6 +130,11 @@ func (w *results) upTo(ctx context.Context, next uint64) {
 func (w *results) noteSome(next uint64) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	return w.noteMore(next)
+}
+
+// noteMore does so. w.mu is held.
+func (w *results) noteMore(next uint64) bool {
 	if w.mu.next >= next {
 		return false
 	}
@@ -149,8 +154,9 @@ func (w *results) noteSome(next uint64) bool {
 func (w *results) note(entries []entry, lost hole, next uint64) {
 	w.mu.next = next
 	if lost.upTo > 0 {
+		w.mu.newest = lost.upTo
 		for _, r := range w.mu.all {
-			w.touch(r, lost.upTo)
+			w.touchBlindly(r, lost.upTo)
 		}
 		return
 	}
@@ -161,6 +167,7 @@ func (w *results) note(entries []entry, lost hole, next uint64) {
 
 // noteOne marks what one commit has touched. w.mu is held.
 func (w *results) noteOne(e *entry) {
+	w.mu.newest = e.position
 	for i := range e.changes {
 		ch := &e.changes[i]
 		for _, at := range w.mu.feeds[feedKey{ch.Table, ch.Scope}] {
@@ -218,6 +225,7 @@ func (w *results) change(at *watched, position uint64) {
 				continue
 			}
 			for r := range t.results {
+				r.pend(position, w.event.change)
 				w.touch(r, position)
 			}
 		}
@@ -241,9 +249,16 @@ func (t *tap) alike(e *event) bool {
 func (w *results) touchAll(at *watched, position uint64) {
 	for _, t := range at.taps {
 		for r := range t.results {
-			w.touch(r, position)
+			w.touchBlindly(r, position)
 		}
 	}
+}
+
+// touchBlindly marks a result of which it is not known what has changed. w.mu is
+// held.
+func (w *results) touchBlindly(r *result, position uint64) {
+	r.lose(position)
+	w.touch(r, position)
 }
 
 // touch has a result run again, unless it shows the commit at a position. w.mu

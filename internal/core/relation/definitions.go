@@ -52,7 +52,7 @@ var layouts = [...]layout{
 	{"system", "live", `live_id text pk, connection_id text, subscription_id text, namespace_id text, table_name text,
 		user_id text, query text, options json?, status text, created_at timestamp, last_update timestamp, changes bigint,
 		node_id bigint, last_ping_at timestamp, position bigint?, lag_ms bigint?, bytes_queued bigint, delivered bigint,
-		state text, idle_ms bigint, stalled_ms bigint, slow boolean`},
+		state text, idle_ms bigint, stalled_ms bigint, slow boolean, upkeep text`},
 	{"system", "stats", `metric_name text pk, metric_value text`},
 	{"system", "slow_queries", `timestamp text, timestamp_ms bigint, duration_ms double, user_id text, table_type text,
 		table_name text?, row_count bigint, query text`},

@@ -129,11 +129,16 @@ func (s *groupStage) row(g *group) (row []datum.Value, ok bool, err error) {
 		}
 		row = append(row, v)
 	}
-	if s.x.having == nil {
+	return s.x.admit(row)
+}
+
+// admit asks HAVING for a row of a group.
+func (x *execution) admit(row []datum.Value) (_ []datum.Value, ok bool, err error) {
+	if x.having == nil {
 		return row, true, nil
 	}
-	s.x.env.BeginRow()
-	t, err := s.x.having(row, s.x.env)
+	x.env.BeginRow()
+	t, err := x.having(row, x.env)
 	return row, t == isTrue, err
 }
 

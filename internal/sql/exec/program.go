@@ -235,6 +235,12 @@ func (x *execution) chain(ctx context.Context, t source.Table, limit, offset int
 		}
 		s = x.timed("group", s)
 	}
+	return x.finish(s, limit, offset, most)
+}
+
+// finish builds the stages behind the scan and the groups.
+func (x *execution) finish(s stage, limit, offset, most int64) (stage, error) {
+	q := x.query
 	switch {
 	case len(x.order) > 0 && q.Distinct:
 		s = x.timed("output and sort", x.sorted(s, -1))

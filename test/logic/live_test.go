@@ -190,11 +190,20 @@ func (r *runner) events(b *block) error {
 	return r.compare(b, lines)
 }
 
-// settle waits until every connection has got all that was committed.
+// settle waits until every connection has got all that was committed. A result
+// that has been brought to a commit is told before the rows of a later one.
 func (r *runner) settle() error {
 	if len(r.conns) == 0 {
 		return nil
 	}
+	if err := r.runResults(); err != nil {
+		return err
+	}
+	return r.mark()
+}
+
+// mark waits for a commit of its own.
+func (r *runner) mark() error {
 	r.marks++
 	mark := strconv.FormatInt(r.marks, 10)
 	if out := r.db.execute(root, "default", "INSERT INTO "+sentinelTable+" VALUES ("+mark+")"); out.err != nil {
@@ -219,12 +228,12 @@ func (r *runner) settle() error {
 			}
 		}
 	}
-	return r.settleResults()
+	return nil
 }
 
-// settleResults waits until every result has been told: who subscribes to it once
-// more is answered behind what others of his connection are told.
-func (r *runner) settleResults() error {
+// runResults waits until every result has been brought to all that was committed:
+// who subscribes to it once more is answered behind that.
+func (r *runner) runResults() error {
 	ids := make([]string, 0, len(r.subs))
 	for id, s := range r.subs {
 		if s.result && !s.ended {

@@ -212,22 +212,23 @@ func (w *results) run(ctx context.Context, round []*result) {
 	v := w.hub.o.Relations.View()
 	defer v.Release()
 	position, waiting := w.begin(round, v)
-	told := make([]shownResult, 0, len(round))
+	told, errs := make([]shownResult, 0, len(round)), make([]error, len(round))
 	for i, r := range round {
-		var err error
 		if w.wanted(r) {
 			var shown shownResult
-			if shown, err = w.refresh(ctx, r, v, position); shown.r != nil {
+			if shown, errs[i] = w.refresh(ctx, r, v, position); shown.r != nil {
 				told = append(told, shown)
 			}
-		}
-		for _, c := range waiting[i] {
-			c <- err
 		}
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.show(position, told)
+	for i := range round { // what others are told is on its way first
+		for _, c := range waiting[i] {
+			c <- errs[i]
+		}
+	}
 	w.mu.running--
 	for _, r := range round {
 		r.busy = false

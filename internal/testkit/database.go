@@ -32,6 +32,7 @@ type Database struct {
 	cold   *cold.Tier
 	cancel context.CancelFunc
 	done   chan error
+	syncs  uint64 // calls of Sync
 }
 
 // Open opens a database on a disk, and waits until it takes statements. change,
@@ -92,6 +93,18 @@ func (d *Database) Close() error {
 		err = closing
 	}
 	return err
+}
+
+// Sync makes durable what was committed so far, relaxed commits too.
+func (d *Database) Sync() error {
+	b := d.store.NewBatch()
+	defer b.Close()
+	d.syncs++
+	store.SetNextNumber(b, "testkit", d.syncs)
+	if err := b.Commit(true); err != nil {
+		return err
+	}
+	return b.Wait()
 }
 
 // Reader reads the hot store past everything above it.

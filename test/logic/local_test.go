@@ -126,6 +126,10 @@ func (l *local) flush(namespace, table string) error {
 func (l *local) restart(crash bool) error {
 	mem := l.db.Disk
 	if crash {
+		// Jobs and events are relaxed: what they lose is not for the corpus.
+		if err := l.db.Sync(); err != nil {
+			return fmt.Errorf("sync: %w", err)
+		}
 		l.seed++
 		mem = mem.CrashClone(l.seed, 50)
 	}

@@ -98,17 +98,28 @@ func (m *Maintainer) StartExport(ctx context.Context, user, actor schema.UserID)
 	if err != nil {
 		return "", err
 	}
-	if len(done) > 0 && done[0].ExportID == e.ExportID && done[0].Job.Status == schema.JobCompleted && done[0].Kept {
-		return "", fault.New(fault.InvalidOperation, "there is an export of today already; the next one can be made tomorrow. Job ID: %s", done[0].Job.ID)
+	if len(done) > 0 && done[0].ExportID == e.ExportID {
+		switch last := &done[0]; last.Job.Status {
+		case schema.JobCompleted:
+			if last.Kept {
+				return "", fault.New(fault.InvalidOperation, "there is an export of today already; the next one can be made tomorrow. Job ID: %s", last.Job.ID)
+			}
+		case schema.JobQueued, schema.JobRunning, schema.JobRetrying: // it may end before the next is submitted
+			return "", errExporting(last.Job.ID)
+		}
 	}
 	j, started, err := m.o.Jobs.Submit(ctx, m.exportSpec(e, actor))
 	if err != nil {
 		return "", err
 	}
 	if !started {
-		return "", fault.New(fault.InvalidOperation, "an export of your data is already queued or running. Job ID: %s", j.ID)
+		return "", errExporting(j.ID)
 	}
 	return "User data export started. Job ID: " + j.ID, nil
+}
+
+func errExporting(job string) error {
+	return fault.New(fault.InvalidOperation, "an export of your data is already queued or running. Job ID: %s", job)
 }
 
 func (m *Maintainer) exportSpec(e exportJob, actor schema.UserID) job.Spec {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -155,7 +156,11 @@ func (d *dialogue) client(td *datadriven.TestData) string {
 		c.conn.Unsubscribe(td.CmdArgs[1].Key)
 		return "ok"
 	case "take":
-		return strings.Join(c.take(), "\n")
+		frames := c.take()
+		if td.HasArg("sorted") { // their order is not promised
+			slices.Sort(frames)
+		}
+		return strings.Join(frames, "\n")
 	case "state":
 		return c.conn.LiveState(td.CmdArgs[1].Key)
 	}

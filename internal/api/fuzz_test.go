@@ -146,6 +146,10 @@ func FuzzSocket(f *testing.F) {
 		`{"type":"next_batch","subscription_id":"a","last_seq_id":"1"}`, `{"type":"unsubscribe","subscription_id":"a"}`))
 	f.Add(true, text(`{"type":"subscribe","subscription":{"id":"","sql":"SELEC"}}`, `{"type":"ping"}`, `{"type":"authenticate","method":"jwt","token":"x"}`))
 	f.Add(true, text(`{"type":"subscribe","subscription":{"id":"b","sql":"SELECT id FROM app.note WHERE id > 1","options":{"from":"0","replay":"changes","last_rows":2}}}`))
+	execute(f, w.o.DB, "root", "CREATE SHARED TABLE app.here (who TEXT PRIMARY KEY, n INT) WITH (ACCESS_LEVEL='public', PRESENCE=1)")
+	f.Add(true, text(`{"type":"present","id":"p","table":"app.here","row":{"who":"alice","n":1}}`, `{"type":"present","table":"app.here","row":{"who\"":null}}`,
+		`{"type":"absent","id":"a","table":"app.here","key":{"who":"alice"}}`))
+	f.Add(false, text(`{"type":"present","table":"app.here","row":{"who":"x"}}`, `{"type":"authenticate","method":"jwt","token":"`+good+`","session":"phone"}`))
 	f.Add(false, text(`{"type":"authenticate","method":"jwt","token":"`+good+`","protocol":{"compression":"none","features":["commits","lagging"]}}`, `{"type":"ping"}`))
 	f.Add(true, []byte(clientFrame(false, opText, `{"type":`)+clientFrame(true, opPing, "?")+clientFrame(true, 0, `"ping"}`)+clientFrame(true, opClose, "\x03\xe8bye")))
 	f.Add(true, []byte(clientFrame(true, opBinary, "x")+"\x81\xff\x7f\xff\xff\xff\xff\xff\xff\xff"))

@@ -199,6 +199,7 @@ type hello struct {
 	token      string
 	compressed bool
 	wish       protocolWish
+	session    string // which sockets of the user hold present rows together
 	client     auth.Client
 	rest       []byte // what had come behind the upgrade
 	parent     string // the span that the client named, where there is a tracer
@@ -268,6 +269,9 @@ func (w *WebSockets) refusal(ctx *fasthttp.RequestCtx) (int, string) {
 	case origin != "" && len(w.o.Origins) > 0 && !slices.Contains(w.o.Origins, "*") && !slices.Contains(w.o.Origins, origin):
 		return fasthttp.StatusForbidden, "Origin not allowed"
 	}
+	if len(ctx.QueryArgs().Peek("session")) > maxSession {
+		return fasthttp.StatusBadRequest, "Expected a session of at most 64 bytes"
+	}
 	h := &ctx.Request.Header
 	switch {
 	case !hasWord(h.Peek(fasthttp.HeaderConnection), "upgrade") || !hasWord(h.Peek(fasthttp.HeaderUpgrade), "websocket"):
@@ -307,6 +311,7 @@ func (w *WebSockets) greet(ctx *fasthttp.RequestCtx) hello {
 	args := ctx.QueryArgs()
 	h.compressed = string(args.Peek("compress")) != "false" && string(args.Peek("compression")) != compressionNone
 	h.wish.Serialization = string(args.Peek("serialization"))
+	h.session = string(args.Peek("session"))
 	if features := string(args.Peek("features")); features != "" {
 		h.wish.Features = strings.Split(features, ",")
 	}

@@ -86,11 +86,16 @@ func (s *socket) introduce(m message) (done, ok bool) {
 	switch msg.kind {
 	case typeSubscribe:
 		s.reply(appendSocketError(nil, nameSubscribe, socketAuthRequired, "Authentication required before subscribing"))
+	case typePresent, typeAbsent:
+		s.reply(appendSocketError(nil, msg.id, socketAuthRequired, "Authentication required before being present"))
 	case typeAuthenticate:
 		if msg.method != "jwt" {
 			s.close(closeInternal, "Invalid message: method must be `jwt`")
 			s.drain(true)
 			return true, false
+		}
+		if msg.session != "" {
+			s.hello.session = msg.session
 		}
 		if msg.protocol {
 			s.hello.wish = msg.wish

@@ -146,6 +146,22 @@ func (jsonFrames) AppendNotice(dst []byte, n *core.LiveNotice) []byte {
 	return append(dst, `"}`...)
 }
 
+func appendPresentAck(dst []byte, id string, seq uint64) []byte {
+	dst = append(dst, `{"type":"present_ack","id":`...)
+	dst = appendString(dst, id)
+	dst = append(dst, `,"_seq":"`...)
+	dst = strconv.AppendUint(dst, seq, 10)
+	return append(dst, `"}`...)
+}
+
+func appendAbsentAck(dst []byte, id string, found bool) []byte {
+	dst = append(dst, `{"type":"absent_ack","id":`...)
+	dst = appendString(dst, id)
+	dst = append(dst, `,"found":`...)
+	dst = strconv.AppendBool(dst, found)
+	return append(dst, '}')
+}
+
 func appendSocketError(dst []byte, id, code, words string) []byte {
 	dst = append(dst, `{"type":"error","subscription_id":`...)
 	dst = appendString(dst, id)

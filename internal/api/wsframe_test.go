@@ -115,6 +115,8 @@ func FuzzMessage(f *testing.F) {
 		`{"type":"subscribe","subscription":{"id":"a","sql":"SELECT * FROM app.t","options":{"batch_size":5,"last_rows":3,"from":"7310449231028224001","replay":"changes"}}}`,
 		`{"type":"next_batch","subscription_id":"a","last_seq_id":18446744073709551615}`,
 		`{"type":"unsubscribe","subscription_id":"a"}`,
+		`{"type":"present","id":"p","table":"app.here","row":{"who":"alice","n":null}}`,
+		`{"type":"absent","id":"p","table":"app.here","key":{"who":"alice"}}`,
 	} {
 		f.Add([]byte(clientFrame(true, opText, text)))
 		f.Add([]byte(clientFrame(false, opText, text[:9]) + clientFrame(true, opPing, "?") + clientFrame(true, 0, text[9:])))

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"strconv"
 
 	"kalamdb/internal/core"
@@ -20,6 +22,8 @@ const (
 	typeNextBatch    = "next_batch"
 	typeUnsubscribe  = "unsubscribe"
 	typePing         = "ping"
+	typePresent      = "present"
+	typeAbsent       = "absent"
 )
 
 // Features that a client may name when it authenticates.
@@ -39,6 +43,8 @@ type clientMessage struct {
 	id       string
 	last     uint64
 	hasLast  bool
+	present  core.PresentRow
+	session  string
 	protocol bool  // the message says how to talk
 	size     int64 // what it counts for while it waits
 }
@@ -79,6 +85,11 @@ type rawMessage struct {
 	} `json:"subscription"`
 	SubscriptionID *string         `json:"subscription_id"`
 	LastSeqID      json.RawMessage `json:"last_seq_id"`
+	ID             string          `json:"id"`
+	Table          *string         `json:"table"`
+	Row            json.RawMessage `json:"row"`
+	Key            json.RawMessage `json:"key"`
+	Session        string          `json:"session"`
 }
 
 // decodeMessage reads a text message. An error means that the client speaks
@@ -97,7 +108,10 @@ func decodeMessage(data []byte) (clientMessage, error) {
 	m := clientMessage{kind: *raw.Type}
 	switch m.kind {
 	case typeAuthenticate:
-		m.method, m.token = raw.Method, raw.Token
+		m.method, m.token, m.session = raw.Method, raw.Token, raw.Session
+		if len(m.session) > maxSession {
+			return m, fmt.Errorf("session must be at most %d bytes", maxSession)
+		}
 		if raw.Protocol != nil {
 			m.wish, m.protocol = *raw.Protocol, true
 		}
@@ -112,6 +126,10 @@ func decodeMessage(data []byte) (clientMessage, error) {
 		var err error
 		m.last, m.hasLast, err = position("last_seq_id", raw.LastSeqID)
 		return m, err
+	case typePresent:
+		return m, m.presentRow(&raw, "row", raw.Row)
+	case typeAbsent:
+		return m, m.presentRow(&raw, "key", raw.Key)
 	case typePing:
 		return m, nil
 	}
@@ -151,6 +169,36 @@ func (m *clientMessage) subscription(raw *rawMessage) error {
 	var err error
 	m.request.Options, m.refusal, err = snapshotOptions(s.Options)
 	return err
+}
+
+// maxSession bounds the name of a session.
+const maxSession = 64
+
+// presentRow reads the columns of a present or an absent by name.
+func (m *clientMessage) presentRow(raw *rawMessage, name string, columns json.RawMessage) error {
+	switch {
+	case raw.Table == nil:
+		return missing("table")
+	case absent(columns):
+		return missing(name)
+	case len(raw.ID) > maxSubscriptionID:
+		return fmt.Errorf("id must be at most %d bytes", maxSubscriptionID)
+	}
+	m.id, m.present.Table = raw.ID, *raw.Table
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(columns, &members); err != nil {
+		return fmt.Errorf("%s must be a JSON object", name)
+	}
+	m.present.Columns = slices.Sorted(maps.Keys(members))
+	values := []byte{'['}
+	for i, column := range m.present.Columns {
+		if i > 0 {
+			values = append(values, ',')
+		}
+		values = append(values, members[column]...)
+	}
+	m.present.Values, m.refusal = subscriptionParams(append(values, ']'))
+	return nil
 }
 
 // subscriptionParams reads the values of $1, $2, … as those of a statement.

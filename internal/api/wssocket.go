@@ -198,7 +198,7 @@ func (s *socket) talk() {
 	s.live = s.w.o.DB.Hub().Connect(core.LiveConnOptions{
 		ID: s.session.RequestID, Address: s.session.IP, User: s.session.UserID, Encoder: encoder,
 		Lagging: s.hello.wish.has(featureLagging), Commits: s.hello.wish.has(featureCommits),
-		Ready: s.wake,
+		Ready: s.wake, Presence: true, Session: s.hello.session,
 	})
 	s.pingAt = time.Now().Add(s.w.o.Heartbeat)
 	s.timer = time.AfterFunc(min(s.w.o.Heartbeat, s.w.o.ClientTimeout), s.tick)
@@ -444,6 +444,37 @@ func (s *socket) handle(m *clientMessage) {
 		}
 	case typeUnsubscribe:
 		s.live.Unsubscribe(m.id)
+	case typePresent, typeAbsent:
+		s.presence(ctx, m)
+	}
+}
+
+// presence binds a row to the connection, or takes it back, and answers.
+func (s *socket) presence(ctx context.Context, m *clientMessage) {
+	err, text := m.refusal, []byte(nil)
+	switch {
+	case err != nil:
+	case m.kind == typePresent:
+		var seq uint64
+		seq, err = s.w.o.DB.MakePresent(ctx, s.session, s.live, m.present)
+		text = appendPresentAck(nil, m.id, seq)
+	default:
+		var found bool
+		found, err = s.w.o.DB.MakeAbsent(ctx, s.session, s.live, m.present)
+		text = appendAbsentAck(nil, m.id, found)
+	}
+	switch {
+	case s.ctx.Err() != nil:
+	case err != nil:
+		code, words := s.explain(err)
+		if is := fault.CodeOf(err); is != fault.Internal {
+			code = string(is)
+		}
+		s.fail(m.id, code, words)
+	case s.hello.wish.packed():
+		s.send(core.LiveReply, appendPacked(nil, text))
+	default:
+		s.send(core.LiveReply, text)
 	}
 }
 

@@ -129,6 +129,8 @@ func (s *Live) keys() []key {
 		{"live.result_bytes", &s.ResultBytes, "8MiB", "Bytes that one such result may take; more refuses or ends the subscription.", size},
 		{"live.result_memory", &s.ResultMemory, "0B", "Bytes that all such results may take together; more refuses or ends subscriptions. 0 means a sixteenth of memory.budget.", share},
 		{"live.result_workers", &s.ResultWorkers, "0", "Such results that are run at one time when commits touch them. 0 means half of the processors.", limits{max: 1024}},
+		{"live.present_rows", &s.PresentRows, "100", "Rows of tables with PRESENCE that the connections of one session hold at most.", positive},
+		{"live.present_bytes", &s.PresentBytes, "64MiB", "Bytes that all rows of tables with PRESENCE may take together, and their changes once more; more is refused.", size},
 	}
 }
 

@@ -96,6 +96,9 @@ type Live struct {
 	ResultBytes   int64
 	ResultMemory  int64
 	ResultWorkers int
+	// Bounds of rows that are bound to connections.
+	PresentRows  int
+	PresentBytes int64
 }
 
 // Flush is section [flush].

@@ -303,6 +303,9 @@ func allowTable(s *auth.Session, action auth.Action, t *schema.Table) error {
 			return nil // it shows a caller his own
 		}
 	}
+	if t.Present() && action == auth.Write && s.Role > schema.RoleAnonymous {
+		action = auth.Read // who may see who is there may be there
+	}
 	return auth.AllowTable(s, action, t)
 }
 

@@ -35,8 +35,12 @@ func (db *DB) compose() error {
 	db.apply = local
 	proposer := o.committer(local)
 	db.ids.start(o.NodeID, local.Position(), o.Now)
+	present := o.Presence
+	present.Announce, present.Since, present.OldestView, present.Now = local.Announce, local.Position(), local.OldestView, o.Now
+	o.Live.Presence = live.NewPresence(present)
 	db.relations = relation.New(relation.Options{
-		Cold: o.Cold, View: local.View, Applied: local.Applied, NodeID: o.NodeID, Now: o.Now, Logger: o.Logger,
+		Present: o.Live.Presence,
+		Cold:    o.Cold, View: local.View, Applied: local.Applied, NodeID: o.NodeID, Now: o.Now, Logger: o.Logger,
 		LiveJob: func(j *schema.Job) { db.jobs.Live(j) }, // made below, before the first statement
 	})
 	o.Live.Relations, o.Live.NodeID = db.relations, o.NodeID
@@ -44,7 +48,7 @@ func (db *DB) compose() error {
 	db.hub = live.NewHub(o.Live)
 	db.writer = write.New(write.Options{
 		Relations: db.relations, Committer: auditor{proposer}, MaxRows: o.Commit.MaxRows, MaxBytes: o.Commit.MaxBytes,
-		Durability: o.Commit.Durability, Limits: db.execLimits(), Analytics: db.analytics, Listens: db.hub.Listens,
+		Durability: o.Commit.Durability, Limits: db.execLimits(), Analytics: db.analytics, Listens: db.hub.Listens, Present: o.Live.Presence,
 	})
 	db.transactions = newTransactions(o.Transactions, o.Now, db.writer)
 	db.definer = ddl.New(ddl.Options{

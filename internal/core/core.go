@@ -82,6 +82,9 @@ type Options struct {
 	Transactions TransactionOptions
 	// Live bounds live queries; see live.Options.
 	Live live.Options
+	// Presence bounds the rows that are bound to connections; its functions, clock
+	// and positions are given by New.
+	Presence live.PresenceOptions
 	// Limits bound statements.
 	Limits Limits
 	// SlowStatement is from which time on Slow hears of a statement; 0 is never.

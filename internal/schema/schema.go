@@ -227,6 +227,9 @@ type Options struct {
 	// Iceberg says that other engines find the cold rows as an Apache Iceberg
 	// table beside them.
 	Iceberg bool `json:"iceberg,omitempty"`
+	// PresenceSeconds is how long a row outlives its connection in a table whose
+	// rows are bound to connections; 0 for all other tables.
+	PresenceSeconds int64 `json:"presence_seconds,omitempty"`
 }
 
 // Table is one version of a table's definition.
@@ -309,6 +312,9 @@ func (t *Table) KeyPositions() []int {
 func (t *Table) IsKey(position int) bool {
 	return slices.Contains(t.Key, t.Columns[position].ID)
 }
+
+// Present reports whether the rows are bound to connections and in memory only.
+func (t *Table) Present() bool { return t.Options.PresenceSeconds > 0 }
 
 // PerUser reports whether the table has a partition per user.
 func (t *Table) PerUser() bool { return t.Kind == User || t.Kind == Stream }

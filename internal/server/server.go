@@ -215,6 +215,7 @@ func (s *Server) coreOptions(passwords *auth.Passwords) core.Options {
 			ResultRows: c.Live.ResultRows, ResultBytes: c.Live.ResultBytes, ResultMemory: c.Live.ResultMemory, ResultWorkers: c.Live.ResultWorkers,
 			MaxPerUser: c.RateLimit.MaxSubscriptionsPerUser, MaxPerConnection: c.WebSocket.MaxSubscriptionsPerConnection,
 		},
+		Presence: live.PresenceOptions{MaxPerConnection: c.Live.PresentRows, MaxBytes: c.Live.PresentBytes},
 		Limits: core.Limits{
 			DefaultQueryLimit: c.Limits.DefaultQueryLimit, MaxQueryLimit: c.Limits.MaxQueryLimit,
 			MaxResultBytes: c.Limits.MaxResultBytes, MaxSQLBytes: int(c.Limits.MaxMessageSize),

@@ -34,27 +34,32 @@ type Live struct {
 	cancel context.CancelFunc
 	done   chan struct{}
 	pace   int // messages per second; the loop alone uses it
-	mu     struct {
+	// session is what present rows are bound to over reconnects.
+	session string
+	mu      struct {
 		sync.Mutex
 		socket *socket // nil while there is none
 		subs   map[string]*Subscription
 		groups map[*Group]struct{}
 		next   int
-		err    error // why the Live ended
+		// asked are the questions about presence that are not answered yet.
+		asked map[string]chan *frame
+		err   error // why the Live ended
 	}
 }
 
 // Live connects. ctx bounds the attempt; the connection is kept until Close.
 func (c *Client) Live(ctx context.Context) (*Live, error) {
 	loop, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	l := &Live{client: c, ctx: loop, cancel: cancel, done: make(chan struct{}), pace: messagesPerSecond}
-	s, err := c.dial(ctx, l.pace)
+	l := &Live{client: c, ctx: loop, cancel: cancel, done: make(chan struct{}), pace: messagesPerSecond, session: newSession()}
+	s, err := c.dial(ctx, l.pace, l.session)
 	if err != nil {
 		cancel()
 		return nil, err
 	}
 	l.mu.socket = s
 	l.mu.subs, l.mu.groups = map[string]*Subscription{}, map[*Group]struct{}{}
+	l.mu.asked = map[string]chan *frame{}
 	go l.loop(s)
 	return l, nil
 }
@@ -146,6 +151,7 @@ func (l *Live) loop(s *socket) {
 func (l *Live) takeBack() {
 	l.mu.Lock()
 	l.mu.socket = nil
+	l.unanswered()
 	subs := slices.Collect(maps.Values(l.mu.subs))
 	l.mu.Unlock()
 	for _, s := range subs {
@@ -190,7 +196,7 @@ func (l *Live) reconnect(wait *time.Duration) (*socket, error) {
 			return nil, ErrClosed
 		}
 		*wait = min(max(2**wait, firstWait), lastWait)
-		s, err := l.client.dial(l.ctx, l.pace)
+		s, err := l.client.dial(l.ctx, l.pace, l.session)
 		if err == nil {
 			return s, nil
 		}
@@ -238,6 +244,9 @@ func (l *Live) handle(socket *socket, f *frame) error {
 	if f.Type == "error" && f.Code == codeRateLimit {
 		// One of the messages was not taken, and nobody says which.
 		return &busyError{f.refusal()}
+	}
+	if l.answered(f) {
+		return nil
 	}
 	if f.Type == "commit" && f.SubscriptionID == "" {
 		return l.committed(f.Position)
@@ -337,6 +346,9 @@ type frame struct {
 		LastSeqID json.RawMessage `json:"last_seq_id"`
 	} `json:"batch_control"`
 	Position uint64 `json:"position,string"`
+	ID       string `json:"id"`
+	Seq      uint64 `json:"_seq,string"`
+	Found    bool   `json:"found"`
 	Code     string `json:"code"`
 	Message  string `json:"message"`
 	Result   bool   `json:"result"`

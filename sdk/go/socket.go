@@ -46,12 +46,12 @@ type socket struct {
 
 // dial connects and waits for the server's word that it knows the account. An
 // account whose token is not taken any more logs in again, once.
-func (c *Client) dial(ctx context.Context, messagesPerSecond int) (*socket, error) {
+func (c *Client) dial(ctx context.Context, messagesPerSecond int, session string) (*socket, error) {
 	token, err := c.Token(ctx)
 	if err != nil {
 		return nil, err
 	}
-	s, err := c.open(ctx, token, messagesPerSecond)
+	s, err := c.open(ctx, token, messagesPerSecond, session)
 	var refused *Error
 	if !errors.As(err, &refused) || refused.Code != codeCredentials {
 		return s, err
@@ -63,13 +63,13 @@ func (c *Client) dial(ctx context.Context, messagesPerSecond int) (*socket, erro
 	if token, err = c.Token(ctx); err != nil {
 		return nil, err
 	}
-	return c.open(ctx, token, messagesPerSecond)
+	return c.open(ctx, token, messagesPerSecond, session)
 }
 
 // open makes one authenticated socket.
-func (c *Client) open(ctx context.Context, token string, messagesPerSecond int) (*socket, error) {
+func (c *Client) open(ctx context.Context, token string, messagesPerSecond int, session string) (*socket, error) {
 	target := *c.base.JoinPath("/v1/ws")
-	target.RawQuery = "features=" + featureCommits
+	target.RawQuery = "features=" + featureCommits + "&session=" + session
 	target.Scheme = map[string]string{"http": "ws", "https": "wss"}[target.Scheme]
 	dialer := ws.Dialer{
 		Timeout: authWait,

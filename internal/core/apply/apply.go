@@ -132,6 +132,9 @@ type Local struct {
 	archive *store.Archive // nil when nothing is archived
 	space   space          // the builder's
 	touched touched        // the builder's
+	// unwritten says that the newest position is of an announcement: the
+	// builder's.
+	unwritten bool
 
 	views       catalog.Views
 	current     atomic.Pointer[catalog.View] // durable, for readers
@@ -217,7 +220,9 @@ func (l *Local) Run(ctx context.Context) error {
 	var loops errgroup.Group
 	loops.Go(func() error {
 		defer close(l.pending)
-		built = l.build()
+		if built = l.build(); built {
+			l.settleClock()
+		}
 		return nil
 	})
 	loops.Go(func() error {
@@ -274,7 +279,7 @@ func (l *Local) enqueue(c *command.Command) (*request, error) {
 	if bytes > l.o.MaxBytes {
 		return nil, fault.New(fault.LimitExceeded, "one commit has at most %d bytes (commit.max_bytes), not %d", l.o.MaxBytes, bytes)
 	}
-	return l.queue.enqueue(c, bytes)
+	return l.queue.enqueue(c, bytes, nil)
 }
 
 // View returns the newest durable moment, which the caller releases.

@@ -23,8 +23,8 @@ type group struct {
 	requests []*request
 	commits  []command.Commit
 	users    []schema.UserID // whose rows changed
-	batch    *store.Batch    // nil when every command was refused
-	view     *catalog.View   // nil likewise
+	batch    *store.Batch    // nil when every command was refused, and of an announcement
+	view     *catalog.View   // nil when nothing has changed
 	turn     bool            // it has taken the turn at the disk
 }
 
@@ -103,7 +103,11 @@ func (l *Local) commit(requests []*request, turn bool) {
 	if relaxed && bound >= l.machine.Ceiling() {
 		l.raise(bound)
 	}
-	l.group(requests, turn)
+	if requests[0].announced != nil {
+		l.announce(requests[0])
+	} else {
+		l.group(requests, turn)
+	}
 	if relaxed && bound+micros(ceilingAheadMicros) >= l.machine.Ceiling() {
 		l.raise(bound)
 	}
@@ -227,6 +231,7 @@ func (l *Local) hand(g *group, sync bool) {
 	g.view = l.openView()
 	l.applied.Swap(g.view.Retain()).Release()
 	l.definitions.Store(g.view.Definitions()) // last, so that Settle waits for whoever has seen them
+	l.unwritten = false
 	l.stats.groups.Add(1)
 	l.stats.commits.Add(int64(len(g.commits)))
 }
@@ -263,7 +268,7 @@ func (l *Local) publish() {
 			<-l.disk
 			runtime.Gosched() // to the builder: the disk shall not wait for answers
 		}
-		if g.batch != nil {
+		if g.view != nil {
 			l.show(g)
 		}
 		for _, r := range g.requests {
@@ -277,7 +282,9 @@ func (l *Local) publish() {
 
 // show makes the view of a group current and tells subscribers.
 func (l *Local) show(g *group) {
-	g.batch.Close()
+	if g.batch != nil {
+		g.batch.Close()
+	}
 	old := l.current.Swap(g.view)
 	for _, id := range g.users {
 		l.users.Forget(id)

@@ -21,6 +21,8 @@ type request struct {
 	done    chan struct{} // one token when receipt and err are set
 	receipt command.Receipt
 	err     error
+	// announced makes the changes of what is announced; nil for a command.
+	announced func(first uint64) []command.Change
 	// notified says that the command's OnApplied has been called.
 	notified bool
 }
@@ -53,7 +55,7 @@ func newQueue(commands int, bytes int64) queue {
 
 // enqueue adds a command or refuses it: SERVER_BUSY when the queue is full,
 // SHUTTING_DOWN when it is closed.
-func (q *queue) enqueue(c *command.Command, bytes int64) (*request, error) {
+func (q *queue) enqueue(c *command.Command, bytes int64, announced func(uint64) []command.Change) (*request, error) {
 	q.mu.RLock()
 	defer q.mu.RUnlock()
 	if q.mu.closed {
@@ -68,7 +70,7 @@ func (q *queue) enqueue(c *command.Command, bytes int64) (*request, error) {
 	if r == nil {
 		r = &request{done: make(chan struct{}, 1)}
 	}
-	r.command, r.bytes = c, bytes
+	r.command, r.bytes, r.announced = c, bytes, announced
 	select {
 	case q.commands <- r:
 		return r, nil

@@ -66,6 +66,9 @@ func (d *Definer) missingTable(namespace string, n parse.Name) error {
 // change makes the next version.
 func (a *alteration) change() error {
 	s := a.s
+	if a.old.Present() && !(s.Action == parse.SetProperties && len(s.Properties) == 1 && s.Properties[0].Name == "ACCESS_LEVEL") {
+		return fault.New(fault.InvalidOperation, "table %s has PRESENCE and cannot be altered but for its access level; drop it and create it again: nothing of it is stored", a.old.QualifiedName())
+	}
 	switch s.Action {
 	case parse.SetProperties:
 		return a.setProperties()

@@ -114,6 +114,8 @@ func (d *Definer) findIndex(namespace, name string) (*schema.Table, int, bool) {
 // addIndex adds an index on columns to the next version of a table.
 func (d *Definer) addIndex(t *schema.Table, x schema.Index, columns []parse.Name, offset int) error {
 	switch {
+	case t.Present():
+		return fault.At(fault.InvalidOperation, offset, "a table with PRESENCE cannot have an index or a UNIQUE constraint")
 	case t.Kind == schema.Stream:
 		return fault.At(fault.InvalidOperation, offset, "a STREAM table cannot have an index or a UNIQUE constraint")
 	case len(t.Indexes) >= schema.MaxIndexes:

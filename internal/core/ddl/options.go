@@ -53,6 +53,7 @@ var knownOptions = map[string]tableOption{
 	"EPHEMERAL":               {streaming, setBool(func(o *schema.Options) *bool { return &o.Ephemeral }), keepEphemeral},
 	"MAX_BUFFER":              {kinds: streaming, set: setSize("a number of rows", func(o *schema.Options) *int64 { return &o.MaxBuffer })},
 	"LOCATION":                {kinds: stored, set: setLocation},
+	"PRESENCE":                {kinds: stored, set: setPresence},
 	"ICEBERG":                 {stored, setBool(func(o *schema.Options) *bool { return &o.Iceberg }), keepIceberg},
 }
 
@@ -241,6 +242,42 @@ func setRetention(out *schema.Options, o parse.Option, seconds int64) error {
 		return fault.At(fault.InvalidDefinition, o.Offset, "DELETED_RETENTION and DELETED_RETENTION_HOURS disagree")
 	}
 	out.DeletedRetentionSeconds = seconds
+	return nil
+}
+
+// maxPresence is the longest grace time.
+const maxPresence = 86_400
+
+func setPresence(out *schema.Options, o parse.Option) error {
+	seconds, ok := secondsOf(o)
+	if !ok || seconds > maxPresence {
+		return invalidOption(o, "a grace time of 1 to 86400 seconds, such as '10s'")
+	}
+	out.PresenceSeconds = seconds
+	return nil
+}
+
+// checkPresence refuses what rows that are never on disk cannot have.
+func checkPresence(t *schema.Table) error {
+	if !t.Present() {
+		return nil
+	}
+	o := &t.Options
+	refuse := func(what string) error {
+		return fault.New(fault.InvalidDefinition, "a table with PRESENCE cannot have %s: its rows are never on disk", what)
+	}
+	switch {
+	case len(t.Indexes) > 0:
+		return refuse("an index or a UNIQUE constraint")
+	case o.Iceberg, o.FlushPolicy != schema.FlushPolicy{}, o.Compression != "", o.Location != "", o.UseUserStorage,
+		o.DeletedRetentionSeconds != 0, o.Durability != schema.DurabilityDefault:
+		return refuse("options of storage")
+	}
+	for i := range t.Columns {
+		if t.Columns[i].Type.Kind == datum.File {
+			return refuse("a FILE column")
+		}
+	}
 	return nil
 }
 

@@ -100,6 +100,9 @@ func (d *Definer) define(namespace string, s *parse.CreateTable) (*schema.Table,
 	if kind == schema.Stream && t.Options.TTLSeconds == 0 {
 		return nil, fault.New(fault.InvalidDefinition, "STREAM tables must specify 'TTL_SECONDS'")
 	}
+	if err := checkPresence(t); err != nil {
+		return nil, err
+	}
 	return t, checkLocation(t)
 }
 

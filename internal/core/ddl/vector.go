@@ -18,6 +18,8 @@ func (d *Definer) createVectorIndex(ctx context.Context, actor schema.UserID, t 
 	column := s.Columns[0]
 	at := t.Column(column.Name)
 	switch {
+	case t.Present():
+		return "", fault.At(fault.InvalidOperation, column.Offset, "a table with PRESENCE cannot have an index or a UNIQUE constraint")
 	case t.Kind == schema.Stream:
 		return "", fault.At(fault.InvalidOperation, column.Offset, "a STREAM table cannot have a vector index")
 	case at < 0:

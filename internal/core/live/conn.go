@@ -26,6 +26,10 @@ type ConnOptions struct {
 	User schema.UserID
 	// Encoder makes its frames; required.
 	Encoder Encoder
+	// Presence says that rows may be bound to the connection, and Session which
+	// connections of the user hold them together; "" is only this one.
+	Presence bool
+	Session  string
 	// Lagging and Commits are the features that the client has named.
 	Lagging, Commits bool
 	// Ready is called whenever Take may have something to return, or the
@@ -45,6 +49,8 @@ type Conn struct {
 	load atomic.Int64
 	// seen is when the client was last heard of, in microseconds.
 	seen atomic.Int64
+	// killed says that an operator ended it: present rows get no grace.
+	killed atomic.Bool
 	// handed is when a change frame was made for it last, in microseconds.
 	handed atomic.Int64
 
@@ -81,11 +87,16 @@ func (h *Hub) Connect(o ConnOptions) *Conn {
 		subs:  make(map[string]*subscription),
 	}
 	c.Touch()
+	if c.present() {
+		h.o.Presence.Attach(o.ID, o.User, o.Session)
+	}
 	h.mu.Lock()
 	h.mu.conns[o.ID] = c
 	h.mu.Unlock()
 	return c
 }
+
+func (c *Conn) present() bool { return c.o.Presence && c.hub.o.Presence != nil }
 
 // ID returns the name of the connection.
 func (c *Conn) ID() string { return c.o.ID }
@@ -138,6 +149,9 @@ func (c *Conn) Close() {
 	c.letIn()
 	c.mu.Unlock()
 	c.ready()
+	if c.present() {
+		c.hub.o.Presence.Detach(c.o.ID, c.killed.Load())
+	}
 	c.shard.mu.Lock()
 	for _, sub := range c.subs {
 		c.shard.remove(sub)
@@ -153,6 +167,7 @@ func (c *Conn) Close() {
 
 // dismiss closes the connection when what is due has been taken.
 func (c *Conn) dismiss() {
+	c.killed.Store(true)
 	c.mu.Lock()
 	c.mu.last = true
 	empty := len(c.mu.queue) == 0

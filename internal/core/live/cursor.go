@@ -280,7 +280,7 @@ func (s *shard) replayed(sub *subscription, ch *command.Change) (Frame, error) {
 // have been forgotten.
 func (h *Hub) replayable(v *relation.View, t *schema.Table, scope schema.Scope, from uint64) error {
 	floor := v.HistoryFloor()
-	if t.Kind == schema.Stream {
+	if t.Kind == schema.Stream || t.Present() {
 		kept, err := v.StreamFloor(t, scope)
 		if err != nil {
 			return err

@@ -22,10 +22,10 @@
 // A connection that wants commits whole gets the rows of such a commit together
 // with what it did to the results; see shard.settle.
 //
-// Goroutines: one per shard, one that notes which results are touched, and a few
-// that run them, started by Run. Whoever takes the frames of a
+// Goroutines: one per shard, one that notes which results are touched, a few
+// that run them, and one that lets present rows leave, started by Run. Whoever takes the frames of a
 // connection also reads for its cursors; whoever subscribes reads the pages.
-// Locks: shard.mu, then Conn.mu, results.mu, ring.mu or Hub.mu. None is held while the store
+// Locks: shard.mu, then Conn.mu, results.mu, ring.mu, Presence.mu or Hub.mu. None is held while the store
 // is read.
 package live
 
@@ -77,6 +77,9 @@ type Options struct {
 	ResultWorkers int
 	// ReadTimeout bounds reading one page of a snapshot; 0 means 30 s.
 	ReadTimeout time.Duration
+	// Presence keeps the rows that are bound to connections; nil when there are
+	// none. Run lets them leave.
+	Presence *Presence
 	// NodeID is shown by system.live.
 	NodeID uint16
 	// Now is the clock; nil means time.Now.
@@ -190,12 +193,23 @@ func (h *Hub) Run(ctx context.Context) error {
 		g.Go(func() error { return s.run(ctx) })
 	}
 	h.results.start(ctx, g)
+	if h.o.Presence != nil {
+		g.Go(func() error { h.o.Presence.run(ctx, h.o.Logger); return nil })
+	}
 	return g.Wait()
 }
 
 // Committed takes commits in their order, after they have become visible to
 // new views. It never blocks on a subscriber.
 func (h *Hub) Committed(commits []command.Commit) {
+	for i := range commits {
+		if h.o.Presence == nil {
+			break
+		}
+		for _, id := range commits[i].Dropped {
+			h.o.Presence.DropTable(id)
+		}
+	}
 	noted := h.ring.append(commits)
 	h.counters.commits.Add(int64(noted))
 	if noted == 0 && h.results.due.Load() == 0 {

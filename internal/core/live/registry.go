@@ -196,6 +196,7 @@ func (h *Hub) Disconnect(connectionID string) int {
 	c.shard.mu.Lock()
 	n := len(c.subs)
 	c.shard.mu.Unlock()
+	c.killed.Store(true)
 	c.Close()
 	return n
 }
@@ -206,6 +207,7 @@ func (h *Hub) DisconnectUser(id schema.UserID) int {
 	n := 0
 	for _, c := range h.connections() {
 		if c.o.User == id {
+			c.killed.Store(true)
 			c.Close()
 			n++
 		}

@@ -40,7 +40,7 @@ func (h *Hub) reach(v *relation.View, q *Query, o *Snapshot) error {
 // purged, or an event removed before its time, by the moment of a view.
 func deletesKnown(v *relation.View, t *schema.Table, scope schema.Scope, from uint64) error {
 	purged, err := v.PurgedTo(t)
-	if err == nil && t.Kind == schema.Stream {
+	if err == nil && (t.Kind == schema.Stream || t.Present()) {
 		purged, err = v.StreamFloor(t, scope)
 	}
 	if err == nil && from < purged {

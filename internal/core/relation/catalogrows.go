@@ -281,6 +281,7 @@ type tableOptions struct {
 	MaxBuffer        int64         `json:"max_buffer,omitempty"`
 	Location         string        `json:"location,omitempty"`
 	Iceberg          bool          `json:"iceberg,omitempty"`
+	Presence         int64         `json:"presence_seconds,omitempty"`
 }
 
 func optionsJSON(t *schema.Table) (datum.Value, error) {
@@ -288,7 +289,7 @@ func optionsJSON(t *schema.Table) (datum.Value, error) {
 	out := tableOptions{
 		Type: strings.ToUpper(t.Kind.String()), StorageID: o.StorageID, TTL: o.TTLSeconds, Compression: o.Compression,
 		EvictionStrategy: o.EvictionStrategy, MaxStreamBytes: o.MaxStreamSizeBytes, Durability: string(o.Durability),
-		Ephemeral: o.Ephemeral, MaxBuffer: o.MaxBuffer, Location: o.Location, Iceberg: o.Iceberg,
+		Ephemeral: o.Ephemeral, MaxBuffer: o.MaxBuffer, Location: o.Location, Iceberg: o.Iceberg, Presence: o.PresenceSeconds,
 	}
 	if text := flushPolicyText(o.FlushPolicy); text != "" {
 		out.FlushPolicy = &text

@@ -24,6 +24,10 @@ func (v *View) Get(ctx context.Context, t *schema.Table, scope schema.Scope, key
 	if own := v.staged.Find(t, scope, key); own != nil {
 		return own.Write.Row, own.Seq, own.deleted(), false, true, nil
 	}
+	if t.Present() {
+		row, seq, deleted, found, err = v.presentAt(t, scope, key, v.Position())
+		return row, seq, deleted, false, found, err
+	}
 	hot, ok, err := table.Get(v.reader(), t, scope, key)
 	if err != nil {
 		return nil, 0, false, false, false, err
@@ -53,6 +57,9 @@ func (v *View) getCold(ctx context.Context, t *schema.Table, scope schema.Scope,
 // ValueAt returns the version of a row that was in force at a position, while
 // history is kept.
 func (v *View) ValueAt(ctx context.Context, t *schema.Table, scope schema.Scope, key []byte, p uint64) (row []byte, seq uint64, deleted, found bool, err error) {
+	if t.Present() {
+		return v.presentAt(t, scope, key, p)
+	}
 	hot, ok, err := table.ValueAt(v.reader(), t, scope, key, p)
 	if err != nil {
 		return nil, 0, false, false, err
@@ -72,8 +79,11 @@ func (v *View) ValueAt(ctx context.Context, t *schema.Table, scope schema.Scope,
 func (v *View) PurgedTo(t *schema.Table) (uint64, error) { return table.PurgedTo(v.reader(), t.ID) }
 
 // StreamFloor returns the position up to which events of a partition were removed
-// before their time.
+// before their time, or changes of present rows are forgotten.
 func (v *View) StreamFloor(t *schema.Table, scope schema.Scope) (uint64, error) {
+	if t.Present() && v.relations.o.Present != nil {
+		return v.relations.o.Present.Floor(t.ID, scope), nil
+	}
 	return table.StreamFloor(v.reader(), t, scope)
 }
 
@@ -81,6 +91,9 @@ func (v *View) StreamFloor(t *schema.Table, scope schema.Scope) (uint64, error) 
 // in commit order; a to of 0 is open. It does not judge whether history reaches
 // back to from: CheckCursor does. The change and its slices are fresh copies.
 func (v *View) Changes(ctx context.Context, t *schema.Table, scope schema.Scope, from, to uint64, each func(*command.Change) error) error {
+	if t.Present() {
+		return v.presentChanges(t, scope, from, to, each)
+	}
 	changes, err := table.NewChanges(v.reader(), t, scope, table.ChangeOptions{From: from, To: to})
 	if err != nil {
 		return err

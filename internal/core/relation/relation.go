@@ -36,6 +36,8 @@ type Options struct {
 	// LiveJob completes the row of a job that is not finished with what is known
 	// of it while it runs; nil adds nothing.
 	LiveJob func(*schema.Job)
+	// Present knows the rows of tables with PRESENCE; without it they are empty.
+	Present Present
 	// NodeID is shown by views of the cluster.
 	NodeID uint16
 	// Now is the clock; time.Now when nil.

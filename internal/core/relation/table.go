@@ -29,6 +29,9 @@ func (v *View) Open(t *schema.Table, scope schema.Scope, c Caller) (source.Table
 		c.Now = v.relations.o.Now().UnixMicro()
 	}
 	rows := &rowSource{view: v, def: t, scope: scope, caller: c}
+	if t.Present() {
+		return v.openPresent(rows)
+	}
 	if p := v.staged.part(t, scope); p != nil {
 		return &stagedSource{rowSource: rows, list: v.staged.list(p), lives: p.lives}, nil
 	}

@@ -45,6 +45,8 @@ type Options struct {
 	// Listens reports whether somebody is subscribed to a partition of a table; nil
 	// stands for nobody.
 	Listens func(schema.TableID, schema.Scope) bool
+	// Present keeps the rows of tables with PRESENCE; without it they are refused.
+	Present Present
 	// Limits bound what finding the rows may hold in memory, and what RETURNING
 	// may give.
 	Limits exec.Limits
@@ -185,6 +187,9 @@ func (w *Writer) InsertRows(ctx context.Context, t *schema.Table, rows [][]datum
 // Update finds the rows of an UPDATE, computes their new versions and commits
 // those that really change; only they are counted and returned.
 func (w *Writer) Update(ctx context.Context, s *Update, to Target, env *exec.Env) (Outcome, error) {
+	if s.table.Present() {
+		return Outcome{}, absent(s.table)
+	}
 	if s.table.Kind == schema.Stream {
 		return Outcome{}, fault.New(fault.InvalidOperation, "UPDATE not supported for STREAM tables")
 	}
@@ -199,6 +204,12 @@ func (w *Writer) Update(ctx context.Context, s *Update, to Target, env *exec.Env
 
 // Delete finds the rows of a DELETE and commits their tombstones.
 func (w *Writer) Delete(ctx context.Context, s *Delete, to Target, env *exec.Env) (Outcome, error) {
+	switch _, bound := ctx.Value(bindingKey{}).(*Binding); {
+	case s.table.Present() && !bound:
+		return Outcome{}, absent(s.table)
+	case bound && !s.table.Present():
+		return Outcome{}, misbound(s.table)
+	}
 	prepared, err := env.Prepare(s.plan.Params)
 	if err != nil {
 		return Outcome{}, err
@@ -285,6 +296,9 @@ func (w *Writer) commit(ctx context.Context, c *composer, release func()) (Outco
 	}
 	if err := c.subqueries(ctx); err != nil {
 		return Outcome{}, err
+	}
+	if _, bound := ctx.Value(bindingKey{}).(*Binding); bound || c.table.Present() {
+		return w.present(ctx, c)
 	}
 	if c.to.In != nil {
 		n, err := c.to.In.stage(ctx, c)
